@@ -1,0 +1,37 @@
+"""What crosses the border between the QUIC rooms and the sockets: batches of UDP payloads."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mqvpn_core.ids import FourTuple
+
+
+class ReceivedDatagrams(NamedTuple):
+    """One read from a socket: one UDP payload, or several that the kernel coalesced (GRO).
+
+    All segments come from the same four-tuple. Every segment is ``segment_size`` bytes long but
+    the last, which may be shorter.
+    """
+
+    four_tuple: FourTuple
+    """Local and remote address of the datagrams."""
+    data: bytes
+    """The UDP payloads back to back."""
+    segment_size: int
+    """Length of one UDP payload in bytes; ``len(data)`` when nothing was coalesced."""
+    ecn: int
+    """ECN codepoint of the IP header, 0 to 3 (RFC 3168)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmit:
+    """UDP payloads for one network path, ready for one (GSO) send."""
+
+    four_tuple: FourTuple
+    """Where to send; ``four_tuple.local`` names the socket."""
+    data: bytes
+    """One UDP payload, or up to 64 of them back to back, at most 65,000 bytes in all."""
+    segment_size: int
+    """Length of each payload but the last, which may be shorter; ``len(data)`` for a single one."""
+    ecn: int
+    """ECN codepoint to set, 0 to 3."""
