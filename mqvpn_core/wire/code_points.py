@@ -1,0 +1,249 @@
+"""Every number that IANA or a specification assigns, in one place.
+
+Owns the spelling and the value of code points; knows nothing of what they mean. Sources: RFC 9000,
+RFC 9221, RFC 9368, RFC 9287, RFC 9114, RFC 9204, RFC 9220, RFC 9297, RFC 9484 and RFC 10069 (the
+multipath extension; the values are those of its draft -21).
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class TransportParameter(IntEnum):
+    """QUIC transport parameters."""
+
+    ORIGINAL_DESTINATION_CONNECTION_ID = 0x00
+    MAX_IDLE_TIMEOUT = 0x01
+    STATELESS_RESET_TOKEN = 0x02
+    MAX_UDP_PAYLOAD_SIZE = 0x03
+    INITIAL_MAX_DATA = 0x04
+    INITIAL_MAX_STREAM_DATA_BIDI_LOCAL = 0x05
+    INITIAL_MAX_STREAM_DATA_BIDI_REMOTE = 0x06
+    INITIAL_MAX_STREAM_DATA_UNI = 0x07
+    INITIAL_MAX_STREAMS_BIDI = 0x08
+    INITIAL_MAX_STREAMS_UNI = 0x09
+    ACK_DELAY_EXPONENT = 0x0A
+    MAX_ACK_DELAY = 0x0B
+    DISABLE_ACTIVE_MIGRATION = 0x0C
+    PREFERRED_ADDRESS = 0x0D
+    ACTIVE_CONNECTION_ID_LIMIT = 0x0E
+    INITIAL_SOURCE_CONNECTION_ID = 0x0F
+    RETRY_SOURCE_CONNECTION_ID = 0x10
+    VERSION_INFORMATION = 0x11
+    MAX_DATAGRAM_FRAME_SIZE = 0x20
+    INITIAL_MAX_PATH_ID = 0x3E
+    GREASE_QUIC_BIT = 0x2AB2
+
+
+class FrameType(IntEnum):
+    """QUIC frame types; the STREAM and DATAGRAM names are the first of their range."""
+
+    PADDING = 0x00
+    PING = 0x01
+    ACK = 0x02
+    ACK_ECN = 0x03
+    RESET_STREAM = 0x04
+    STOP_SENDING = 0x05
+    CRYPTO = 0x06
+    NEW_TOKEN = 0x07
+    STREAM = 0x08
+    STREAM_LAST = 0x0F
+    MAX_DATA = 0x10
+    MAX_STREAM_DATA = 0x11
+    MAX_STREAMS_BIDI = 0x12
+    MAX_STREAMS_UNI = 0x13
+    DATA_BLOCKED = 0x14
+    STREAM_DATA_BLOCKED = 0x15
+    STREAMS_BLOCKED_BIDI = 0x16
+    STREAMS_BLOCKED_UNI = 0x17
+    NEW_CONNECTION_ID = 0x18
+    RETIRE_CONNECTION_ID = 0x19
+    PATH_CHALLENGE = 0x1A
+    PATH_RESPONSE = 0x1B
+    CONNECTION_CLOSE = 0x1C
+    CONNECTION_CLOSE_APPLICATION = 0x1D
+    HANDSHAKE_DONE = 0x1E
+    DATAGRAM = 0x30
+    DATAGRAM_WITH_LENGTH = 0x31
+    PATH_ACK = 0x3E
+    PATH_ACK_ECN = 0x3F
+    PATH_ABANDON = 0x3E75
+    # BACKUP comes before AVAILABLE, against the order in which the text describes them.
+    PATH_STATUS_BACKUP = 0x3E76
+    PATH_STATUS_AVAILABLE = 0x3E77
+    PATH_NEW_CONNECTION_ID = 0x3E78
+    PATH_RETIRE_CONNECTION_ID = 0x3E79
+    MAX_PATH_ID = 0x3E7A
+    PATHS_BLOCKED = 0x3E7B
+    PATH_CIDS_BLOCKED = 0x3E7C
+
+
+class TransportErrorCode(IntEnum):
+    """QUIC transport error codes; the last four may also stand in PATH_ABANDON."""
+
+    NO_ERROR = 0x00
+    INTERNAL_ERROR = 0x01
+    CONNECTION_REFUSED = 0x02
+    FLOW_CONTROL_ERROR = 0x03
+    STREAM_LIMIT_ERROR = 0x04
+    STREAM_STATE_ERROR = 0x05
+    FINAL_SIZE_ERROR = 0x06
+    FRAME_ENCODING_ERROR = 0x07
+    TRANSPORT_PARAMETER_ERROR = 0x08
+    CONNECTION_ID_LIMIT_ERROR = 0x09
+    PROTOCOL_VIOLATION = 0x0A
+    INVALID_TOKEN = 0x0B
+    APPLICATION_ERROR = 0x0C
+    CRYPTO_BUFFER_EXCEEDED = 0x0D
+    KEY_UPDATE_ERROR = 0x0E
+    AEAD_LIMIT_REACHED = 0x0F
+    NO_VIABLE_PATH = 0x10
+    VERSION_NEGOTIATION_ERROR = 0x11
+    APPLICATION_ABANDON_PATH = 0x3E
+    CRYPTO_ERROR = 0x0100
+    """First of 256 codes; the low byte is the TLS alert (RFC 9000 s20.1)."""
+    PATH_RESOURCE_LIMIT_REACHED = 0x3E75
+    PATH_UNSTABLE_OR_POOR = 0x3E76
+    NO_CID_AVAILABLE_FOR_PATH = 0x3E77
+
+
+class Http3ErrorCode(IntEnum):
+    """Application error codes of HTTP/3, QPACK and HTTP Datagrams."""
+
+    H3_DATAGRAM_ERROR = 0x33
+    H3_NO_ERROR = 0x0100
+    H3_GENERAL_PROTOCOL_ERROR = 0x0101
+    H3_INTERNAL_ERROR = 0x0102
+    H3_STREAM_CREATION_ERROR = 0x0103
+    H3_CLOSED_CRITICAL_STREAM = 0x0104
+    H3_FRAME_UNEXPECTED = 0x0105
+    H3_FRAME_ERROR = 0x0106
+    H3_EXCESSIVE_LOAD = 0x0107
+    H3_ID_ERROR = 0x0108
+    H3_SETTINGS_ERROR = 0x0109
+    H3_MISSING_SETTINGS = 0x010A
+    H3_REQUEST_REJECTED = 0x010B
+    H3_REQUEST_CANCELLED = 0x010C
+    H3_REQUEST_INCOMPLETE = 0x010D
+    H3_MESSAGE_ERROR = 0x010E
+    H3_CONNECT_ERROR = 0x010F
+    H3_VERSION_FALLBACK = 0x0110
+    QPACK_DECOMPRESSION_FAILED = 0x0200
+    QPACK_ENCODER_STREAM_ERROR = 0x0201
+    QPACK_DECODER_STREAM_ERROR = 0x0202
+
+
+class Http3Setting(IntEnum):
+    """HTTP/3 settings."""
+
+    QPACK_MAX_TABLE_CAPACITY = 0x01
+    MAX_FIELD_SECTION_SIZE = 0x06
+    QPACK_BLOCKED_STREAMS = 0x07
+    ENABLE_CONNECT_PROTOCOL = 0x08
+    H3_DATAGRAM = 0x33
+
+
+RESERVED_HTTP2_SETTINGS: Final = frozenset({0x02, 0x03, 0x04, 0x05})
+"""Settings that only HTTP/2 had: receiving one is H3_SETTINGS_ERROR (RFC 9114 s7.2.4.1)."""
+
+
+class Http3FrameType(IntEnum):
+    """HTTP/3 frame types."""
+
+    DATA = 0x00
+    HEADERS = 0x01
+    CANCEL_PUSH = 0x03
+    SETTINGS = 0x04
+    PUSH_PROMISE = 0x05
+    GOAWAY = 0x07
+    MAX_PUSH_ID = 0x0D
+
+
+RESERVED_HTTP2_FRAME_TYPES: Final = frozenset({0x02, 0x06, 0x08, 0x09})
+"""Frames that only HTTP/2 had: receiving one is H3_FRAME_UNEXPECTED (RFC 9114 s7.2.8, s11.2.1)."""
+
+
+class Http3StreamType(IntEnum):
+    """Types of unidirectional HTTP/3 streams."""
+
+    CONTROL = 0x00
+    PUSH = 0x01
+    QPACK_ENCODER = 0x02
+    QPACK_DECODER = 0x03
+
+
+class CapsuleType(IntEnum):
+    """Capsule types of RFC 9297 and RFC 9484."""
+
+    DATAGRAM = 0x00
+    ADDRESS_ASSIGN = 0x01
+    ADDRESS_REQUEST = 0x02
+    ROUTE_ADVERTISEMENT = 0x03
+
+
+class IpProtocol(IntEnum):
+    """Protocol numbers that the tunnel itself looks at."""
+
+    HOP_BY_HOP_OPTIONS = 0
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+    IPV6_ROUTING = 43
+    IPV6_FRAGMENT = 44
+    ENCAPSULATING_SECURITY_PAYLOAD = 50
+    AUTHENTICATION_HEADER = 51
+    ICMPV6 = 58
+    IPV6_NO_NEXT_HEADER = 59
+    DESTINATION_OPTIONS = 60
+    MOBILITY = 135
+    HOST_IDENTITY = 139
+    SHIM6 = 140
+
+
+class Icmpv4Type(IntEnum):
+    """ICMPv4 message types (RFC 792)."""
+
+    ECHO_REPLY = 0
+    DESTINATION_UNREACHABLE = 3
+    SOURCE_QUENCH = 4
+    REDIRECT = 5
+    ECHO_REQUEST = 8
+    TIME_EXCEEDED = 11
+    PARAMETER_PROBLEM = 12
+
+
+class Icmpv4UnreachableCode(IntEnum):
+    """Codes of ICMPv4 Destination Unreachable (RFC 792, RFC 1122, RFC 1812)."""
+
+    NETWORK = 0
+    HOST = 1
+    PROTOCOL = 2
+    PORT = 3
+    FRAGMENTATION_NEEDED = 4
+    NETWORK_ADMINISTRATIVELY_PROHIBITED = 9
+    HOST_ADMINISTRATIVELY_PROHIBITED = 10
+    COMMUNICATION_ADMINISTRATIVELY_PROHIBITED = 13
+
+
+class Icmpv6Type(IntEnum):
+    """ICMPv6 message types (RFC 4443); types below 128 are errors."""
+
+    DESTINATION_UNREACHABLE = 1
+    PACKET_TOO_BIG = 2
+    TIME_EXCEEDED = 3
+    PARAMETER_PROBLEM = 4
+    ECHO_REQUEST = 128
+    ECHO_REPLY = 129
+    REDIRECT = 137
+
+
+class Icmpv6UnreachableCode(IntEnum):
+    """Codes of ICMPv6 Destination Unreachable (RFC 4443 s3.1)."""
+
+    NO_ROUTE = 0
+    ADMINISTRATIVELY_PROHIBITED = 1
+    BEYOND_SCOPE_OF_SOURCE = 2
+    ADDRESS = 3
+    PORT = 4
+    SOURCE_ADDRESS_FAILED_POLICY = 5
+    REJECT_ROUTE = 6
