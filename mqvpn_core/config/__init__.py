@@ -1,0 +1,36 @@
+"""Settings of both roles as frozen, checked values; reads no file (that is `mqvpn_core.app`)."""
+
+from mqvpn_core.config.secret_values import HashedKey, Secret
+from mqvpn_core.config.settings import ClientConfig, QuicConfig, ServerConfig
+from mqvpn_core.config.values import (
+    DEFAULT_PORT,
+    DEFAULT_TEMPLATE,
+    CongestionControl,
+    HostPort,
+    IPAddress,
+    IPNetwork,
+    LogLevel,
+    Pin,
+    RetryPolicy,
+    RoutesMode,
+    Scheduler,
+)
+
+__all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_TEMPLATE",
+    "ClientConfig",
+    "CongestionControl",
+    "HashedKey",
+    "HostPort",
+    "IPAddress",
+    "IPNetwork",
+    "LogLevel",
+    "Pin",
+    "QuicConfig",
+    "RetryPolicy",
+    "RoutesMode",
+    "Scheduler",
+    "Secret",
+    "ServerConfig",
+]
