@@ -1,0 +1,437 @@
+"""Frames about paths and their connection IDs.
+
+Owns the layout of NEW_CONNECTION_ID, RETIRE_CONNECTION_ID, PATH_CHALLENGE and PATH_RESPONSE
+(RFC 9000 s19.15-19.18) and of the nine frames of the multipath extension (RFC 10069). The body of
+PATH_ACK is in ``ack_frames``.
+Knows nothing of limits that depend on the connection: whether a path ID or sequence number is in
+range is for the caller, who has to choose the error code. A DecodeError here is always
+FRAME_ENCODING_ERROR.
+
+Decoders start behind the frame type and return the value and the offset behind the frame; encoders
+write the frame type as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias, assert_never
+
+from mqvpn_core.errors import DecodeError, LocalProtocolError
+from mqvpn_core.ids import PathId
+from mqvpn_core.wire.ack_frames import Ack, decode_ack, encode_ack_body
+from mqvpn_core.wire.code_points import FrameType
+from mqvpn_core.wire.varint import Buffer, decode_varint, encode_varint
+
+MAX_CONNECTION_ID_BYTES: Final = 20
+"""Longest connection ID of QUIC version 1 (RFC 9000 s17.2)."""
+
+STATELESS_RESET_TOKEN_BYTES: Final = 16
+"""Length of a stateless reset token (RFC 9000 s10.3)."""
+
+PATH_CHALLENGE_BYTES: Final = 8
+"""Length of the data in PATH_CHALLENGE and PATH_RESPONSE (RFC 9000 s19.17)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathAck:
+    """PATH_ACK: an ACK for the packet number space of one path."""
+
+    path_id: PathId
+    """The path whose packets are acknowledged."""
+    ack: Ack
+    """What is acknowledged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathAbandon:
+    """PATH_ABANDON: the sender gives up a path."""
+
+    path_id: PathId
+    """The path."""
+    error_code: int
+    """Why; 0 for no error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStatusAvailable:
+    """PATH_STATUS_AVAILABLE: the sender likes to receive on this path."""
+
+    path_id: PathId
+    """The path."""
+    sequence_number: int
+    """Grows with each status of this path, whichever of the two frames carries it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStatusBackup:
+    """PATH_STATUS_BACKUP: the sender would rather not receive on this path."""
+
+    path_id: PathId
+    """The path."""
+    sequence_number: int
+    """Grows with each status of this path, whichever of the two frames carries it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConnectionId:
+    """NEW_CONNECTION_ID: one more connection ID for path 0."""
+
+    sequence_number: int
+    """Number of the connection ID."""
+    retire_prior_to: int
+    """Connection IDs with a smaller number have to be retired."""
+    connection_id: bytes
+    """The connection ID, 1 to 20 bytes."""
+    stateless_reset_token: bytes
+    """Its 16-byte token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathNewConnectionId:
+    """PATH_NEW_CONNECTION_ID: one more connection ID for one path."""
+
+    path_id: PathId
+    """The only path the connection ID may be used on."""
+    sequence_number: int
+    """Number of the connection ID among those of the path."""
+    retire_prior_to: int
+    """Connection IDs of the path with a smaller number have to be retired."""
+    connection_id: bytes
+    """The connection ID, 1 to 20 bytes."""
+    stateless_reset_token: bytes
+    """Its 16-byte token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetireConnectionId:
+    """RETIRE_CONNECTION_ID: the sender no longer uses a connection ID of path 0."""
+
+    sequence_number: int
+    """Number of the connection ID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRetireConnectionId:
+    """PATH_RETIRE_CONNECTION_ID: the sender no longer uses a connection ID of a path."""
+
+    path_id: PathId
+    """The path."""
+    sequence_number: int
+    """Number of the connection ID among those of the path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxPathId:
+    """MAX_PATH_ID: the highest path ID the sender accepts."""
+
+    maximum_path_id: int
+    """The limit, inclusive; as sent, so it may exceed 2**32 - 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathsBlocked:
+    """PATHS_BLOCKED: the sender would open a path but for the receiver's limit."""
+
+    maximum_path_id: int
+    """The limit when the frame was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathCidsBlocked:
+    """PATH_CIDS_BLOCKED: the sender has no unused connection ID for a path."""
+
+    path_id: PathId
+    """The path."""
+    next_sequence_number: int
+    """Number of the connection ID it waits for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathChallenge:
+    """PATH_CHALLENGE: a question that only the owner of the address can answer."""
+
+    data: bytes
+    """8 unpredictable bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathResponse:
+    """PATH_RESPONSE: the answer to PATH_CHALLENGE."""
+
+    data: bytes
+    """The 8 bytes of the question."""
+
+
+PathFrame: TypeAlias = (
+    PathAck
+    | PathAbandon
+    | PathStatusAvailable
+    | PathStatusBackup
+    | NewConnectionId
+    | PathNewConnectionId
+    | RetireConnectionId
+    | PathRetireConnectionId
+    | MaxPathId
+    | PathsBlocked
+    | PathCidsBlocked
+    | PathChallenge
+    | PathResponse
+)
+"""Every frame of this module but ACK, which is not tied to 1-RTT packets."""
+
+
+def decode_path_ack(data: Buffer, offset: int, *, with_ecn: bool = False) -> tuple[PathAck, int]:
+    """Decode PATH_ACK; ``with_ecn`` for type 0x3f. See ``decode_ack``."""
+    path_id, offset = decode_varint(data, offset)
+    ack, offset = decode_ack(data, offset, with_ecn=with_ecn)
+    return PathAck(path_id=PathId(path_id), ack=ack), offset
+
+
+def decode_path_abandon(data: Buffer, offset: int) -> tuple[PathAbandon, int]:
+    """Decode PATH_ABANDON."""
+    path_id, offset = decode_varint(data, offset)
+    error_code, offset = decode_varint(data, offset)
+    return PathAbandon(path_id=PathId(path_id), error_code=error_code), offset
+
+
+def decode_path_status_available(data: Buffer, offset: int) -> tuple[PathStatusAvailable, int]:
+    """Decode PATH_STATUS_AVAILABLE."""
+    path_id, offset = decode_varint(data, offset)
+    sequence_number, offset = decode_varint(data, offset)
+    frame = PathStatusAvailable(path_id=PathId(path_id), sequence_number=sequence_number)
+    return frame, offset
+
+
+def decode_path_status_backup(data: Buffer, offset: int) -> tuple[PathStatusBackup, int]:
+    """Decode PATH_STATUS_BACKUP."""
+    path_id, offset = decode_varint(data, offset)
+    sequence_number, offset = decode_varint(data, offset)
+    return PathStatusBackup(path_id=PathId(path_id), sequence_number=sequence_number), offset
+
+
+def decode_new_connection_id(data: Buffer, offset: int) -> tuple[NewConnectionId, int]:
+    """Decode NEW_CONNECTION_ID.
+
+    Raises:
+        DecodeError: it is truncated, the connection ID has no legal length, or Retire Prior To
+            exceeds the sequence number.
+    """
+    sequence_number, offset = decode_varint(data, offset)
+    retire_prior_to, offset = decode_varint(data, offset)
+    # RFC 9000 s19.15: a greater Retire Prior To "MUST be treated as a connection error of type
+    # FRAME_ENCODING_ERROR".
+    if retire_prior_to > sequence_number:
+        raise DecodeError("Retire Prior To exceeds the sequence number")
+    if offset >= len(data):
+        raise DecodeError("connection ID is missing")
+    length = data[offset]
+    # RFC 9000 s19.15: "Values less than 1 and greater than 20 are invalid".
+    if not 1 <= length <= MAX_CONNECTION_ID_BYTES:
+        raise DecodeError(f"connection ID of {length} bytes")
+    connection_id, offset = _take(data, offset + 1, length)
+    token, offset = _take(data, offset, STATELESS_RESET_TOKEN_BYTES)
+    frame = NewConnectionId(
+        sequence_number=sequence_number,
+        retire_prior_to=retire_prior_to,
+        connection_id=connection_id,
+        stateless_reset_token=token,
+    )
+    return frame, offset
+
+
+def decode_path_new_connection_id(data: Buffer, offset: int) -> tuple[PathNewConnectionId, int]:
+    """Decode PATH_NEW_CONNECTION_ID; the rules are those of ``decode_new_connection_id``."""
+    path_id, offset = decode_varint(data, offset)
+    fields, offset = decode_new_connection_id(data, offset)
+    frame = PathNewConnectionId(
+        path_id=PathId(path_id),
+        sequence_number=fields.sequence_number,
+        retire_prior_to=fields.retire_prior_to,
+        connection_id=fields.connection_id,
+        stateless_reset_token=fields.stateless_reset_token,
+    )
+    return frame, offset
+
+
+def decode_retire_connection_id(data: Buffer, offset: int) -> tuple[RetireConnectionId, int]:
+    """Decode RETIRE_CONNECTION_ID."""
+    sequence_number, offset = decode_varint(data, offset)
+    return RetireConnectionId(sequence_number=sequence_number), offset
+
+
+def decode_path_retire_connection_id(
+    data: Buffer, offset: int
+) -> tuple[PathRetireConnectionId, int]:
+    """Decode PATH_RETIRE_CONNECTION_ID."""
+    path_id, offset = decode_varint(data, offset)
+    sequence_number, offset = decode_varint(data, offset)
+    frame = PathRetireConnectionId(path_id=PathId(path_id), sequence_number=sequence_number)
+    return frame, offset
+
+
+def decode_max_path_id(data: Buffer, offset: int) -> tuple[MaxPathId, int]:
+    """Decode MAX_PATH_ID; the caller judges the value, for its error is PROTOCOL_VIOLATION."""
+    maximum_path_id, offset = decode_varint(data, offset)
+    return MaxPathId(maximum_path_id=maximum_path_id), offset
+
+
+def decode_paths_blocked(data: Buffer, offset: int) -> tuple[PathsBlocked, int]:
+    """Decode PATHS_BLOCKED."""
+    maximum_path_id, offset = decode_varint(data, offset)
+    return PathsBlocked(maximum_path_id=maximum_path_id), offset
+
+
+def decode_path_cids_blocked(data: Buffer, offset: int) -> tuple[PathCidsBlocked, int]:
+    """Decode PATH_CIDS_BLOCKED."""
+    path_id, offset = decode_varint(data, offset)
+    next_sequence_number, offset = decode_varint(data, offset)
+    frame = PathCidsBlocked(path_id=PathId(path_id), next_sequence_number=next_sequence_number)
+    return frame, offset
+
+
+def decode_path_challenge(data: Buffer, offset: int) -> tuple[PathChallenge, int]:
+    """Decode PATH_CHALLENGE."""
+    challenge, offset = _take(data, offset, PATH_CHALLENGE_BYTES)
+    return PathChallenge(data=challenge), offset
+
+
+def decode_path_response(data: Buffer, offset: int) -> tuple[PathResponse, int]:
+    """Decode PATH_RESPONSE."""
+    response, offset = _take(data, offset, PATH_CHALLENGE_BYTES)
+    return PathResponse(data=response), offset
+
+
+def _take(data: Buffer, offset: int, length: int) -> tuple[bytes, int]:
+    """Copy ``length`` bytes out of the data."""
+    end = offset + length
+    if end > len(data):
+        raise DecodeError(f"field of {length} bytes is truncated")
+    return bytes(data[offset:end]), end
+
+
+def _decode_path_ack_with_ecn(data: Buffer, offset: int) -> tuple[PathAck, int]:
+    return decode_path_ack(data, offset, with_ecn=True)
+
+
+_DECODERS: Final[dict[int, Callable[[Buffer, int], tuple[PathFrame, int]]]] = {
+    FrameType.NEW_CONNECTION_ID: decode_new_connection_id,
+    FrameType.RETIRE_CONNECTION_ID: decode_retire_connection_id,
+    FrameType.PATH_CHALLENGE: decode_path_challenge,
+    FrameType.PATH_RESPONSE: decode_path_response,
+    FrameType.PATH_ACK: decode_path_ack,
+    FrameType.PATH_ACK_ECN: _decode_path_ack_with_ecn,
+    FrameType.PATH_ABANDON: decode_path_abandon,
+    FrameType.PATH_STATUS_BACKUP: decode_path_status_backup,
+    FrameType.PATH_STATUS_AVAILABLE: decode_path_status_available,
+    FrameType.PATH_NEW_CONNECTION_ID: decode_path_new_connection_id,
+    FrameType.PATH_RETIRE_CONNECTION_ID: decode_path_retire_connection_id,
+    FrameType.MAX_PATH_ID: decode_max_path_id,
+    FrameType.PATHS_BLOCKED: decode_paths_blocked,
+    FrameType.PATH_CIDS_BLOCKED: decode_path_cids_blocked,
+}
+
+
+def decode_path_frame(frame_type: int, data: Buffer, offset: int) -> tuple[PathFrame, int]:
+    """Decode any frame of this module but ACK; ``offset`` is behind the frame type.
+
+    Raises:
+        DecodeError: the type is not one of ours, or the frame breaks its format.
+    """
+    decoder = _DECODERS.get(frame_type)
+    if decoder is None:
+        raise DecodeError(f"unknown frame type 0x{frame_type:x}")
+    return decoder(data, offset)
+
+
+def encode_path_frame(frame: PathFrame) -> bytes:
+    """Encode a frame, type included. A PATH_ACK keeps all its ranges.
+
+    Raises:
+        LocalProtocolError: a field is outside its legal range.
+    """
+    match frame:
+        case PathAck():
+            return _encode_path_ack(frame)
+        case NewConnectionId() | PathNewConnectionId():
+            return _encode_new_connection_id(frame)
+        case PathChallenge():
+            return _encode_challenge(FrameType.PATH_CHALLENGE, frame.data)
+        case PathResponse():
+            return _encode_challenge(FrameType.PATH_RESPONSE, frame.data)
+        case _:
+            return b"".join(map(encode_varint, _fields_of(frame)))
+
+
+def _fields_of(
+    frame: PathAbandon
+    | PathStatusAvailable
+    | PathStatusBackup
+    | RetireConnectionId
+    | PathRetireConnectionId
+    | MaxPathId
+    | PathsBlocked
+    | PathCidsBlocked,
+) -> tuple[int, ...]:
+    """Return type and fields of a frame that consists of integers only."""
+    fields: tuple[int, ...]
+    match frame:
+        case PathAbandon():
+            fields = FrameType.PATH_ABANDON, frame.path_id, frame.error_code
+        case PathStatusAvailable():
+            fields = FrameType.PATH_STATUS_AVAILABLE, frame.path_id, frame.sequence_number
+        case PathStatusBackup():
+            fields = FrameType.PATH_STATUS_BACKUP, frame.path_id, frame.sequence_number
+        case RetireConnectionId():
+            fields = FrameType.RETIRE_CONNECTION_ID, frame.sequence_number
+        case PathRetireConnectionId():
+            fields = FrameType.PATH_RETIRE_CONNECTION_ID, frame.path_id, frame.sequence_number
+        case MaxPathId():
+            fields = FrameType.MAX_PATH_ID, frame.maximum_path_id
+        case PathsBlocked():
+            fields = FrameType.PATHS_BLOCKED, frame.maximum_path_id
+        case PathCidsBlocked():
+            fields = FrameType.PATH_CIDS_BLOCKED, frame.path_id, frame.next_sequence_number
+        case _:
+            assert_never(frame)
+    return fields
+
+
+def _encode_path_ack(frame: PathAck) -> bytes:
+    ack = frame.ack
+    frame_type = FrameType.PATH_ACK if ack.ecn is None else FrameType.PATH_ACK_ECN
+    # Two integers of at most 8 bytes a range, and at most 7 more in front and behind: all fit.
+    max_bytes = 16 * len(ack.ranges) + 64
+    body = encode_ack_body(ack.ranges, ack.delay_raw, ack.ecn, max_bytes=max_bytes)
+    return encode_varint(frame_type) + encode_varint(frame.path_id) + body
+
+
+def _encode_new_connection_id(frame: NewConnectionId | PathNewConnectionId) -> bytes:
+    connection_id = frame.connection_id
+    if not 1 <= len(connection_id) <= MAX_CONNECTION_ID_BYTES:
+        raise LocalProtocolError(f"connection ID of {len(connection_id)} bytes")
+    if len(frame.stateless_reset_token) != STATELESS_RESET_TOKEN_BYTES:
+        raise LocalProtocolError("a stateless reset token has 16 bytes")
+    if frame.retire_prior_to > frame.sequence_number:
+        raise LocalProtocolError("Retire Prior To exceeds the sequence number")
+    match frame:
+        case NewConnectionId():
+            head = encode_varint(FrameType.NEW_CONNECTION_ID)
+        case PathNewConnectionId():
+            head = encode_varint(FrameType.PATH_NEW_CONNECTION_ID) + encode_varint(frame.path_id)
+        case _:
+            assert_never(frame)
+    return b"".join(
+        (
+            head,
+            encode_varint(frame.sequence_number),
+            encode_varint(frame.retire_prior_to),
+            bytes((len(connection_id),)),
+            connection_id,
+            frame.stateless_reset_token,
+        )
+    )
+
+
+def _encode_challenge(frame_type: FrameType, data: bytes) -> bytes:
+    if len(data) != PATH_CHALLENGE_BYTES:
+        raise LocalProtocolError("a path challenge has 8 bytes")
+    return encode_varint(frame_type) + data
