@@ -1,0 +1,129 @@
+"""From an assignment or a pool to the whole desired state of the machine.
+
+Pure functions; the host applies the plan and finds the difference by itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    summarize_address_range,
+)
+
+from mqvpn_core.errors import RemoteProtocolError
+from mqvpn_core.tunnel.assignment import Assignment
+from mqvpn_helper.interface.host_plan import HostPlan, IPAddress, IPInterface, IPNetwork
+
+MAX_ROUTES = 4096
+"""Routes a proxy may put on the host; one hostile range list could otherwise make millions."""
+_H3_EXCESSIVE_LOAD = 0x107
+_IPV6_MIN_MTU = 1280
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientHostSettings:
+    """What the user decided about his own machine."""
+
+    tun_name: str
+    """Name of the TUN device."""
+    manage_routes: bool
+    """Install routes at all (``--no-routes`` clears it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerHostSettings:
+    """What the operator decided about the server's machine."""
+
+    tun_name: str
+    """Name of the TUN device."""
+    mtu: int
+    """MTU of the TUN device in bytes."""
+    gateways: tuple[IPInterface, ...]
+    """Our own address in each pool, with the pool's prefix length."""
+    nat: bool
+    """Hide the clients behind the addresses of the other links."""
+    client_to_client: bool
+    """Clients may reach one another."""
+
+
+def client_host_plan(
+    settings: ClientHostSettings, assignment: Assignment, servers: Iterable[IPAddress] = ()
+) -> HostPlan:
+    """Return the plan of a client whose tunnel is up or coming back.
+
+    Args:
+        settings: the user's decisions.
+        assignment: what the proxy gave.
+        servers: further addresses of the server that a reconnect may use.
+    """
+    # RFC 9484 s7.2, RFC 8200 s5: a link below 1280 bytes cannot carry IPv6.
+    addresses = tuple(
+        address
+        for address in assignment.addresses
+        if isinstance(address, IPv4Interface) or assignment.mtu >= _IPV6_MIN_MTU
+    )
+    versions = {address.version for address in addresses}
+    routes: tuple[IPNetwork, ...] = ()
+    bypass: tuple[IPAddress, ...] = ()
+    if settings.manage_routes:
+        # A route without an address of its family would only swallow packets.
+        routes = split_default([net for net in assignment.routes if net.version in versions])
+        known = {assignment.server, *servers}
+        bypass = tuple(sorted(known, key=lambda address: (address.version, int(address))))
+    return HostPlan(
+        tun_name=settings.tun_name,
+        mtu=assignment.mtu,
+        addresses=addresses,
+        routes=routes,
+        bypass=bypass,
+    )
+
+
+def server_host_plan(settings: ServerHostSettings) -> HostPlan:
+    """Return the plan of a server."""
+    networks = tuple(gateway.network for gateway in settings.gateways)
+    return HostPlan(
+        tun_name=settings.tun_name,
+        mtu=settings.mtu,
+        addresses=settings.gateways,
+        forward_ipv4=any(isinstance(network, IPv4Network) for network in networks),
+        forward_ipv6=any(isinstance(network, IPv6Network) for network in networks),
+        nat_sources=networks if settings.nat else (),
+        isolate_clients=not settings.client_to_client,
+    )
+
+
+def split_default(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Replace a default route by its two halves, so that the host's own one is not touched."""
+    routes: list[IPNetwork] = []
+    for network in networks:
+        if network.prefixlen == 0:
+            routes.extend(network.subnets())
+        else:
+            routes.append(network)
+    return tuple(routes)
+
+
+def networks_of_ranges(ranges: Iterable[tuple[IPAddress, IPAddress]]) -> tuple[IPNetwork, ...]:
+    """Return the fewest networks that cover exactly these address ranges.
+
+    Raises:
+        RemoteProtocolError: the ranges need more routes than a host should get.
+    """
+    v4: list[IPv4Network] = []
+    v6: list[IPv6Network] = []
+    for start, end in ranges:
+        if isinstance(start, IPv4Address) and isinstance(end, IPv4Address):
+            v4.extend(summarize_address_range(start, end))
+        elif isinstance(start, IPv6Address) and isinstance(end, IPv6Address):
+            v6.extend(summarize_address_range(start, end))
+        if len(v4) + len(v6) > MAX_ROUTES:
+            raise RemoteProtocolError(
+                _H3_EXCESSIVE_LOAD, f"the proxy advertises more than {MAX_ROUTES} routes"
+            )
+    return (*collapse_addresses(v4), *collapse_addresses(v6))

@@ -1,0 +1,148 @@
+"""What the host is asked to have, for a client and for a server."""
+
+from dataclasses import replace
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqvpn_core.errors import RemoteProtocolError
+from mqvpn_core.tunnel.assignment import Assignment
+from mqvpn_core.tunnel.host_plan import (
+    MAX_ROUTES,
+    ClientHostSettings,
+    ServerHostSettings,
+    client_host_plan,
+    networks_of_ranges,
+    server_host_plan,
+    split_default,
+)
+from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
+
+SERVER = IPv4Address("192.0.2.1")
+OTHER = IPv6Address("2001:db8::1")
+SETTINGS = ClientHostSettings(tun_name="mqvpn0", manage_routes=True)
+BOTH = Assignment(
+    addresses=(IPv4Interface("10.0.0.2/32"), IPv6Interface("fd00::2/128")),
+    routes=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")),
+    mtu=1380,
+    server=SERVER,
+)
+
+
+def test_client_splits_the_default_and_bypasses_every_server_address() -> None:
+    assert client_host_plan(SETTINGS, BOTH, [OTHER, SERVER]) == HostPlan(
+        tun_name="mqvpn0",
+        mtu=1380,
+        addresses=BOTH.addresses,
+        routes=(
+            IPv4Network("0.0.0.0/1"),
+            IPv4Network("128.0.0.0/1"),
+            IPv6Network("::/1"),
+            IPv6Network("8000::/1"),
+        ),
+        bypass=(SERVER, OTHER),
+    )
+
+
+def test_client_without_routes_keeps_its_addresses() -> None:
+    plan = client_host_plan(replace(SETTINGS, manage_routes=False), BOTH, [OTHER])
+    assert plan.addresses == BOTH.addresses
+    assert plan.routes == ()
+    assert plan.bypass == ()
+
+
+def test_no_route_for_a_family_without_an_address() -> None:
+    only_v4 = replace(BOTH, addresses=(IPv4Interface("10.0.0.2/32"),))
+    assert {net.version for net in client_host_plan(SETTINGS, only_v4).routes} == {4}
+
+
+def test_rfc9484_s7_2_no_ipv6_on_a_tunnel_below_1280() -> None:
+    small = client_host_plan(SETTINGS, replace(BOTH, mtu=1279))
+    assert small.addresses == (IPv4Interface("10.0.0.2/32"),)
+    assert {net.version for net in small.routes} == {4}
+    assert client_host_plan(SETTINGS, replace(BOTH, mtu=1280)).addresses == BOTH.addresses
+
+
+def test_advertised_range_becomes_its_routes() -> None:
+    narrow = replace(BOTH, routes=(IPv4Network("10.1.0.0/16"),))
+    assert client_host_plan(SETTINGS, narrow).routes == (IPv4Network("10.1.0.0/16"),)
+
+
+def test_server_plan() -> None:
+    settings = ServerHostSettings(
+        tun_name="mqvpn0",
+        mtu=1400,
+        gateways=(IPv4Interface("10.0.0.1/24"), IPv6Interface("fd00::1/64")),
+        nat=True,
+        client_to_client=False,
+    )
+    assert server_host_plan(settings) == HostPlan(
+        tun_name="mqvpn0",
+        mtu=1400,
+        addresses=settings.gateways,
+        forward_ipv4=True,
+        forward_ipv6=True,
+        nat_sources=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")),
+        isolate_clients=True,
+    )
+
+
+def test_server_plan_without_nat_and_with_one_family() -> None:
+    settings = ServerHostSettings(
+        tun_name="mqvpn0",
+        mtu=1400,
+        gateways=(IPv4Interface("10.0.0.1/24"),),
+        nat=False,
+        client_to_client=True,
+    )
+    plan = server_host_plan(settings)
+    assert (plan.forward_ipv4, plan.forward_ipv6) == (True, False)
+    assert plan.nat_sources == ()
+    assert not plan.isolate_clients
+
+
+def test_ranges_of_both_families() -> None:
+    ranges: list[tuple[IPAddress, IPAddress]] = [
+        (IPv4Address(0), IPv4Address(2**32 - 1)),
+        (IPv6Address(0), IPv6Address(2**128 - 1)),
+    ]
+    assert networks_of_ranges(ranges) == (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+
+
+def test_adjoining_ranges_are_joined() -> None:
+    ranges = [
+        (IPv4Address("10.0.0.0"), IPv4Address("10.0.0.127")),
+        (IPv4Address("10.0.0.128"), IPv4Address("10.0.0.255")),
+    ]
+    assert networks_of_ranges(ranges) == (IPv4Network("10.0.0.0/24"),)
+
+
+@given(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
+def test_networks_cover_exactly_their_range(ends: tuple[int, int]) -> None:
+    low, high = sorted(ends)
+    networks = networks_of_ranges([(IPv4Address(low), IPv4Address(high))])
+    assert sum(net.num_addresses for net in networks) == high - low + 1
+    assert int(networks[0].network_address) == low
+    assert int(networks[-1].broadcast_address) == high
+
+
+def test_too_many_routes_are_refused() -> None:
+    worst = [
+        (IPv6Address((n << 64) + 1), IPv6Address((n << 64) + (1 << 64) - 2)) for n in range(64)
+    ]
+    with pytest.raises(RemoteProtocolError, match=str(MAX_ROUTES)):
+        networks_of_ranges(worst)
+
+
+def test_split_default_leaves_other_networks_alone() -> None:
+    networks = (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8"))
+    assert split_default(networks) == networks
