@@ -1,0 +1,55 @@
+"""Each module says what it owns, and each field of a value says what it means."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.meta.checkout import PRODUCT, python_files, short, tree
+
+MODULES = [path for path in python_files(*PRODUCT) if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_module_has_a_docstring(path: Path) -> None:
+    assert ast.get_docstring(tree(path)), f"{short(path)}: what does it own?"
+
+
+def test_package_files_of_the_privileged_rooms_are_empty() -> None:
+    """A package file that imports would pull a room in by the back door."""
+    filled = [
+        short(path)
+        for path in python_files(*PRODUCT)
+        if path.name == "__init__.py" and any(isinstance(n, _IMPORTS) for n in ast.walk(tree(path)))
+    ]
+    assert filled == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_every_field_of_a_public_value_is_explained(path: Path) -> None:
+    silent = [
+        f"{short(path)}:{field.lineno} {node.name}.{ast.unparse(field.target)}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and _is_public_dataclass(node)
+        for field, following in zip(node.body, [*node.body[1:], None], strict=True)
+        if isinstance(field, ast.AnnAssign)
+        and not ast.unparse(field.target).startswith("_")
+        and not _is_string(following)
+    ]
+    assert silent == []
+
+
+_IMPORTS = (ast.Import, ast.ImportFrom)
+
+
+def _is_public_dataclass(node: ast.ClassDef) -> bool:
+    decorators = " ".join(ast.unparse(each) for each in node.decorator_list)
+    return "dataclass" in decorators and not node.name.startswith("_")
+
+
+def _is_string(node: ast.stmt | None) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
