@@ -60,6 +60,8 @@ class NetworkNamespace:
             self._thread.shutdown()
             raise
         self._processes: list[Process] = []
+        # Nobody else is on these links: waiting two seconds for a duplicate address shows nothing.
+        self.write_sysctl("ipv6/conf/default/accept_dad", "0")
         self.set_link("lo", up=True)
 
     def call(self, work: Callable[[], T]) -> T:
