@@ -19,10 +19,11 @@ from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_helper.interface.host_plan import HostPlan, IPAddress, IPInterface, IPNetwork
 
-MAX_ROUTES = 4096
+MAX_HOST_ROUTES = 4096
 """Routes a proxy may put on the host; one hostile range list could otherwise make millions."""
 _H3_EXCESSIVE_LOAD = 0x107
 _IPV6_MIN_MTU = 1280
+_EVERYTHING: tuple[IPNetwork, ...] = (IPv4Network((0, 0)), IPv6Network((0, 0)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class ClientHostSettings:
     """Name of the TUN device."""
     manage_routes: bool
     """Install routes at all (``--no-routes`` clears it)."""
+    everything: bool
+    """Send all destinations into the tunnel rather than those that the proxy advertises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +74,9 @@ def client_host_plan(
     routes: tuple[IPNetwork, ...] = ()
     bypass: tuple[IPAddress, ...] = ()
     if settings.manage_routes:
+        wanted = _EVERYTHING if settings.everything else assignment.routes
         # A route without an address of its family would only swallow packets.
-        routes = split_default([net for net in assignment.routes if net.version in versions])
+        routes = split_default([net for net in wanted if net.version in versions])
         known = {assignment.server, *servers}
         bypass = tuple(sorted(known, key=lambda address: (address.version, int(address))))
     return HostPlan(
@@ -122,8 +126,8 @@ def networks_of_ranges(ranges: Iterable[tuple[IPAddress, IPAddress]]) -> tuple[I
             v4.extend(summarize_address_range(start, end))
         elif isinstance(start, IPv6Address) and isinstance(end, IPv6Address):
             v6.extend(summarize_address_range(start, end))
-        if len(v4) + len(v6) > MAX_ROUTES:
+        if len(v4) + len(v6) > MAX_HOST_ROUTES:
             raise RemoteProtocolError(
-                _H3_EXCESSIVE_LOAD, f"the proxy advertises more than {MAX_ROUTES} routes"
+                _H3_EXCESSIVE_LOAD, f"the proxy advertises more than {MAX_HOST_ROUTES} routes"
             )
     return (*collapse_addresses(v4), *collapse_addresses(v6))

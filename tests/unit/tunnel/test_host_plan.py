@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.host_plan import (
-    MAX_ROUTES,
+    MAX_HOST_ROUTES,
     ClientHostSettings,
     ServerHostSettings,
     client_host_plan,
@@ -29,7 +29,7 @@ from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
 
 SERVER = IPv4Address("192.0.2.1")
 OTHER = IPv6Address("2001:db8::1")
-SETTINGS = ClientHostSettings(tun_name="mqvpn0", manage_routes=True)
+SETTINGS = ClientHostSettings(tun_name="mqvpn0", manage_routes=True, everything=False)
 BOTH = Assignment(
     addresses=(IPv4Interface("10.0.0.2/32"), IPv6Interface("fd00::2/128")),
     routes=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")),
@@ -75,6 +75,12 @@ def test_rfc9484_s7_2_no_ipv6_on_a_tunnel_below_1280() -> None:
 def test_advertised_range_becomes_its_routes() -> None:
     narrow = replace(BOTH, routes=(IPv4Network("10.1.0.0/16"),))
     assert client_host_plan(SETTINGS, narrow).routes == (IPv4Network("10.1.0.0/16"),)
+
+
+def test_everything_means_both_halves_of_each_family_with_an_address() -> None:
+    narrow = replace(BOTH, routes=(IPv4Network("10.1.0.0/16"),))
+    plan = client_host_plan(replace(SETTINGS, everything=True), narrow)
+    assert plan.routes == client_host_plan(SETTINGS, BOTH).routes
 
 
 def test_server_plan() -> None:
@@ -139,7 +145,7 @@ def test_too_many_routes_are_refused() -> None:
     worst = [
         (IPv6Address((n << 64) + 1), IPv6Address((n << 64) + (1 << 64) - 2)) for n in range(64)
     ]
-    with pytest.raises(RemoteProtocolError, match=str(MAX_ROUTES)):
+    with pytest.raises(RemoteProtocolError, match=str(MAX_HOST_ROUTES)):
         networks_of_ranges(worst)
 
 

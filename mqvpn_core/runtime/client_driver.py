@@ -1,0 +1,196 @@
+"""Feeds one client connection, drains it, sleeps: the trio side of a client.
+
+A few tasks read (one per socket, one for the TUN device, one for the timer); all of them end in
+`ClientDriver._pump`, which is synchronous. What was read enters the core with no checkpoint in
+between, and one wake-up does a bounded amount of work. Decides nothing about the tunnel.
+"""
+
+# walk: 2 of 16
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+
+from mqvpn_core.ids import Instant
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
+from mqvpn_core.runtime.outbox import Outbox
+from mqvpn_core.runtime.packet_ports import DatagramSocket, PacketDevice
+
+MAX_READS = 32
+"""Socket reads of one wake-up; each may carry several coalesced datagrams."""
+MAX_PACKETS = 64
+"""IP packets taken from the TUN device in one wake-up."""
+
+
+class Transport(Protocol):
+    """What the driver needs of a QUIC connection."""
+
+    @property
+    def handshake_complete(self) -> bool:
+        """TLS is finished."""
+
+    @property
+    def is_closed(self) -> bool:
+        """No packet but CONNECTION_CLOSE will be sent any more."""
+
+    def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
+        """Take what a socket gave."""
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Do what is due."""
+
+    def transmits(self, now: Instant) -> list[Transmit]:
+        """Return what may be sent now."""
+
+    def next_timeout(self) -> Instant | None:
+        """Return when `handle_timeout` wants to be called."""
+
+
+class PacketSession(Protocol):
+    """What the driver needs of a MASQUE session."""
+
+    def receive_events(self, now: Instant) -> None:
+        """Take what the connection has for it."""
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Do what is due."""
+
+    def next_timeout(self) -> Instant | None:
+        """Return when `handle_timeout` wants to be called."""
+
+    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+        """Take IP packets for the peer."""
+
+    def take_ip_packets(self) -> list[bytes]:
+        """Return IP packets from the peer."""
+
+
+class SessionObserver(Protocol):
+    """Told after each round that the session may have news; must not block."""
+
+    def look(self, now: Instant) -> None:
+        """Take the session's events."""
+
+
+class ClientDriver:
+    """Drives one connection over its sockets.
+
+    A: `settled`, `finished`, `received_any`, `refused_packet_count`
+    C: `attach`, `carry`, `finish`, `kick`. Tasks: `run`.
+    """
+
+    def __init__(self, transport: Transport, sockets: Sequence[DatagramSocket]) -> None:
+        """Take a connection that was told to connect; the sockets stay the caller's to close."""
+        self.settled = trio.Event()
+        """Set when the handshake is complete or the connection is closed."""
+        self.finished = trio.Event()
+        """Set when nothing more will happen."""
+        self.received_any = False
+        """The server has answered something."""
+        self.refused_packet_count = 0
+        """IP packets that the host did not take."""
+        self._transport = transport
+        self._sockets = sockets
+        self._outbox = Outbox(sockets)
+        self._timer = DeadlineTimer()
+        self._session: PacketSession | None = None
+        self._observer: SessionObserver | None = None
+        self._tun: PacketDevice | None = None
+        self._carrying = trio.Event()
+
+    def attach(self, session: PacketSession, observer: SessionObserver) -> None:
+        """Let ``session`` use the connection from now on."""
+        self._session = session
+        self._observer = observer
+        self.kick()
+
+    def carry(self, tun: PacketDevice) -> None:
+        """Move IP packets between the session and this device from now on.
+
+        Until then packets wait in the device's own queue: what the host's TCP sent again during an
+        outage goes out first when the tunnel is back.
+        """
+        self._tun = tun
+        self._carrying.set()
+
+    def finish(self) -> None:
+        """Send what is due (such as CONNECTION_CLOSE), then end `run`."""
+        self.kick()
+        self.finished.set()
+
+    def kick(self) -> None:
+        """Carry out what a command to the connection or the session has caused."""
+        self._pump(read_clock())
+
+    async def run(self) -> None:
+        """Drive until `finished`."""
+        self.kick()
+        async with trio.open_nursery() as nursery:
+            for socket in self._sockets:
+                nursery.start_soon(self._read_socket, socket)
+            nursery.start_soon(self._read_tun)
+            nursery.start_soon(self._watch_timer)
+            nursery.start_soon(self._outbox.run)
+            await self.finished.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _read_socket(self, socket: DatagramSocket) -> None:
+        while True:
+            await socket.wait_readable()
+            batches = socket.receive(MAX_READS)
+            now = read_clock()
+            for batch in batches:
+                self.received_any = True
+                self._transport.receive_datagrams(batch, now)
+            self._pump(now)
+
+    async def _read_tun(self) -> None:
+        await self._carrying.wait()
+        while self._tun is not None:
+            await self._tun.wait_readable()
+            packets = self._tun.read_packets(MAX_PACKETS)
+            now = read_clock()
+            if self._session is not None and packets:
+                self._session.send_ip_packets(packets, now)
+            self._pump(now)
+
+    async def _watch_timer(self) -> None:
+        while True:
+            await self._timer.wait()
+            now = read_clock()
+            self._transport.handle_timeout(now)
+            if self._session is not None:
+                self._session.handle_timeout(now)
+            self._pump(now)
+
+    def _pump(self, now: Instant) -> None:
+        transport = self._transport
+        session = self._session
+        if session is not None:
+            session.receive_events(now)
+            packets = session.take_ip_packets()
+            if packets and self._tun is not None:
+                self.refused_packet_count += self._tun.write_packets(packets)
+            if self._observer is not None:
+                self._observer.look(now)
+        self._outbox.send(transport.transmits(now))
+        deadline = transport.next_timeout()
+        if session is not None:
+            deadline = earlier(deadline, session.next_timeout())
+        self._timer.set(deadline)
+        if transport.is_closed:
+            self.settled.set()
+            self.finished.set()
+        elif transport.handshake_complete:
+            self.settled.set()
+
+
+def earlier(one: Instant | None, other: Instant | None) -> Instant | None:
+    """Return the earlier of two deadlines; `None` is never."""
+    if one is None:
+        return other
+    if other is None:
+        return one
+    return min(one, other)

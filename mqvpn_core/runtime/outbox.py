@@ -1,0 +1,111 @@
+"""Sealed bytes on their way to the sockets; keeps what a full socket buffer did not take.
+
+The backlog is small on purpose: it is meant for one scheduling hiccup. What does not fit is
+dropped here and recovered by QUIC, as if the network had lost it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import trio
+
+from mqvpn_core.ids import SocketAddress
+from mqvpn_core.quic.udp_datagrams import Transmit
+from mqvpn_core.runtime.packet_ports import DatagramSocket
+
+MAX_BACKLOG = 128
+"""Transmits kept for one socket."""
+_BATCH = 32
+
+
+class Outbox:
+    """Sends each transmit on the socket its local address names.
+
+    A: `dropped_count`, `unroutable_count`. C: `send`. Tasks: `run`.
+    """
+
+    def __init__(self, sockets: Iterable[DatagramSocket]) -> None:
+        """Take the sockets of one driver; they stay the caller's to close."""
+        self.dropped_count = 0
+        self.unroutable_count = 0
+        self._lanes = [_Lane(socket) for socket in sockets]
+        self._by_local: dict[SocketAddress, _Lane | None] = {}
+
+    def send(self, transmits: Sequence[Transmit]) -> None:
+        """Send now what the sockets take, keep a little, drop and count the rest."""
+        start = 0
+        while start < len(transmits):
+            local = transmits[start].four_tuple.local
+            end = start + 1
+            while end < len(transmits) and transmits[end].four_tuple.local == local:
+                end += 1
+            lane = self._lane_of(local)
+            if lane is None:
+                self.unroutable_count += end - start
+            else:
+                self.dropped_count += lane.send(transmits[start:end])
+            start = end
+
+    async def run(self) -> None:
+        """Send backlogs as their sockets become writable, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for lane in self._lanes:
+                nursery.start_soon(lane.run)
+
+    def _lane_of(self, local: SocketAddress) -> "_Lane | None":
+        try:
+            return self._by_local[local]
+        except KeyError:
+            lane = self._by_local[local] = self._find_lane(local)
+            return lane
+
+    def _find_lane(self, local: SocketAddress) -> "_Lane | None":
+        # A server's wildcard socket answers for every local address of its family and port.
+        wildcard = SocketAddress("::" if ":" in local.host else "0.0.0.0", local.port)  # noqa: S104 - compared, not bound
+        for wanted in (local, wildcard):
+            for lane in self._lanes:
+                if lane.socket.local_address == wanted:
+                    return lane
+        return None
+
+
+class _Lane:
+    """One socket with its backlog."""
+
+    def __init__(self, socket: DatagramSocket) -> None:
+        self.socket = socket
+        self._backlog: deque[Transmit] = deque()
+        self._filled = trio.Event()
+
+    def send(self, transmits: Sequence[Transmit]) -> int:
+        """Send or keep; return how many were dropped."""
+        rest: Sequence[Transmit] = transmits
+        if not self._backlog:
+            rest = self.socket.send(transmits)
+            if not rest:
+                return 0
+        room = MAX_BACKLOG - len(self._backlog)
+        self._backlog.extend(rest[:room])
+        self._filled.set()
+        return max(0, len(rest) - room)
+
+    async def run(self) -> None:
+        while True:
+            await self._filled.wait()
+            await self.socket.wait_writable()
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._backlog:
+            batch = list(islice(self._backlog, _BATCH))
+            rest = self.socket.send(batch)
+            for _ in range(len(batch) - len(rest)):
+                self._backlog.popleft()
+            if rest:
+                # A socket may cut a transmit in two: what it gave back replaces the head.
+                for _ in range(len(rest)):
+                    self._backlog.popleft()
+                self._backlog.extendleft(reversed(rest))
+                return
+        self._filled = trio.Event()

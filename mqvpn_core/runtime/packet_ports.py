@@ -1,0 +1,47 @@
+"""The two holes that packets pass through, as the drivers see them.
+
+The real ones are `mqvpn_core.runtime.udp_sockets` and `mqvpn_core.runtime.tun_device`; tests put
+in-memory twins in their place.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mqvpn_core.ids import SocketAddress
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+
+
+class PacketDevice(Protocol):
+    """A TUN device."""
+
+    async def wait_readable(self) -> None:
+        """Wait until `read_packets` has something."""
+
+    def read_packets(self, max_count: int) -> list[bytes]:
+        """Return up to this many IP packets that the host routed into the device."""
+
+    def write_packets(self, packets: Sequence[bytes]) -> int:
+        """Hand IP packets to the host; return how many it refused."""
+
+
+class DatagramSocket(Protocol):
+    """A UDP socket that never blocks."""
+
+    @property
+    def local_address(self) -> SocketAddress:
+        """Address it is bound to; the unspecified address when it takes any."""
+
+    async def wait_readable(self) -> None:
+        """Wait until `receive` has something."""
+
+    async def wait_writable(self) -> None:
+        """Wait until `send` can take more."""
+
+    def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
+        """Return what up to this many reads give, possibly nothing."""
+
+    def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
+        """Send in order; return the rest that did not fit the socket's buffer."""
+
+    def close(self) -> None:
+        """Close the socket; what is waiting in it is lost."""
