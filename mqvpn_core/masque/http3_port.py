@@ -1,0 +1,56 @@
+"""The part of an HTTP/3 connection that the sessions use, and nothing more of QUIC.
+
+Owns no behaviour. `mqvpn_core.quic.http3.Http3Connection` has this shape; so has the fake that the
+tests of this room script.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from mqvpn_core.ids import Instant, StreamId
+from mqvpn_core.quic.http3_events import Http3Event, SettingsReceived
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+
+class Http3(Protocol):
+    """One HTTP/3 connection, either role."""
+
+    @property
+    def peer_settings(self) -> SettingsReceived | None:
+        """The peer's SETTINGS, once they arrived."""
+
+    @property
+    def may_send_datagrams(self) -> bool:
+        """HTTP Datagrams may be sent in QUIC DATAGRAM frames (RFC 9297 s2.1.1)."""
+
+    def max_datagram_payload(self, stream_id: StreamId) -> int:
+        """Return the largest HTTP Datagram payload that every usable path carries now."""
+
+    def unsent_bytes(self, stream_id: StreamId) -> int:
+        """Return the stream bytes handed over and not acknowledged yet."""
+
+    def open_request(self, headers: Headers, *, end_stream: bool = False) -> StreamId:
+        """Client: start a request."""
+
+    def send_headers(
+        self, stream_id: StreamId, headers: Headers, *, end_stream: bool = False
+    ) -> None:
+        """Server: send the response's header section."""
+
+    def send_data(self, stream_id: StreamId, data: bytes, *, end_stream: bool = False) -> None:
+        """Send DATA on a request stream."""
+
+    def send_http_datagrams(
+        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[bytes], now: Instant
+    ) -> None:
+        """Queue HTTP Datagrams, each ``context_prefix`` followed by one payload."""
+
+    def abort_stream(self, stream_id: StreamId, error_code: int) -> None:
+        """Reset both directions of a request stream."""
+
+    def close(self, error_code: int, reason: str) -> None:
+        """Close the whole connection with an HTTP/3 error code."""
+
+    def next_event(self) -> Http3Event | None:
+        """Return the next event, or None."""
