@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from ipaddress import IPv6Interface, IPv6Network, ip_interface, ip_network
 from pathlib import Path
 from socket import AF_INET, AF_INET6
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pyroute2 import IPRoute, NetlinkError
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from mqvpn_core.demo.processes import Process, start_process, stop_process
 from mqvpn_core.errors import HostError
+
+if TYPE_CHECKING:
+    from pyroute2 import NetlinkMessage  # a name of our stub, not of the package
 
 T = TypeVar("T")
 
@@ -30,6 +34,12 @@ _CLONE_NEWNET = 0x40000000
 _IFA_F_NODAD = 0x02
 _TC_H_ROOT = 0xFFFF0000
 _FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
+_ROUTE_PARTS = (
+    ("to", "RTA_DST"),
+    ("via", "RTA_GATEWAY"),
+    ("metric", "RTA_PRIORITY"),
+    ("table", "RTA_TABLE"),
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -200,17 +210,16 @@ class NetworkNamespace:
 
     def _describe(self) -> tuple[str, ...]:
         netlink = self._netlink
-        names = {link["index"]: link.get("ifname") for link in netlink.get_links()}
-        addresses = [f"address {names[a['index']]} {a.get('address')}" for a in netlink.get_addr()]
-        routes = [
-            f"route {r.get('dst')}/{r['dst_len']} gateway={r.get('gateway')} table={r.get('table')}"
-            f" priority={r.get('priority')} dev={names.get(r.get('oif'))}"
-            for r in netlink.get_routes()
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in netlink.get_links()}
+        addresses = [
+            f"address {names[each['index']]} {each.get_attr('IFA_ADDRESS')}/{each['prefixlen']}"
+            for each in netlink.get_addr()
         ]
+        routes = [_describe_route(each, names) for each in netlink.get_routes()]
         rules = [
-            f"rule family={family} priority={rule.get('priority')} table={rule.get('table')}"
+            f"rule family={family} priority={each.get_attr('FRA_PRIORITY')} table={each['table']}"
             for family in (AF_INET, AF_INET6)
-            for rule in netlink.get_rules(family=family)
+            for each in netlink.get_rules(family=family)
         ]
         forwarding = [f"{key} {_sysctl(key)}" for key in _FORWARDING]
         listing = ["nft", "list", "ruleset"]
@@ -257,6 +266,13 @@ def _add_veth(name: str, peer_namespace: str, peer_name: str) -> None:
             )
     finally:
         os.close(descriptor)
+
+
+def _describe_route(route: "NetlinkMessage", names: Mapping[int, object]) -> str:
+    index = route.get_attr("RTA_OIF")
+    device = names.get(index) if isinstance(index, int) else None
+    parts = [f"{short}={route.get_attr(name)}" for short, name in _ROUTE_PARTS]
+    return f"route {' '.join(parts)} length={route['dst_len']} dev={device}"
 
 
 def _sysctl(key: str) -> str:
