@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from random import Random
 
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _FIXED_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -36,6 +37,21 @@ class SeededEntropy:
     def __call__(self, length: int) -> bytes:
         """Return the next bytes."""
         return self._dice.randbytes(length)
+
+
+class _SeededAesGcm:
+    """Stands in for the AESGCM class where aioquic makes a key for its Retry tokens."""
+
+    def __init__(self, entropy: SeededEntropy) -> None:
+        self._entropy = entropy
+
+    def generate_key(self, bit_length: int) -> bytes:
+        """Return the next key."""
+        return self._entropy(bit_length // 8)
+
+    def __call__(self, key: bytes) -> AESGCM:
+        """Return the real cipher."""
+        return AESGCM(key)
 
 
 @contextmanager
@@ -72,6 +88,9 @@ def seeded_libraries(seed: int, clock: Callable[[], float] | None = None) -> Ite
         tls = sys.modules.get("aioquic.tls")
         if tls is not None:
             stack.enter_context(_replaced(tls, "utcnow", date_now))
+        retry = sys.modules.get("aioquic.quic.retry")
+        if retry is not None:
+            stack.enter_context(_replaced(retry, "AESGCM", _SeededAesGcm(entropy)))
         stack.enter_context(_replaced(x25519.X25519PrivateKey, "generate", new_x25519_key))
         stack.enter_context(_replaced(x448.X448PrivateKey, "generate", new_x448_key))
         stack.enter_context(_replaced(ec, "generate_private_key", new_curve_key))

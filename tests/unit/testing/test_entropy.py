@@ -6,6 +6,7 @@ import sys
 import aioquic.tls
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.retry import QuicRetryTokenHandler
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
 from mqvpn_core.testing.certificates import make_certificate
@@ -56,6 +57,20 @@ def test_curve_keys_follow_the_seed() -> None:
 
     assert key(3) == key(3)
     assert key(3) != key(4)
+
+
+def test_retry_tokens_follow_the_seed() -> None:
+    def token(seed: int) -> bytes:
+        with seeded_libraries(seed):
+            return QuicRetryTokenHandler().create_token(
+                address=("192.0.2.1", 443),
+                original_destination_connection_id=b"12345678",
+                retry_source_connection_id=b"abcdefgh",
+                now=1.0,
+            )
+
+    assert token(3) == token(3)
+    assert token(3) != token(4)
 
 
 def test_the_date_may_follow_a_clock() -> None:
