@@ -1,0 +1,206 @@
+"""Feeds the endpoint and its sessions, drains them, sleeps: the trio side of a server.
+
+As in the client, a few tasks read and all of them end in one synchronous pump. The pump visits
+only the connections that something happened to. It is also the fault boundary: an exception while
+one client is served ends that client's connection and nothing else.
+"""
+
+# walk: 11 of 16
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import trio
+
+from mqvpn_core.ids import ConnectionHandle, Instant
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.client_driver import MAX_PACKETS, MAX_READS, PacketSession, earlier
+from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
+from mqvpn_core.runtime.deadline_queue import DeadlineQueue
+from mqvpn_core.runtime.outbox import Outbox
+from mqvpn_core.runtime.packet_ports import DatagramSocket, PacketDevice
+
+_log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=PacketSession)
+
+
+class EndpointPort(Protocol):
+    """What the driver needs of a QUIC server endpoint."""
+
+    def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
+        """Take what a socket gave."""
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Do what is due."""
+
+    def transmits(self, now: Instant) -> list[Transmit]:
+        """Return what may be sent now."""
+
+    def next_timeout(self) -> Instant | None:
+        """Return when `handle_timeout` wants to be called."""
+
+    def take_ready(self) -> Iterable[ConnectionHandle]:
+        """Return the connections that something happened to."""
+
+
+class SessionKeeper(Protocol[S]):
+    """Owns the sessions and what they mean; nothing here may block."""
+
+    @property
+    def sessions(self) -> Mapping[ConnectionHandle, S]:
+        """The sessions by connection."""
+
+    def take_endpoint_events(self, now: Instant) -> None:
+        """Make and forget sessions as connections come and go."""
+
+    def look(self, handle: ConnectionHandle, session: S, now: Instant) -> None:
+        """Take the events of one session."""
+
+    def fail(self, handle: ConnectionHandle, now: Instant) -> None:
+        """End one connection whose handling raised an exception."""
+
+    def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
+        """Sort packets from the TUN device by the connection they go to."""
+
+
+class ServerDriver(Generic[S]):
+    """Drives one endpoint over its sockets and one TUN device.
+
+    A: `refused_packet_count`, `fault_count`
+    C: `touch`, `kick`, `handle_batch`. Tasks: `run`.
+    """
+
+    def __init__(
+        self,
+        endpoint: EndpointPort,
+        keeper: SessionKeeper[S],
+        sockets: Sequence[DatagramSocket],
+        tun: PacketDevice,
+    ) -> None:
+        """Put the parts together; they stay the caller's to close."""
+        self.refused_packet_count = 0
+        """IP packets that the host did not take."""
+        self.fault_count = 0
+        """Exceptions caught at the fault boundary."""
+        self._endpoint = endpoint
+        self._keeper = keeper
+        self._sockets = sockets
+        self._tun = tun
+        self._outbox = Outbox(sockets)
+        self._timer = DeadlineTimer()
+        self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
+        self._touched: dict[ConnectionHandle, None] = {}
+
+    def touch(self, handle: ConnectionHandle) -> None:
+        """Have the pump visit a connection: a command was given to its session."""
+        self._touched[handle] = None
+
+    def kick(self) -> None:
+        """Carry out what commands have caused."""
+        self._pump(read_clock())
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        self.kick()
+        async with trio.open_nursery() as nursery:
+            for socket in self._sockets:
+                nursery.start_soon(self._read_socket, socket)
+            nursery.start_soon(self._read_tun)
+            nursery.start_soon(self._watch_timer)
+            nursery.start_soon(self._outbox.run)
+
+    async def _read_socket(self, socket: DatagramSocket) -> None:
+        while True:
+            await socket.wait_readable()
+            batches = socket.receive(MAX_READS)
+            now = read_clock()
+            for batch in batches:
+                self._receive(batch, now)
+            self._pump(now)
+
+    async def _read_tun(self) -> None:
+        while True:
+            await self._tun.wait_readable()
+            packets = self._tun.read_packets(MAX_PACKETS)
+            now = read_clock()
+            for handle, batch in self._keeper.dispatch(packets).items():
+                self._send_packets(handle, batch, now)
+            self._pump(now)
+
+    async def _watch_timer(self) -> None:
+        while True:
+            await self._timer.wait()
+            now = read_clock()
+            self._endpoint.handle_timeout(now)
+            for handle in self._deadlines.take_due(now):
+                self._handle_session_timeout(handle, now)
+            self._pump(now)
+
+    def _receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
+        try:
+            self._endpoint.receive_datagrams(batch, now)
+        except Exception:  # noqa: BLE001 - fault boundary: these datagrams are lost, nothing else
+            self._report_fault("datagrams from %s", batch.four_tuple.remote.host)
+
+    def _send_packets(self, handle: ConnectionHandle, packets: list[bytes], now: Instant) -> None:
+        session = self._keeper.sessions.get(handle)
+        if session is None:
+            return
+        self._touched[handle] = None
+        try:
+            session.send_ip_packets(packets, now)
+        except Exception:  # noqa: BLE001 - fault boundary: ends this client only
+            self._end_client(handle, now)
+
+    def _handle_session_timeout(self, handle: ConnectionHandle, now: Instant) -> None:
+        session = self._keeper.sessions.get(handle)
+        if session is None:
+            return
+        self._touched[handle] = None
+        try:
+            session.handle_timeout(now)
+        except Exception:  # noqa: BLE001 - fault boundary: ends this client only
+            self._end_client(handle, now)
+
+    def _pump(self, now: Instant) -> None:
+        self._keeper.take_endpoint_events(now)
+        for handle in self._endpoint.take_ready():
+            self._touched[handle] = None
+        to_host: list[bytes] = []
+        while self._touched:
+            handle, _ = self._touched.popitem()
+            session = self._keeper.sessions.get(handle)
+            if session is None:
+                self._deadlines.remove(handle)
+                continue
+            try:
+                self._serve(handle, session, to_host, now)
+            except Exception:  # noqa: BLE001 - fault boundary: ends this client only
+                self._end_client(handle, now)
+        if to_host:
+            self.refused_packet_count += self._tun.write_packets(to_host)
+        self._outbox.send(self._endpoint.transmits(now))
+        # Sending may close connections; the next round sees it at once.
+        self._timer.set(earlier(self._endpoint.next_timeout(), self._deadlines.earliest()))
+
+    def _serve(
+        self, handle: ConnectionHandle, session: S, to_host: list[bytes], now: Instant
+    ) -> None:
+        session.receive_events(now)
+        to_host += session.take_ip_packets()
+        self._keeper.look(handle, session, now)
+        self._deadlines.set(handle, session.next_timeout())
+
+    def _end_client(self, handle: ConnectionHandle, now: Instant) -> None:
+        self._report_fault("connection %d", handle)
+        self._deadlines.remove(handle)
+        try:
+            self._keeper.fail(handle, now)
+        except Exception:  # noqa: BLE001 - fault boundary: the client is being ended already
+            self._report_fault("the end of connection %d", handle)
+
+    def _report_fault(self, what: str, subject: object) -> None:
+        self.fault_count += 1
+        _log.exception("internal error while handling " + what, subject)

@@ -1,0 +1,203 @@
+"""In-memory twins of what the drivers hold: sockets, a TUN device, a connection, a session."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+
+from mqvpn_core.ids import FourTuple, Instant, SocketAddress
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+
+LOCAL = SocketAddress("192.0.2.10", 5000)
+REMOTE = SocketAddress("192.0.2.1", 443)
+FOUR_TUPLE = FourTuple(LOCAL, REMOTE)
+
+
+def datagram(data: bytes, four_tuple: FourTuple = FOUR_TUPLE) -> ReceivedDatagrams:
+    return ReceivedDatagrams(four_tuple, data, len(data), 0)
+
+
+def transmit(data: bytes, four_tuple: FourTuple = FOUR_TUPLE) -> Transmit:
+    return Transmit(four_tuple=four_tuple, data=data, segment_size=len(data), ecn=0)
+
+
+class Gate:
+    """Something to wait for that opens and closes."""
+
+    def __init__(self, *, is_open: bool) -> None:
+        self._event = trio.Event()
+        if is_open:
+            self._event.set()
+
+    def open(self) -> None:
+        self._event.set()
+
+    def shut(self) -> None:
+        if self._event.is_set():
+            self._event = trio.Event()
+
+    async def wait(self) -> None:
+        while not self._event.is_set():
+            await self._event.wait()
+        await trio.lowlevel.checkpoint()
+
+
+class FakeSocket:
+    """A UDP socket; ``room`` is how many transmits its buffer takes."""
+
+    def __init__(self, local: SocketAddress = LOCAL) -> None:
+        self.local = local
+        self.sent: list[bytes] = []
+        self.room = 1_000_000
+        self.is_closed = False
+        self.reads: list[int] = []
+        self._incoming: deque[ReceivedDatagrams] = deque()
+        self._readable = Gate(is_open=False)
+        self._writable = Gate(is_open=True)
+
+    @property
+    def local_address(self) -> SocketAddress:
+        return self.local
+
+    def arrive(self, *batches: ReceivedDatagrams) -> None:
+        self._incoming.extend(batches)
+        self._readable.open()
+
+    def make_room(self, room: int) -> None:
+        self.room = room
+        self._writable.open()
+
+    async def wait_readable(self) -> None:
+        await self._readable.wait()
+
+    async def wait_writable(self) -> None:
+        await self._writable.wait()
+
+    def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
+        taken = [self._incoming.popleft() for _ in range(min(max_reads, len(self._incoming)))]
+        self.reads.append(len(taken))
+        if not self._incoming:
+            self._readable.shut()
+        return taken
+
+    def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
+        taken = transmits[: self.room]
+        self.sent += [each.data for each in taken]
+        self.room -= len(taken)
+        if self.room == 0:
+            self._writable.shut()
+        return list(transmits[len(taken) :])
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeTun:
+    """A TUN device; refuses packets that start with ``bad``."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write_sizes: list[int] = []
+        self._outgoing: deque[bytes] = deque()
+        self._readable = Gate(is_open=False)
+
+    def route_in(self, *packets: bytes) -> None:
+        """The host routed these packets into the device."""
+        self._outgoing.extend(packets)
+        self._readable.open()
+
+    @property
+    def waiting(self) -> list[bytes]:
+        return list(self._outgoing)
+
+    async def wait_readable(self) -> None:
+        await self._readable.wait()
+
+    def read_packets(self, max_count: int) -> list[bytes]:
+        taken = [self._outgoing.popleft() for _ in range(min(max_count, len(self._outgoing)))]
+        if not self._outgoing:
+            self._readable.shut()
+        return taken
+
+    def write_packets(self, packets: Sequence[bytes]) -> int:
+        good = [packet for packet in packets if not packet.startswith(b"bad")]
+        self.written += good
+        self.write_sizes.append(len(packets))
+        return len(packets) - len(good)
+
+
+class FakeTransport:
+    """A connection whose bytes mean what the test says.
+
+    ``hello`` completes the handshake, ``bye`` closes; ``timer`` makes a deadline. Everything
+    received is echoed with an ``re:`` in front unless ``quiet``.
+    """
+
+    def __init__(self, *, quiet: bool = True) -> None:
+        self.handshake_complete = False
+        self.is_closed = False
+        self.received: list[tuple[float, bytes]] = []
+        self.timeouts: list[float] = []
+        self.outgoing: list[Transmit] = []
+        self.deadline: Instant | None = None
+        self._quiet = quiet
+
+    def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
+        self.received.append((now, batch.data))
+        if batch.data == b"hello":
+            self.handshake_complete = True
+        elif batch.data == b"bye":
+            self.is_closed = True
+        elif batch.data.startswith(b"timer "):
+            self.deadline = Instant(now + float(batch.data[6:]))
+        elif batch.data == b"crash":
+            raise RuntimeError("planted")
+        if not self._quiet:
+            self.outgoing.append(transmit(b"re:" + batch.data))
+
+    def handle_timeout(self, now: Instant) -> None:
+        self.timeouts.append(now)
+        if self.deadline is not None and self.deadline <= now:
+            self.deadline = None
+
+    def transmits(self, now: Instant) -> list[Transmit]:
+        del now
+        taken, self.outgoing = self.outgoing, []
+        return taken
+
+    def next_timeout(self) -> Instant | None:
+        return self.deadline
+
+
+class FakeSession:
+    """Turns IP packets into transmits ``ip:...`` of its transport, and ``ip:...`` into packets."""
+
+    def __init__(self, transport: FakeTransport) -> None:
+        self.transport = transport
+        self.deadline: Instant | None = None
+        self.timeouts: list[float] = []
+        self.fail_on: bytes | None = None
+        self._seen = 0
+
+    def receive_events(self, now: Instant) -> None:
+        del now
+
+    def handle_timeout(self, now: Instant) -> None:
+        self.timeouts.append(now)
+        self.deadline = None
+
+    def next_timeout(self) -> Instant | None:
+        return self.deadline
+
+    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+        del now
+        if self.fail_on in packets:
+            raise RuntimeError("planted")
+        self.transport.outgoing += [transmit(b"ip:" + packet) for packet in packets]
+
+    def take_ip_packets(self) -> list[bytes]:
+        new = self.transport.received[self._seen :]
+        self._seen = len(self.transport.received)
+        if any(data == b"poison" for _, data in new):
+            raise RuntimeError("planted")
+        return [data[3:] for _, data in new if data.startswith(b"ip:")]

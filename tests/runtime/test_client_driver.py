@@ -1,0 +1,179 @@
+"""The client's pump: what is read goes in at once, and comes out on the other side."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from mqvpn_core.ids import Instant
+from mqvpn_core.runtime.client_driver import MAX_PACKETS, MAX_READS, ClientDriver
+from mqvpn_core.runtime.clock import read_clock
+from tests.runtime.fakes import FakeSession, FakeSocket, FakeTransport, FakeTun, datagram, transmit
+from tests.runtime.virtual_time import run_virtual
+
+
+class CountingObserver:
+    """Counts its looks; may end the driver."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self, now: Instant) -> None:
+        del now
+        self.looks += 1
+
+
+class Scene:
+    """A driver with fakes on every side."""
+
+    def __init__(self, *, quiet: bool = True) -> None:
+        self.socket = FakeSocket()
+        self.tun = FakeTun()
+        self.transport = FakeTransport(quiet=quiet)
+        self.session = FakeSession(self.transport)
+        self.observer = CountingObserver()
+        self.driver = ClientDriver(self.transport, [self.socket])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.driver.run)
+            await trio.testing.wait_all_tasks_blocked()
+            yield
+            nursery.cancel_scope.cancel()
+
+
+def test_the_first_flight_is_sent_at_once() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.transport.outgoing.append(transmit(b"initial"))
+        async with scene.running():
+            assert scene.socket.sent == [b"initial"]
+
+    run_virtual(main)
+
+
+def test_handshake_settles_and_replies_leave_in_the_same_round() -> None:
+    async def main() -> None:
+        scene = Scene(quiet=False)
+        async with scene.running():
+            scene.socket.arrive(datagram(b"hello"), datagram(b"more"))
+            await scene.driver.settled.wait()
+            assert scene.socket.sent == [b"re:hello", b"re:more"]
+            assert scene.driver.received_any
+            assert not scene.driver.finished.is_set()
+
+    run_virtual(main)
+
+
+def test_packets_cross_in_both_directions() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            scene.driver.carry(scene.tun)
+            scene.tun.route_in(b"up1", b"up2")
+            scene.socket.arrive(datagram(b"ip:down"), datagram(b"ip:bad"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.socket.sent == [b"ip:up1", b"ip:up2"]
+            assert scene.tun.written == [b"down"]
+            assert scene.driver.refused_packet_count == 1
+            assert scene.observer.looks > 0
+
+    run_virtual(main)
+
+
+def test_packets_wait_in_the_device_until_the_tunnel_carries() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.tun.route_in(b"kept")
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.tun.waiting == [b"kept"]
+            scene.driver.carry(scene.tun)
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.socket.sent == [b"ip:kept"]
+
+    run_virtual(main)
+
+
+def test_one_wake_up_does_a_bounded_amount_of_work() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.socket.arrive(*[datagram(b"x")] * (2 * MAX_READS + 1))
+        scene.tun.route_in(*[b"p"] * (MAX_PACKETS + 1))
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            scene.driver.carry(scene.tun)
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.socket.reads == [MAX_READS, MAX_READS, 1]
+            assert len(scene.socket.sent) == MAX_PACKETS + 1
+
+    run_virtual(main)
+
+
+def test_timers_of_connection_and_session_fire_when_due() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            start = read_clock()
+            scene.driver.attach(scene.session, scene.observer)
+            scene.session.deadline = Instant(start + 3.0)
+            scene.socket.arrive(datagram(b"timer 7"))
+            await trio.sleep(20.0)
+            fired = [round(at - start, 3) for at in scene.transport.timeouts]
+            assert fired == [3.0, 7.0]
+            assert [round(at - start, 3) for at in scene.session.timeouts] == [3.0, 7.0]
+
+    run_virtual(main)
+
+
+def test_an_idle_driver_never_wakes() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            looks = scene.observer.looks
+            await trio.sleep(3000.0)
+            assert scene.observer.looks == looks
+            assert scene.transport.timeouts == []
+
+    run_virtual(main)
+
+
+def test_run_ends_when_the_connection_is_closed() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.driver.run)
+            scene.socket.arrive(datagram(b"bye"))
+        assert scene.driver.settled.is_set()
+        assert scene.driver.finished.is_set()
+
+    run_virtual(main)
+
+
+def test_finish_sends_what_is_due_and_ends() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.driver.run)
+            await trio.testing.wait_all_tasks_blocked()
+            scene.transport.outgoing.append(transmit(b"connection close"))
+            scene.driver.finish()
+        assert scene.socket.sent == [b"connection close"]
+
+    run_virtual(main)
+
+
+def test_an_error_in_the_core_surfaces() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.socket.arrive(datagram(b"crash"))
+        with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="planted")):
+            await scene.driver.run()
+
+    run_virtual(main)
