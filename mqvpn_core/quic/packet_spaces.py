@@ -376,7 +376,8 @@ class SentPackets:
         """Remove what the peer acknowledges.
 
         Args:
-            ranges: inclusive (smallest, largest) pairs of one ACK frame, from the largest down.
+            ranges: inclusive (smallest, largest) pairs of one ACK frame, from the largest down;
+                there is at least one.
 
         Returns:
             The newly acknowledged runs by ascending number. Numbers that were acknowledged or
@@ -385,18 +386,17 @@ class SentPackets:
         Raises:
             RemoteProtocolError: the peer acknowledges a packet that was never sent.
         """
-        for smallest, largest in ranges:
-            if largest > self.largest_sent or any(
-                smallest <= skipped <= largest for skipped in self._skipped
-            ):
-                # RFC 9000 s13.1: "SHOULD treat receipt of an acknowledgment for a packet it did
-                # not send as a connection error of type PROTOCOL_VIOLATION".
-                raise RemoteProtocolError(
-                    TransportErrorCode.PROTOCOL_VIOLATION, "acknowledgment of an unsent packet"
-                )
+        if ranges[0][1] > self.largest_sent or (self._skipped and self._has_skipped(ranges)):
+            # RFC 9000 s13.1: "SHOULD treat receipt of an acknowledgment for a packet it did not
+            # send as a connection error of type PROTOCOL_VIOLATION".
+            raise RemoteProtocolError(
+                TransportErrorCode.PROTOCOL_VIOLATION, "acknowledgment of an unsent packet"
+            )
+        self.largest_acknowledged = max(self.largest_acknowledged, ranges[0][1])
         acknowledged: list[SentRun] = []
         for smallest, largest in ranges:
-            self.largest_acknowledged = max(self.largest_acknowledged, largest)
+            if not self._firsts or largest < self._firsts[0]:
+                break
             removed = self._remove(smallest, largest + 1)
             if removed:
                 acknowledged[:0] = removed
@@ -449,6 +449,13 @@ class SentPackets:
         self._firsts = []
         self.ack_eliciting_in_flight = 0
         return runs
+
+    def _has_skipped(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        return any(
+            smallest <= number <= largest
+            for smallest, largest in ranges
+            for number in self._skipped
+        )
 
     def _remove(self, start: int, stop: int) -> list[SentRun]:
         """Take the numbers ``start`` up to but excluding ``stop`` out of the ledger."""

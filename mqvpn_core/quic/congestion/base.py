@@ -1,0 +1,87 @@
+"""What a congestion controller is: a window in bytes that reacts to acknowledgments and losses.
+
+A controller sees bytes and times, never packet numbers, frames or timers. One controller belongs
+to one network path (RFC 9002 s7, RFC 9000 s9.4).
+"""
+
+from typing import Protocol
+
+from mqvpn_core.ids import Instant
+
+INITIAL_WINDOW_PACKETS = 10
+MINIMUM_WINDOW_PACKETS = 2
+_INITIAL_WINDOW_BYTES = 14720
+
+
+class RttView(Protocol):
+    """What a controller may know about round-trip times."""
+
+    @property
+    def latest(self) -> float:
+        """Newest sample, in seconds."""
+
+    @property
+    def smoothed(self) -> float:
+        """Moving average, in seconds."""
+
+    @property
+    def minimum(self) -> float:
+        """Smallest sample, in seconds; 0 before the first."""
+
+
+class CongestionController(Protocol):
+    """The window of one network path.
+
+    Reads: ``congestion_window``, ``slow_start_threshold``. Writes: the ``on_*`` inputs, each with
+    the time at which it happened, and ``set_max_datagram_size``.
+    """
+
+    @property
+    def congestion_window(self) -> int:
+        """Bytes that may be in flight."""
+
+    @property
+    def slow_start_threshold(self) -> float:
+        """Window in bytes at which slow start ends; infinite before the first congestion event."""
+
+    @property
+    def is_in_slow_start(self) -> bool:
+        """The window still doubles in a round trip."""
+
+    def on_acked(
+        self, acked_bytes: int, sent_at: Instant, rtt: RttView, now: Instant, *, app_limited: bool
+    ) -> None:
+        """Bytes in flight were acknowledged.
+
+        Args:
+            acked_bytes: how many.
+            sent_at: when they were sent.
+            rtt: round-trip times, the sample of this acknowledgment included.
+            now: when the acknowledgment arrived.
+            app_limited: the window was not used up, so it must not grow (RFC 9002 s7.8).
+        """
+
+    def on_lost(self, lost_bytes: int, largest_sent_at: Instant, now: Instant) -> None:
+        """Bytes in flight were declared lost; the newest of them was sent at this time."""
+
+    def on_ecn_ce(self, sent_at: Instant, now: Instant) -> None:
+        """The peer reports more CE marks; its newest acknowledged packet was sent then."""
+
+    def on_persistent_congestion(self, now: Instant) -> None:
+        """Everything sent over a long time was lost (RFC 9002 s7.6)."""
+
+    def set_max_datagram_size(self, max_datagram_size: int) -> None:
+        """Take over another packet size of the path."""
+
+
+def initial_window(max_datagram_size: int) -> int:
+    """Return the window to start with (RFC 9002 s7.2)."""
+    return min(
+        INITIAL_WINDOW_PACKETS * max_datagram_size,
+        max(_INITIAL_WINDOW_BYTES, MINIMUM_WINDOW_PACKETS * max_datagram_size),
+    )
+
+
+def minimum_window(max_datagram_size: int) -> int:
+    """Return the window that is never undercut (RFC 9002 s7.2)."""
+    return MINIMUM_WINDOW_PACKETS * max_datagram_size

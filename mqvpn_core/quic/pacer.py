@@ -1,0 +1,81 @@
+"""Pacing: spread the packets of a window over the round trip (RFC 9002 s7.7).
+
+A token bucket in bytes. It says how much may leave now and when to look again; it sends nothing.
+"""
+
+from mqvpn_core.ids import Instant
+
+_BURST_PACKETS = 10
+_BURST_SECONDS = 0.002
+_QUANTUM_SECONDS = 0.001
+
+
+class Pacer:
+    """Token bucket of one network path.
+
+    Reads: ``budget``, ``next_send_time``. Writes: ``on_sent``, ``set_rate``,
+    ``set_max_datagram_size``.
+    """
+
+    __slots__ = ("_max_datagram_size", "_rate", "_refilled_at", "_tokens")
+
+    def __init__(self, *, bytes_per_second: float, max_datagram_size: int) -> None:
+        """Start with a full bucket.
+
+        Args:
+            bytes_per_second: rate to begin with.
+            max_datagram_size: UDP payload bytes of a full packet on this path.
+        """
+        self._rate = max(bytes_per_second, 1.0)
+        self._max_datagram_size = max_datagram_size
+        self._refilled_at: Instant | None = None
+        self._tokens = float(self.burst_bytes)
+
+    @property
+    def burst_bytes(self) -> int:
+        """What may leave at once: 10 packets, or 2 ms at the current rate if that is more."""
+        return max(_BURST_PACKETS * self._max_datagram_size, int(self._rate * _BURST_SECONDS))
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second."""
+        return self._rate
+
+    def set_rate(self, bytes_per_second: float) -> None:
+        """Change the rate from now on."""
+        self._rate = max(bytes_per_second, 1.0)
+
+    def set_max_datagram_size(self, max_datagram_size: int) -> None:
+        """Take over another packet size of the path."""
+        self._max_datagram_size = max_datagram_size
+
+    def budget(self, now: Instant) -> int:
+        """Return the bytes that may leave now."""
+        self._refill(now)
+        return max(0, int(self._tokens))
+
+    def on_sent(self, sent_bytes: int, now: Instant) -> None:
+        """Charge for bytes that left; probes may overdraw the bucket."""
+        self._refill(now)
+        self._tokens = max(self._tokens - sent_bytes, -float(self.burst_bytes))
+
+    def next_send_time(self, now: Instant, size: int) -> Instant | None:
+        """Return when a packet of this size may leave; None means now.
+
+        When it has to wait, it waits until a millisecond's worth may leave together: waking up for
+        single packets costs more than it smooths.
+        """
+        self._refill(now)
+        if self._tokens >= size:
+            return None
+        quantum = min(max(size, self._rate * _QUANTUM_SECONDS), self.burst_bytes)
+        # One byte more, so that rounding cannot make the moment come a hair too early.
+        return Instant(now + (quantum + 1 - self._tokens) / self._rate)
+
+    def _refill(self, now: Instant) -> None:
+        if self._refilled_at is None:
+            self._refilled_at = now
+        elapsed = now - self._refilled_at
+        if elapsed > 0:
+            self._refilled_at = now
+            self._tokens = min(self._tokens + elapsed * self._rate, float(self.burst_bytes))
