@@ -1,0 +1,251 @@
+"""The server's pump: many clients on one socket, and a wall between them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from typing_extensions import override
+
+from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.client_driver import MAX_READS
+from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.server_driver import ServerDriver
+from tests.runtime.fakes import FakeSession, FakeSocket, FakeTransport, FakeTun, datagram
+from tests.runtime.virtual_time import run_virtual
+
+LISTEN = SocketAddress("192.0.2.1", 443)
+
+
+def from_client(number: int, data: bytes) -> ReceivedDatagrams:
+    return datagram(data, FourTuple(LISTEN, SocketAddress("198.51.100.1", number)))
+
+
+class FakeEndpoint:
+    """One connection per remote port; the port is its handle."""
+
+    def __init__(self) -> None:
+        self.transports: dict[ConnectionHandle, FakeTransport] = {}
+        self.ready: set[ConnectionHandle] = set()
+        self.timeouts: list[float] = []
+
+    def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
+        handle = ConnectionHandle(batch.four_tuple.remote.port)
+        transport = self.transports.setdefault(handle, FakeTransport())
+        self.ready.add(handle)
+        transport.receive_datagrams(batch, now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        self.timeouts.append(now)
+
+    def transmits(self, now: Instant) -> list[Transmit]:
+        answers = []
+        for handle, transport in self.transports.items():
+            for each in transport.transmits(now):
+                where = FourTuple(LISTEN, SocketAddress("198.51.100.1", handle))
+                answers.append(
+                    Transmit(four_tuple=where, data=each.data, segment_size=len(each.data), ecn=0)
+                )
+        return answers
+
+    def next_timeout(self) -> Instant | None:
+        return None
+
+    def take_ready(self) -> set[ConnectionHandle]:
+        ready, self.ready = self.ready, set()
+        return ready
+
+
+class FakeKeeper:
+    """A session for each connection; packets go to the client named in their first byte."""
+
+    def __init__(self, endpoint: FakeEndpoint) -> None:
+        self.endpoint = endpoint
+        self.live: dict[ConnectionHandle, FakeSession] = {}
+        self.failed: list[ConnectionHandle] = []
+        self.looks: list[ConnectionHandle] = []
+
+    @property
+    def sessions(self) -> Mapping[ConnectionHandle, FakeSession]:
+        return self.live
+
+    def take_endpoint_events(self, now: Instant) -> None:
+        del now
+        for handle, transport in self.endpoint.transports.items():
+            if handle not in self.live and handle not in self.failed:
+                self.live[handle] = FakeSession(transport)
+
+    def look(self, handle: ConnectionHandle, session: FakeSession, now: Instant) -> None:
+        del session, now
+        self.looks.append(handle)
+
+    def fail(self, handle: ConnectionHandle, now: Instant) -> None:
+        del now
+        self.failed.append(handle)
+        del self.live[handle]
+
+    def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
+        batches: dict[ConnectionHandle, list[bytes]] = {}
+        for packet in packets:
+            batches.setdefault(ConnectionHandle(packet[0]), []).append(packet)
+        return batches
+
+
+class Scene:
+    """A server driver with fakes on every side."""
+
+    def __init__(self) -> None:
+        self.socket = FakeSocket(LISTEN)
+        self.tun = FakeTun()
+        self.endpoint = FakeEndpoint()
+        self.keeper = FakeKeeper(self.endpoint)
+        self.driver: ServerDriver[FakeSession] = ServerDriver(
+            self.endpoint, self.keeper, [self.socket], self.tun
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.driver.run)
+            await trio.testing.wait_all_tasks_blocked()
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def client_sends(self, number: int, *texts: bytes) -> None:
+        self.socket.arrive(*[from_client(number, text) for text in texts])
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def host_sends(self, *packets: bytes) -> None:
+        self.tun.route_in(*packets)
+        await trio.testing.wait_all_tasks_blocked()
+
+
+def test_packets_of_two_clients_cross_without_mixing() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"ip:from one")
+            await scene.client_sends(2, b"ip:from two", b"ip:bad")
+            assert scene.tun.written == [b"from one", b"from two"]
+            assert scene.driver.refused_packet_count == 1
+            await scene.host_sends(b"\x01a", b"\x02b", b"\x01c", b"\x07nobody")
+            assert sorted(scene.socket.sent) == [b"ip:\x01a", b"ip:\x01c", b"ip:\x02b"]
+
+    run_virtual(main)
+
+
+def test_one_batch_of_reads_is_one_write_to_the_host() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, *[b"ip:x"] * (MAX_READS + 2))
+            assert scene.tun.write_sizes == [MAX_READS, 2]
+
+    run_virtual(main)
+
+
+def test_only_connections_with_news_are_visited() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"a")
+            await scene.client_sends(2, b"a")
+            scene.keeper.looks.clear()
+            await scene.client_sends(2, b"b")
+            assert scene.keeper.looks == [2]
+            scene.driver.touch(ConnectionHandle(1))
+            scene.driver.kick()
+            assert scene.keeper.looks == [2, 1]
+
+    run_virtual(main)
+
+
+def test_timers_of_sessions_fire_when_due_and_only_theirs() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            start = read_clock()
+            for number in (1, 2, 3):
+                await scene.client_sends(number, b"a")
+                session = scene.keeper.live[ConnectionHandle(number)]
+                session.deadline = Instant(start + 10.0 * number)
+                await scene.client_sends(number, b"b")
+            await trio.sleep(25.0)
+            fired = {
+                number: [round(at - start, 3) for at in session.timeouts]
+                for number, session in scene.keeper.live.items()
+            }
+            assert fired == {1: [10.0], 2: [20.0], 3: []}
+
+    run_virtual(main)
+
+
+def test_an_idle_server_never_wakes() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"a")
+            looks = len(scene.keeper.looks)
+            await trio.sleep(3000.0)
+            assert len(scene.keeper.looks) == looks
+            assert scene.endpoint.timeouts == []
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("poison", [b"crash", b"poison"])
+def test_a_fault_while_receiving_stays_with_its_client(
+    poison: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"ip:a")
+            await scene.client_sends(2, poison)
+            await scene.client_sends(1, b"ip:b")
+            assert scene.tun.written == [b"a", b"b"]
+            assert scene.driver.fault_count == 1
+            assert ConnectionHandle(1) not in scene.keeper.failed
+
+    run_virtual(main)
+    assert "planted" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_fault_while_sending_stays_with_its_client() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"a")
+            await scene.client_sends(2, b"a")
+            scene.keeper.live[ConnectionHandle(2)].fail_on = b"\x02x"
+            await scene.host_sends(b"\x02x", b"\x01y")
+            assert scene.socket.sent == [b"ip:\x01y"]
+            assert scene.keeper.failed == [2]
+
+    run_virtual(main)
+
+
+def test_a_fault_in_a_timer_stays_with_its_client() -> None:
+    class Faulty(FakeSession):
+        @override
+        def handle_timeout(self, now: Instant) -> None:
+            raise RuntimeError(f"planted at {now}")
+
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"a")
+            await scene.client_sends(2, b"a")
+            faulty = Faulty(scene.endpoint.transports[ConnectionHandle(2)])
+            faulty.deadline = Instant(read_clock() + 1.0)
+            scene.keeper.live[ConnectionHandle(2)] = faulty
+            await scene.client_sends(2, b"b")
+            await trio.sleep(5.0)
+            assert scene.keeper.failed == [2]
+            await scene.client_sends(1, b"ip:still here")
+            assert scene.tun.written == [b"still here"]
+
+    run_virtual(main)
