@@ -1,0 +1,159 @@
+"""Outages: the tunnel comes back by itself; what runs inside it only waits."""
+
+import signal
+import socket
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from mqvpn_core.demo.topology import WEB_IPV4
+from tests.e2e.topology import (
+    Lab,
+    current_status,
+    eventually,
+    inner_ipv4,
+    tcp_connection,
+    tcp_listener,
+    wait_connected,
+)
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+BACK_WITHIN = 2.0
+"""Seconds a client may take to be back after the server is."""
+
+
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, signal.SIGKILL], ids=["server stops", "server is killed"]
+)
+def test_server_restart_keeps_address_and_tcp_connection(lab: Lab, how: signal.Signals) -> None:
+    server = lab.start_server()
+    client = lab.connect()
+    address = inner_ipv4(client)
+    with closing(tcp_listener(lab.world.web, WEB_IPV4, 7000)) as listener:
+        sender = tcp_connection(lab.world.client, WEB_IPV4, 7000)
+        receiver, _ = listener.accept()
+        with sender, receiver:
+            receiver.settimeout(30)
+            sender.sendall(b"before ")
+            assert _receive(receiver, 7) == b"before "
+            routes = lab.world.client.host_state()
+            server.stop(how)
+            sender.sendall(b"meanwhile ")
+            time.sleep(3)
+            assert lab.world.client.host_state() == routes
+            lab.start_server()
+            back = eventually(
+                lambda: lab.ping(lab.world.client, "10.0.0.1", "-W", "1", count=1).code == 0,
+                BACK_WITHIN,
+                "answer through the tunnel after the server's return",
+            )
+            assert back < BACK_WITHIN
+            assert inner_ipv4(client) == address
+            sender.sendall(b"after")
+            assert _receive(receiver, 15) == b"meanwhile after"
+            receiver.sendall(b"and back")
+            assert _receive(sender, 8) == b"and back"
+
+
+@pytest.mark.parametrize("seconds", [3, 40])
+def test_outage_of_the_network_is_survived(lab: Lab, seconds: int) -> None:
+    """Shorter and longer than the idle timeout: the router drops everything it should forward."""
+    lab.start_server("--idle-timeout", "20", "--keep-alive", "5")
+    client = lab.connect("--idle-timeout", "20", "--keep-alive", "5")
+    routes = lab.world.client.host_state()
+    cut = "table inet cut { chain all { type filter hook forward priority 0; policy drop; }; }"
+    assert lab.run(lab.world.router, ["nft", cut]).code == 0
+    time.sleep(seconds)
+    assert lab.ping(lab.world.client, "10.0.0.1", count=1).code != 0
+    assert lab.world.client.host_state() == routes
+    assert lab.run(lab.world.router, ["nft", "delete table inet cut"]).code == 0
+    eventually(
+        lambda: lab.ping(lab.world.client, "10.0.0.1", count=1).code == 0, 15, "working tunnel"
+    )
+    assert client.process.poll() is None
+
+
+def test_new_address_of_the_nat_is_followed(lab: Lab) -> None:
+    """The router starts to hide the client behind other ports: the same tunnel goes on."""
+    server = lab.start_server()
+    lab.connect()
+    since = current_status(server).clients[0].seconds_connected
+    remote = current_status(server).clients[0].remote
+    ruleset = (
+        "table ip rebind { chain post { type nat hook postrouting priority 100;"
+        " oifname r0 ip protocol udp masquerade to :20000-30000; }; }"
+    )
+    rules = lab.run(lab.world.router, ["nft", ruleset])
+    assert rules.code == 0, rules.output
+    eventually(
+        lambda: lab.ping(lab.world.client, "10.0.0.1", count=1).code == 0, 10, "working tunnel"
+    )
+    eventually(
+        lambda: current_status(server).clients[0].remote != remote, 10, "new address at the server"
+    )
+    assert current_status(server).client_count == 1
+    assert current_status(server).clients[0].seconds_connected > since
+
+
+def test_killed_client_leaves_nothing_twice(lab: Lab) -> None:
+    """kill -9, then a new start: no route, rule or table is there twice, and a stop removes all."""
+    untouched = lab.world.client.host_state()
+    lab.start_server()
+    first = lab.connect()
+    address = inner_ipv4(first)
+    connected = lab.world.client.host_state()
+    first.stop(signal.SIGKILL)
+    second = lab.connect()
+    assert inner_ipv4(second) == address
+    assert lab.world.client.host_state() == connected
+    assert second.stop(signal.SIGTERM) == 0
+    assert lab.world.client.host_state() == untouched
+
+
+def test_killed_server_leaves_nothing_twice(lab: Lab) -> None:
+    untouched = lab.world.server.host_state()
+    first = lab.start_server()
+    serving = lab.world.server.host_state()
+    first.stop(signal.SIGKILL)
+    second = lab.start_server()
+    assert lab.world.server.host_state() == serving
+    assert second.stop(signal.SIGTERM) == 0
+    assert lab.world.server.host_state() == untouched
+
+
+def test_download_goes_on_through_an_outage(lab: Lab) -> None:
+    """A TCP transfer in full swing while the server is restarted."""
+    server = lab.start_server()
+    client = lab.connect()
+    total = 8_000_000
+    with closing(tcp_listener(lab.world.web, WEB_IPV4, 7001)) as listener:
+        receiver = tcp_connection(lab.world.client, WEB_IPV4, 7001)
+        sender, _ = listener.accept()
+        sender.settimeout(60)
+        feeder = threading.Thread(target=_feed, args=(sender, total))
+        feeder.start()
+        with sender, receiver:
+            receiver.settimeout(60)
+            first = _receive(receiver, total // 4)
+            server.stop(signal.SIGTERM)
+            lab.start_server()
+            wait_connected(client)
+            rest = _receive(receiver, total - len(first))
+            feeder.join()
+    assert first + rest == b"\0\1\2\3" * (total // 4)
+
+
+def _feed(sender: socket.socket, total: int) -> None:
+    sender.sendall(b"\0\1\2\3" * (total // 4))
+
+
+def _receive(connection: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        assert more, f"the connection ended after {len(data)} bytes"
+        data += more
+    return bytes(data)

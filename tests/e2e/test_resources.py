@@ -1,0 +1,59 @@
+"""Memory and idle processor time stay within their bars."""
+
+import time
+
+import pytest
+
+from mqvpn_core.demo.processes import cpu_seconds, resident_bytes
+from mqvpn_core.demo.topology import WEB_IPV4
+from tests.e2e.conftest import serve_web
+from tests.e2e.topology import Lab, wait_connected
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+MEGABYTE = 1_000_000
+CLIENT_BYTES = 80 * MEGABYTE
+SERVER_BYTES = 90 * MEGABYTE
+SERVER_BYTES_A_CLIENT = 300_000
+IDLE_SHARE = 0.01
+IDLE_SECONDS = 5.0
+
+
+def test_memory_after_a_transfer(lab: Lab) -> None:
+    server = lab.start_server()
+    client = lab.connect()
+    serve_web(lab)
+    url = f"http://{WEB_IPV4}/bytes/50000000"
+    fetch = [
+        "curl",
+        "--silent",
+        "--retry-connrefused",
+        "--retry",
+        "9",
+        "--output",
+        "/dev/null",
+        url,
+    ]
+    assert lab.run(lab.world.client, fetch).code == 0
+    assert resident_bytes(client.process.pid) <= CLIENT_BYTES
+    assert resident_bytes(server.process.pid) <= SERVER_BYTES + SERVER_BYTES_A_CLIENT
+
+
+def test_memory_of_a_server_for_one_more_client(lab: Lab) -> None:
+    server = lab.start_server()
+    lab.connect()
+    before = resident_bytes(server.process.pid)
+    wait_connected(lab.start_client(namespace=lab.second_client()))
+    assert resident_bytes(server.process.pid) - before <= SERVER_BYTES_A_CLIENT
+
+
+def test_idle_tunnel_needs_hardly_any_processor_time(lab: Lab) -> None:
+    programs = (lab.start_server(), lab.connect())
+    time.sleep(1)
+    before = [cpu_seconds(program.process.pid) for program in programs]
+    time.sleep(IDLE_SECONDS)
+    used = [
+        cpu_seconds(program.process.pid) - earlier
+        for program, earlier in zip(programs, before, strict=True)
+    ]
+    assert max(used) < IDLE_SHARE * IDLE_SECONDS
