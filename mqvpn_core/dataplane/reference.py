@@ -1,0 +1,272 @@
+"""Pure-Python kernel on `cryptography`: seal and open batches of 1-RTT packets.
+
+It is the oracle for any other kernel, and the fallback where there is none. It knows packets as
+bytes: no frames, no connection state, no key schedule.
+
+Implements RFC 9001 s5.3 and s5.4 with the nonce of the multipath extension (RFC 10069 s2.4).
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from struct import iter_unpack
+from typing import NamedTuple, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
+
+KERNEL_NAME = "reference"
+TAG_BYTES = 16
+
+_SAMPLE_BYTES = 16
+_MAX_PACKET_NUMBER_LENGTH = 4
+_PACKET_NUMBER_LIMIT = 1 << 62
+_KEY_PHASE_BIT = 0x04
+_RESERVED_BITS = 0x18
+_HEADER_FORM_AND_FIXED_BIT = 0xC0
+_FIXED_BIT = 0x40
+_PROTECTED_BITS = 0x1F
+
+
+class CipherSuite(IntEnum):
+    """TLS cipher suites that QUIC packets can be protected with (RFC 9001 s5.3)."""
+
+    AES_128_GCM_SHA256 = 0x1301
+    AES_256_GCM_SHA384 = 0x1302
+    CHACHA20_POLY1305_SHA256 = 0x1303
+
+
+class PacketKeys:
+    """AEAD key, IV and header protection key of one direction and key phase; immutable."""
+
+    __slots__ = ("_header_cipher", "aead", "iv", "suite")
+
+    def __init__(
+        self, suite: CipherSuite, key: bytes, iv: bytes, header_protection_key: bytes
+    ) -> None:
+        """Prepare the ciphers.
+
+        Args:
+            suite: which AEAD and header protection.
+            key: AEAD key.
+            iv: IV of 12 bytes; the nonce is the IV xor path ID and packet number.
+            header_protection_key: key that all phases share.
+        """
+        self.suite = suite
+        # The nonce is IV xor (32-bit path ID, two zero bits, 62-bit packet number).
+        self.iv = int.from_bytes(iv, "big")
+        self.aead: AESGCM | ChaCha20Poly1305
+        if suite is CipherSuite.CHACHA20_POLY1305_SHA256:
+            self.aead = ChaCha20Poly1305(key)
+            self._header_cipher = Cipher(
+                ChaCha20(header_protection_key, bytes(_SAMPLE_BYTES)), mode=None
+            ).encryptor()
+        else:
+            self.aead = AESGCM(key)
+            # RFC 9001 s5.4.3: header protection is one block of AES, which is what ECB mode means.
+            ecb = modes.ECB()  # noqa: S305 - see above
+            self._header_cipher = Cipher(AES(header_protection_key), ecb).encryptor()
+
+    def header_masks(self, samples: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Return for each sample the mask of the first byte and that of four number bytes."""
+        if self.suite is not CipherSuite.CHACHA20_POLY1305_SHA256:
+            # AES in ECB mode has no state: one call makes the masks of the whole batch.
+            return list(iter_unpack(">BI11x", self._header_cipher.update(b"".join(samples))))
+        masks = bytearray()
+        for sample in samples:
+            # RFC 9001 s5.4.4: counter and nonce are the sample.
+            self._header_cipher.reset_nonce(sample)
+            masks += self._header_cipher.update(bytes(5))
+        return list(iter_unpack(">BI", masks))
+
+
+class ShortHeader(NamedTuple):
+    """What the headers of a batch of sealed packets have in common (RFC 9000 s17.3.1)."""
+
+    destination_cid: bytes
+    """Connection ID of the receiver."""
+    key_phase_bit: int
+    """0 or 1."""
+    packet_number_length: int
+    """Bytes that encode the packet number, 1 to 4."""
+
+
+class OpenedPacket(NamedTuple):
+    """A packet that authenticates."""
+
+    packet_number: int
+    """The full number."""
+    plaintext: bytes
+    """Its frames."""
+    has_reserved_bits: bool
+    """A reserved bit of the header is set, which is a protocol violation."""
+
+
+class OtherPhase(NamedTuple):
+    """A packet of the other key phase; it was not opened."""
+
+    packet_number: int
+    """The number it claims."""
+
+
+class Bad(NamedTuple):
+    """A packet that is malformed or does not authenticate."""
+
+    is_forgery: bool
+    """The AEAD was tried and failed, which counts towards the integrity limit."""
+
+
+OpenResult: TypeAlias = OpenedPacket | OtherPhase | Bad
+
+_MALFORMED = Bad(is_forgery=False)
+_FORGED = Bad(is_forgery=True)
+
+
+def seal_batch(
+    keys: PacketKeys,
+    header: ShortHeader,
+    path_id: int,
+    first_packet_number: int,
+    payloads: Sequence[bytes],
+) -> list[bytes]:
+    """Return one protected 1-RTT packet for each payload, with consecutive packet numbers.
+
+    Payloads too short to sample are filled up with PADDING in front, where it is always legal: a
+    DATAGRAM frame without a length extends to the end (RFC 9001 s5.4.2).
+    """
+    length = header.packet_number_length
+    first_byte = _FIXED_BIT | header.key_phase_bit << 2 | (length - 1)
+    prefix = bytes((first_byte,)) + header.destination_cid
+    truncation = (1 << 8 * length) - 1
+    sample_start = _MAX_PACKET_NUMBER_LENGTH - length
+    sample_stop = sample_start + _SAMPLE_BYTES
+    encrypt = keys.aead.encrypt
+    nonce_base = keys.iv ^ path_id << 64
+    sealed = []
+    packet_number = first_packet_number
+    for payload in payloads:
+        padded = payload
+        if len(payload) < sample_start:
+            padded = bytes(sample_start - len(payload)) + payload
+        sealed.append(
+            encrypt(
+                (nonce_base ^ packet_number).to_bytes(12, "big"),
+                padded,
+                prefix + (packet_number & truncation).to_bytes(length, "big"),
+            )
+        )
+        packet_number += 1
+    masks = keys.header_masks([text[sample_start:sample_stop] for text in sealed])
+    shift = 8 * sample_start
+    destination_cid = header.destination_cid
+    packets = []
+    packet_number = first_packet_number
+    for text, (first_mask, number_mask) in zip(sealed, masks, strict=True):
+        number = (packet_number & truncation) ^ (number_mask >> shift)
+        packets.append(
+            b"%c%b%b%b"
+            % (
+                first_byte ^ (first_mask & _PROTECTED_BITS),
+                destination_cid,
+                number.to_bytes(length, "big"),
+                text,
+            )
+        )
+        packet_number += 1
+    return packets
+
+
+class ReceiveContext(NamedTuple):
+    """What the packets of a received batch have in common."""
+
+    path_id: int
+    """Path ID that the destination connection ID belongs to."""
+    largest_received: int
+    """Largest packet number received on that path, -1 when none."""
+    cid_length: int
+    """Length of our connection IDs."""
+    key_phase_bit: int
+    """The phase the keys belong to."""
+
+
+def open_batch(
+    keys: PacketKeys, context: ReceiveContext, packets: Sequence[bytes]
+) -> list[OpenResult]:
+    """Remove header and packet protection of a batch of 1-RTT packets on one path.
+
+    Packets of the other key phase are reported and not opened.
+    """
+    number_offset = 1 + context.cid_length
+    sample_start = number_offset + _MAX_PACKET_NUMBER_LENGTH
+    sample_stop = sample_start + _SAMPLE_BYTES
+    # RFC 9001 s5.4.2: too short to sample is discarded. The tag alone is as long as the sample.
+    readable = [
+        len(packet) >= sample_stop and packet[0] & _HEADER_FORM_AND_FIXED_BIT == _FIXED_BIT
+        for packet in packets
+    ]
+    if not all(readable):
+        return _open_some(keys, context, packets, readable)
+    if not packets:
+        return []
+    masks = keys.header_masks([packet[sample_start:sample_stop] for packet in packets])
+    decrypt = keys.aead.decrypt
+    nonce_base = keys.iv ^ context.path_id << 64
+    expected_phase = context.key_phase_bit << 2
+    expected = context.largest_received + 1
+    results: list[OpenResult] = []
+    for packet, (first_mask, number_mask) in zip(packets, masks, strict=True):
+        first_byte = packet[0] ^ (first_mask & _PROTECTED_BITS)
+        length = (first_byte & 0x03) + 1
+        shift = 8 * (_MAX_PACKET_NUMBER_LENGTH - length)
+        field = int.from_bytes(packet[number_offset:sample_start], "big")
+        truncated = (field ^ number_mask) >> shift
+        packet_number = decode_packet_number(truncated, length, expected)
+        if first_byte & _KEY_PHASE_BIT != expected_phase:
+            results.append(OtherPhase(packet_number))
+            continue
+        header = b"%c%b%b" % (
+            first_byte,
+            packet[1:number_offset],
+            truncated.to_bytes(length, "big"),
+        )
+        try:
+            plaintext = decrypt(
+                (nonce_base ^ packet_number).to_bytes(12, "big"),
+                packet[number_offset + length :],
+                header,
+            )
+        except InvalidTag:
+            results.append(_FORGED)
+            continue
+        results.append(OpenedPacket(packet_number, plaintext, first_byte & _RESERVED_BITS != 0))
+    return results
+
+
+def decode_packet_number(truncated: int, length: int, expected: int) -> int:
+    """Return the full packet number nearest to ``expected`` (RFC 9000 appendix A.3).
+
+    Args:
+        truncated: the number as encoded.
+        length: bytes of its encoding.
+        expected: largest received number plus one.
+    """
+    window = 1 << 8 * length
+    half = window >> 1
+    candidate = (expected & -window) | truncated
+    if candidate <= expected - half and candidate < _PACKET_NUMBER_LIMIT - window:
+        return candidate + window
+    if candidate > expected + half and candidate >= window:
+        return candidate - window
+    return candidate
+
+
+def _open_some(
+    keys: PacketKeys,
+    context: ReceiveContext,
+    packets: Sequence[bytes],
+    readable: Sequence[bool],
+) -> list[OpenResult]:
+    chosen = [packet for packet, is_readable in zip(packets, readable, strict=True) if is_readable]
+    opened = iter(open_batch(keys, context, chosen))
+    return [next(opened) if is_readable else _MALFORMED for is_readable in readable]

@@ -1,0 +1,452 @@
+"""1-RTT packet protection of one connection: which keys, which key phase, how often.
+
+One set of keys serves all paths (the path ID is part of the nonce), so phases and limits count over
+all of them together. Batches are sealed and opened by the kernel.
+
+Implements RFC 9001 s6, RFC 9000 s17.1 and RFC 10069 s2.4 and s2.5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from mqvpn_core.dataplane import kernel
+from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
+from mqvpn_core.ids import Instant
+from mqvpn_core.quic.key_schedule import KeySchedule, aead_limits, key_schedule
+from mqvpn_core.wire.code_points import TransportErrorCode
+
+OpenedPacket: TypeAlias = kernel.OpenedPacket
+
+RESERVED_PACKETS = 1 << 10
+"""Packets kept back to close the connection with when the keys are nearly used up."""
+MIN_PACKET_NUMBER_LENGTH = 2
+"""One byte could be enough, but not for a packet that arrives 128 numbers late."""
+MAX_PACKET_NUMBER_LENGTH = 4
+KEY_RETENTION_PROBE_TIMEOUTS = 3
+
+
+def packet_number_length(first: int, count: int, largest_acknowledged: int) -> int:
+    """Return the bytes that encode the packet numbers of a whole batch (RFC 9000 s17.1).
+
+    Args:
+        first: first packet number.
+        count: how many packets.
+        largest_acknowledged: largest number the peer acknowledged on this path, -1 when none.
+
+    Raises:
+        LocalProtocolError: four bytes are not enough; the path should long be gone.
+    """
+    unacknowledged = first + max(count, 1) - 1 - largest_acknowledged
+    for length in range(MIN_PACKET_NUMBER_LENGTH, MAX_PACKET_NUMBER_LENGTH + 1):
+        # "more than twice as large a range as the difference"
+        if 2 * unacknowledged < 1 << 8 * length:
+            return length
+    raise LocalProtocolError("too many packets are not acknowledged")
+
+
+def sealed_overhead(cid_length: int, number_length: int = MAX_PACKET_NUMBER_LENGTH) -> int:
+    """Return the bytes that header and tag add to the frames of a packet."""
+    return 1 + cid_length + number_length + kernel.TAG_BYTES
+
+
+class PacketProtection:
+    """Seals and opens the 1-RTT packets of one connection.
+
+    Reads: ``can_send``, ``can_receive``, ``send_key_phase``, ``receive_key_phase``,
+    ``needs_update``, ``may_initiate_update``, ``failed_open_count``.
+    Inputs: ``install_send``, ``install_receive``, ``on_handshake_confirmed``, ``open``,
+    ``on_ack_of_phase``, ``handle_timeout``.
+    Commands: ``seal``, ``initiate_update``, ``forget_path``.
+    Outputs: ``next_timeout``, ``take_update_events``.
+
+    Rules: packets are sealed with the newest keys only. Received packets may belong to the
+    previous, the current or the next phase; the current one moves on only when a packet of the
+    next phase was opened, never because we started an update ourselves. So nothing that the peer
+    has in flight becomes unreadable.
+    """
+
+    def __init__(self, *, is_client: bool) -> None:
+        """Start without keys.
+
+        Args:
+            is_client: our role, for whoever reports on this object.
+        """
+        self.is_client = is_client
+        self.send_key_phase = 0
+        self.receive_key_phase = 0
+        self.failed_open_count = 0
+        self._send: _SendKeys | None = None
+        self._receive: _ReceiveKeys | None = None
+        self._numbers: dict[int, _PathNumbers] = {}
+        self._is_handshake_confirmed = False
+        self._phase_acknowledged_at: Instant | None = None
+        self._update_events: list[tuple[int, bool]] = []
+
+    @property
+    def can_send(self) -> bool:
+        """The send keys are known."""
+        return self._send is not None
+
+    @property
+    def can_receive(self) -> bool:
+        """The receive keys are known."""
+        return self._receive is not None
+
+    @property
+    def needs_update(self) -> bool:
+        """Half of the packets that may be sealed with the current keys are sealed."""
+        return self._send is not None and self._send.is_half_used
+
+    def install_send(self, *, cipher_suite: int, secret: bytes, version: int) -> None:
+        """Take the application traffic secret of our direction."""
+        self._send = _SendKeys(key_schedule(cipher_suite, secret, version))
+
+    def install_receive(self, *, cipher_suite: int, secret: bytes, version: int) -> None:
+        """Take the application traffic secret of the peer's direction."""
+        self._receive = _ReceiveKeys(key_schedule(cipher_suite, secret, version))
+
+    def on_handshake_confirmed(self) -> None:
+        """Key updates are allowed from now on (RFC 9001 s6)."""
+        self._is_handshake_confirmed = True
+
+    def seal(
+        self,
+        *,
+        path_id: int,
+        first_packet_number: int,
+        destination_cid: bytes,
+        largest_acknowledged: int,
+        payloads: Sequence[bytes],
+    ) -> list[bytes]:
+        """Return one protected packet for each payload.
+
+        Args:
+            path_id: path they will be sent on.
+            first_packet_number: first of the numbers reserved for them.
+            destination_cid: connection ID of the peer for this path.
+            largest_acknowledged: largest number the peer acknowledged on this path, -1 when none.
+            payloads: frames of each packet.
+
+        Raises:
+            LocalProtocolError: there are no keys yet, or they must not be used any more.
+            RemoteProtocolError: the keys are nearly used up since no update was possible; raised
+                once, what is kept back is for closing the connection.
+        """
+        if self._send is None:
+            raise LocalProtocolError("there are no 1-RTT keys to seal with yet")
+        self._send.count(len(payloads))
+        length = packet_number_length(first_packet_number, len(payloads), largest_acknowledged)
+        header = kernel.ShortHeader(destination_cid, self.send_key_phase & 1, length)
+        return kernel.seal_batch(self._send.keys, header, path_id, first_packet_number, payloads)
+
+    def open(
+        self,
+        *,
+        path_id: int,
+        largest_received: int,
+        cid_length: int,
+        packets: Sequence[bytes],
+        now: Instant,
+    ) -> list[OpenedPacket | None]:
+        """Remove the protection of packets that arrived together on one path.
+
+        Args:
+            path_id: path ID that their destination connection ID belongs to.
+            largest_received: largest number received on this path, -1 when none.
+            cid_length: length of our connection IDs.
+            packets: one short header packet each.
+            now: when they arrived.
+
+        Returns:
+            An entry for each packet; None when it is malformed or does not authenticate.
+
+        Raises:
+            LocalProtocolError: there are no keys yet.
+            RemoteProtocolError: an authentic packet has reserved bits set or breaks the order of
+                key phases, or there were too many forgeries.
+        """
+        if self._receive is None:
+            raise LocalProtocolError("there are no 1-RTT keys to open with yet")
+        arrival = _Arrival(path_id, largest_received, cid_length, now)
+        opened: list[OpenedPacket | None] = [None] * len(packets)
+        pending: Sequence[int] = range(len(packets))
+        while pending:
+            pending = self._open_pending(self._receive, arrival, packets, pending, opened)
+        if self.failed_open_count > self._receive.integrity_limit:
+            # RFC 9001 s6.6: MUST close the connection.
+            raise RemoteProtocolError(
+                TransportErrorCode.AEAD_LIMIT_REACHED, "too many packets do not authenticate"
+            )
+        return opened
+
+    def on_ack_of_phase(self, key_phase: int, now: Instant) -> None:
+        """The peer acknowledged a packet that we sealed in this key phase.
+
+        Raises:
+            RemoteProtocolError: the acknowledgment came without a packet of the new phase.
+        """
+        if key_phase > self.receive_key_phase:
+            # RFC 9001 s6.2: an acknowledgment "carried in a packet protected with old keys where
+            # any acknowledged packet was protected with newer keys".
+            raise RemoteProtocolError(
+                TransportErrorCode.KEY_UPDATE_ERROR, "acknowledged new keys without using them"
+            )
+        if key_phase == self.send_key_phase and self._phase_acknowledged_at is None:
+            self._phase_acknowledged_at = now
+
+    def may_initiate_update(self, now: Instant, largest_probe_timeout: float) -> bool:
+        """Tell whether an update may start now (RFC 9001 s6.1 and s6.5, RFC 10069 s2.5).
+
+        Args:
+            now: the time.
+            largest_probe_timeout: largest PTO of all paths.
+        """
+        if not self._can_update or self._phase_acknowledged_at is None:
+            return False
+        waited = now - self._phase_acknowledged_at
+        # Only an earlier update has to be given time.
+        return (
+            self.send_key_phase == 0
+            or waited >= KEY_RETENTION_PROBE_TIMEOUTS * largest_probe_timeout
+        )
+
+    def initiate_update(self, now: Instant) -> None:  # noqa: ARG002 - every command carries the time
+        """Seal with new keys from now on.
+
+        Raises:
+            LocalProtocolError: the peer is not known to have the current keys.
+        """
+        if not self._can_update or self._phase_acknowledged_at is None:
+            raise LocalProtocolError("the current key phase is not acknowledged yet")
+        self._update_send(initiated_locally=True)
+
+    def next_timeout(self, largest_probe_timeout: float) -> Instant | None:
+        """Return when the keys of the previous phase are to be discarded."""
+        if self._receive is None or self._receive.previous is None:
+            return None
+        retention = KEY_RETENTION_PROBE_TIMEOUTS * largest_probe_timeout
+        return Instant(self._receive.promoted_at + retention)
+
+    def handle_timeout(self, now: Instant, largest_probe_timeout: float) -> None:
+        """Discard the keys of the previous phase when it is time (RFC 9001 s6.5)."""
+        deadline = self.next_timeout(largest_probe_timeout)
+        if self._receive is not None and deadline is not None and now >= deadline:
+            self._receive.previous = None
+
+    def take_update_events(self) -> list[tuple[int, bool]]:
+        """Return (key phase, initiated locally) of the updates since the last call."""
+        events, self._update_events = self._update_events, []
+        return events
+
+    def forget_path(self, path_id: int) -> None:
+        """The path is discarded: nothing more will be opened on it."""
+        self._numbers.pop(path_id, None)
+
+    @property
+    def _can_update(self) -> bool:
+        return (
+            self._is_handshake_confirmed
+            and self._send is not None
+            and self.receive_key_phase == self.send_key_phase
+        )
+
+    def _open_pending(
+        self,
+        receive: "_ReceiveKeys",
+        arrival: "_Arrival",
+        packets: Sequence[bytes],
+        pending: Sequence[int],
+        opened: list[OpenedPacket | None],
+    ) -> Sequence[int]:
+        """Open with the current keys, then with their neighbours until one of them takes over.
+
+        Returns:
+            The packets that are left over for the keys that took over.
+        """
+        context = arrival.context(self.receive_key_phase)
+        results = kernel.open_batch(receive.current, context, [packets[i] for i in pending])
+        numbers: list[int] = []
+        others: list[tuple[int, int]] = []
+        for index, result in zip(pending, results, strict=True):
+            if isinstance(result, kernel.OpenedPacket):
+                _check_reserved_bits(result)
+                opened[index] = result
+                numbers.append(result.packet_number)
+            elif isinstance(result, kernel.OtherPhase):
+                others.append((index, result.packet_number))
+            elif result.is_forgery:
+                self.failed_open_count += 1
+        if numbers:
+            self._path_numbers(arrival.path_id).note_current(min(numbers), max(numbers))
+        phase = self.receive_key_phase
+        for position, (index, packet_number) in enumerate(others):
+            opened[index] = self._open_other_phase(receive, arrival, packets[index], packet_number)
+            if self.receive_key_phase != phase:
+                return [left for left, _ in others[position + 1 :]]
+        return ()
+
+    def _open_other_phase(
+        self, receive: "_ReceiveKeys", arrival: "_Arrival", packet: bytes, packet_number: int
+    ) -> OpenedPacket | None:
+        numbers = self._path_numbers(arrival.path_id)
+        for keys in receive.neighbours(is_late=numbers.is_late(packet_number)):
+            context = arrival.context(self.receive_key_phase + 1)
+            (result,) = kernel.open_batch(keys, context, [packet])
+            if not isinstance(result, kernel.OpenedPacket):
+                continue
+            _check_reserved_bits(result)
+            if keys is receive.next:
+                numbers.check_next(result.packet_number)
+                self._promote(receive, arrival.now)
+                numbers.note_current(result.packet_number, result.packet_number)
+            else:
+                numbers.note_previous(result.packet_number)
+            return result
+        self.failed_open_count += 1
+        return None
+
+    def _promote(self, receive: "_ReceiveKeys", now: Instant) -> None:
+        """The peer uses the next keys: they become the current ones (RFC 9001 s6.2)."""
+        if self.receive_key_phase == self.send_key_phase:
+            if self.send_key_phase and self._send is not None and not self._send.sealed_count:
+                # RFC 9001 s6.2: updated twice without waiting for a packet of the first update.
+                raise RemoteProtocolError(
+                    TransportErrorCode.KEY_UPDATE_ERROR, "keys were updated twice in a row"
+                )
+            self._update_send(initiated_locally=False)
+        self.receive_key_phase += 1
+        receive.promote(now)
+        for numbers in self._numbers.values():
+            numbers.begin_phase()
+
+    def _update_send(self, *, initiated_locally: bool) -> None:
+        if self._send is not None:
+            self._send = _SendKeys(self._send.schedule.updated())
+        self.send_key_phase += 1
+        self._phase_acknowledged_at = None
+        self._update_events.append((self.send_key_phase, initiated_locally))
+
+    def _path_numbers(self, path_id: int) -> "_PathNumbers":
+        numbers = self._numbers.get(path_id)
+        if numbers is None:
+            numbers = self._numbers[path_id] = _PathNumbers()
+        return numbers
+
+
+class _SendKeys:
+    """Keys of the send phase and how often they were used."""
+
+    __slots__ = ("_has_used_reserve", "_limit", "keys", "schedule", "sealed_count")
+
+    def __init__(self, schedule: KeySchedule) -> None:
+        self.schedule = schedule
+        self.keys = schedule.packet_keys()
+        self.sealed_count = 0
+        self._limit = aead_limits(schedule.suite).confidentiality
+        self._has_used_reserve = False
+
+    @property
+    def is_half_used(self) -> bool:
+        return self.sealed_count >= self._limit // 2
+
+    def count(self, packet_count: int) -> None:
+        """Count packets about to be sealed (RFC 9001 s6.6)."""
+        total = self.sealed_count + packet_count
+        if total > self._limit:
+            raise LocalProtocolError("the confidentiality limit of the AEAD is reached")
+        if total > self._limit - RESERVED_PACKETS and not self._has_used_reserve:
+            self._has_used_reserve = True
+            raise RemoteProtocolError(
+                TransportErrorCode.AEAD_LIMIT_REACHED, "the keys could not be updated in time"
+            )
+        self.sealed_count = total
+
+
+class _ReceiveKeys:
+    """Keys of the previous, current and next receive phase."""
+
+    __slots__ = ("_next_schedule", "current", "integrity_limit", "next", "previous", "promoted_at")
+
+    def __init__(self, schedule: KeySchedule) -> None:
+        self.previous: kernel.PacketKeys | None = None
+        self.current = schedule.packet_keys()
+        # Always at hand, so that no timing tells when they are first needed (RFC 9001 s6.3).
+        self._next_schedule = schedule.updated()
+        self.next = self._next_schedule.packet_keys()
+        self.promoted_at = Instant(0.0)
+        self.integrity_limit = aead_limits(schedule.suite).integrity
+
+    def neighbours(self, *, is_late: bool) -> tuple[kernel.PacketKeys, ...]:
+        """Return the keys that the other phase bit may mean, the likelier ones first."""
+        if self.previous is None:
+            return (self.next,)
+        return (self.previous, self.next) if is_late else (self.next, self.previous)
+
+    def promote(self, now: Instant) -> None:
+        """Let the next keys become the current ones."""
+        self.previous, self.current = self.current, self.next
+        self._next_schedule = self._next_schedule.updated()
+        self.next = self._next_schedule.packet_keys()
+        self.promoted_at = now
+
+
+@dataclass(slots=True)
+class _PathNumbers:
+    """Packet numbers opened on one path: which phase may a number belong to?"""
+
+    lowest_current: int | None = None
+    highest_current: int = -1
+    highest_previous: int = -1
+
+    def is_late(self, packet_number: int) -> bool:
+        """The number belongs before the current phase; also said of a path without history."""
+        return self.lowest_current is None or packet_number < self.lowest_current
+
+    def note_current(self, lowest: int, highest: int) -> None:
+        _check_phase_order(older=self.highest_previous, newer=lowest)
+        if self.lowest_current is None or lowest < self.lowest_current:
+            self.lowest_current = lowest
+        self.highest_current = max(self.highest_current, highest)
+
+    def note_previous(self, packet_number: int) -> None:
+        if self.lowest_current is not None:
+            _check_phase_order(older=packet_number, newer=self.lowest_current)
+        self.highest_previous = max(self.highest_previous, packet_number)
+
+    def check_next(self, packet_number: int) -> None:
+        _check_phase_order(older=self.highest_current, newer=packet_number)
+
+    def begin_phase(self) -> None:
+        self.highest_previous = max(self.highest_previous, self.highest_current)
+        self.highest_current = -1
+        self.lowest_current = None
+
+
+class _Arrival(NamedTuple):
+    """Where and when the packets of a batch arrived."""
+
+    path_id: int
+    largest_received: int
+    cid_length: int
+    now: Instant
+
+    def context(self, key_phase: int) -> kernel.ReceiveContext:
+        return kernel.ReceiveContext(
+            self.path_id, self.largest_received, self.cid_length, key_phase & 1
+        )
+
+
+def _check_reserved_bits(packet: OpenedPacket) -> None:
+    # RFC 9000 s17.3.1: non-zero after removing packet and header protection: PROTOCOL_VIOLATION.
+    if packet.has_reserved_bits:
+        raise RemoteProtocolError(TransportErrorCode.PROTOCOL_VIOLATION, "reserved bits are set")
+
+
+def _check_phase_order(*, older: int, newer: int) -> None:
+    # RFC 9001 s6.4: "Packets with higher packet numbers MUST be protected with either the same or
+    # newer packet protection keys than packets with lower packet numbers."
+    if older > newer:
+        raise RemoteProtocolError(
+            TransportErrorCode.KEY_UPDATE_ERROR, "old keys were used after new ones"
+        )
