@@ -32,8 +32,8 @@ class Transport(Protocol):
         """TLS is finished."""
 
     @property
-    def is_closed(self) -> bool:
-        """No packet but CONNECTION_CLOSE will be sent any more."""
+    def is_ending(self) -> bool:
+        """The connection is closing, draining or closed."""
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Take what a socket gave."""
@@ -84,7 +84,7 @@ class ClientDriver:
     def __init__(self, transport: Transport, sockets: Sequence[DatagramSocket]) -> None:
         """Take a connection that was told to connect; the sockets stay the caller's to close."""
         self.settled = trio.Event()
-        """Set when the handshake is complete or the connection is closed."""
+        """Set when the handshake is complete or the connection has ended."""
         self.finished = trio.Event()
         """Set when nothing more will happen."""
         self.received_any = False
@@ -167,24 +167,30 @@ class ClientDriver:
 
     def _pump(self, now: Instant) -> None:
         transport = self._transport
-        session = self._session
-        if session is not None:
-            session.receive_events(now)
-            packets = session.take_ip_packets()
-            if packets and self._tun is not None:
-                self.refused_packet_count += self._tun.write_packets(packets)
-            if self._observer is not None:
-                self._observer.look(now)
+        self._drain_session(now)
         self._outbox.send(transport.transmits(now))
         deadline = transport.next_timeout()
-        if session is not None:
-            deadline = earlier(deadline, session.next_timeout())
+        if self._session is not None:
+            deadline = earlier(deadline, self._session.next_timeout())
         self._timer.set(deadline)
-        if transport.is_closed:
+        if transport.is_ending:
+            # CONNECTION_CLOSE is on its way if it is ours; the session learns the end last.
+            self._drain_session(now)
             self.settled.set()
             self.finished.set()
         elif transport.handshake_complete:
             self.settled.set()
+
+    def _drain_session(self, now: Instant) -> None:
+        session = self._session
+        if session is None:
+            return
+        session.receive_events(now)
+        packets = session.take_ip_packets()
+        if packets and self._tun is not None:
+            self.refused_packet_count += self._tun.write_packets(packets)
+        if self._observer is not None:
+            self._observer.look(now)
 
 
 def earlier(one: Instant | None, other: Instant | None) -> Instant | None:

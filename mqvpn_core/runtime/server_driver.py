@@ -8,7 +8,7 @@ one client is served ends that client's connection and nothing else.
 # walk: 11 of 16
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -41,8 +41,11 @@ class EndpointPort(Protocol):
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` wants to be called."""
 
-    def take_ready(self) -> Iterable[ConnectionHandle]:
-        """Return the connections that something happened to."""
+    def take_ready(self) -> set[ConnectionHandle]:
+        """Return the connections that something happened to since the last call."""
+
+    def wake(self, handle: ConnectionHandle) -> None:
+        """Have a connection in the next `take_ready` and `transmits`: it was given a command."""
 
 
 class SessionKeeper(Protocol[S]):
@@ -69,7 +72,7 @@ class ServerDriver(Generic[S]):
     """Drives one endpoint over its sockets and one TUN device.
 
     A: `refused_packet_count`, `fault_count`
-    C: `touch`, `kick`, `handle_batch`. Tasks: `run`.
+    C: `kick`. Tasks: `run`.
     """
 
     def __init__(
@@ -91,14 +94,15 @@ class ServerDriver(Generic[S]):
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
         self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
-        self._touched: dict[ConnectionHandle, None] = {}
 
-    def touch(self, handle: ConnectionHandle) -> None:
-        """Have the pump visit a connection: a command was given to its session."""
-        self._touched[handle] = None
+    def kick(self, handle: ConnectionHandle | None = None) -> None:
+        """Carry out what commands have caused.
 
-    def kick(self) -> None:
-        """Carry out what commands have caused."""
+        Args:
+            handle: the connection whose session was given a command.
+        """
+        if handle is not None:
+            self._endpoint.wake(handle)
         self._pump(read_clock())
 
     async def run(self) -> None:
@@ -148,7 +152,7 @@ class ServerDriver(Generic[S]):
         session = self._keeper.sessions.get(handle)
         if session is None:
             return
-        self._touched[handle] = None
+        self._endpoint.wake(handle)
         try:
             session.send_ip_packets(packets, now)
         except Exception:  # noqa: BLE001 - fault boundary: ends this client only
@@ -158,7 +162,7 @@ class ServerDriver(Generic[S]):
         session = self._keeper.sessions.get(handle)
         if session is None:
             return
-        self._touched[handle] = None
+        self._endpoint.wake(handle)
         try:
             session.handle_timeout(now)
         except Exception:  # noqa: BLE001 - fault boundary: ends this client only
@@ -166,24 +170,26 @@ class ServerDriver(Generic[S]):
 
     def _pump(self, now: Instant) -> None:
         self._keeper.take_endpoint_events(now)
-        for handle in self._endpoint.take_ready():
-            self._touched[handle] = None
         to_host: list[bytes] = []
-        while self._touched:
-            handle, _ = self._touched.popitem()
-            session = self._keeper.sessions.get(handle)
-            if session is None:
-                self._deadlines.remove(handle)
-                continue
-            try:
-                self._serve(handle, session, to_host, now)
-            except Exception:  # noqa: BLE001 - fault boundary: ends this client only
-                self._end_client(handle, now)
+        while ready := self._endpoint.take_ready():
+            for handle in ready:
+                self._visit(handle, to_host, now)
         if to_host:
             self.refused_packet_count += self._tun.write_packets(to_host)
         self._outbox.send(self._endpoint.transmits(now))
-        # Sending may close connections; the next round sees it at once.
+        # Sending may have ended connections: their sessions must not wait for the next round.
+        self._keeper.take_endpoint_events(now)
         self._timer.set(earlier(self._endpoint.next_timeout(), self._deadlines.earliest()))
+
+    def _visit(self, handle: ConnectionHandle, to_host: list[bytes], now: Instant) -> None:
+        session = self._keeper.sessions.get(handle)
+        if session is None:
+            self._deadlines.remove(handle)
+            return
+        try:
+            self._serve(handle, session, to_host, now)
+        except Exception:  # noqa: BLE001 - fault boundary: ends this client only
+            self._end_client(handle, now)
 
     def _serve(
         self, handle: ConnectionHandle, session: S, to_host: list[bytes], now: Instant

@@ -135,7 +135,7 @@ class FakeTransport:
 
     def __init__(self, *, quiet: bool = True) -> None:
         self.handshake_complete = False
-        self.is_closed = False
+        self.is_ending = False
         self.received: list[tuple[float, bytes]] = []
         self.timeouts: list[float] = []
         self.outgoing: list[Transmit] = []
@@ -147,7 +147,7 @@ class FakeTransport:
         if batch.data == b"hello":
             self.handshake_complete = True
         elif batch.data == b"bye":
-            self.is_closed = True
+            self.is_ending = True
         elif batch.data.startswith(b"timer "):
             self.deadline = Instant(now + float(batch.data[6:]))
         elif batch.data == b"crash":

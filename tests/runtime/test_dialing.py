@@ -31,7 +31,7 @@ class FakeDialled:
         self.is_abandoned = False
 
     def failure(self) -> Failure | None:
-        return UNTRUSTED if self.transport.is_closed else None
+        return UNTRUSTED if self.transport.is_ending else None
 
     def abandon(self) -> None:
         self.is_abandoned = True

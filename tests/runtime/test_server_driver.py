@@ -57,6 +57,9 @@ class FakeEndpoint:
         ready, self.ready = self.ready, set()
         return ready
 
+    def wake(self, handle: ConnectionHandle) -> None:
+        self.ready.add(handle)
+
 
 class FakeKeeper:
     """A session for each connection; packets go to the client named in their first byte."""
@@ -155,8 +158,7 @@ def test_only_connections_with_news_are_visited() -> None:
             scene.keeper.looks.clear()
             await scene.client_sends(2, b"b")
             assert scene.keeper.looks == [2]
-            scene.driver.touch(ConnectionHandle(1))
-            scene.driver.kick()
+            scene.driver.kick(ConnectionHandle(1))
             assert scene.keeper.looks == [2, 1]
 
     run_virtual(main)
