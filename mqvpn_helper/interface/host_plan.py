@@ -42,3 +42,11 @@ class HostPlan:
     """Server: inner networks whose packets leave other links with the link's own address."""
     isolate_clients: bool = False
     """Server: drop packets that come from the TUN device and would go back into it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReport:
+    """What came of a host plan."""
+
+    warnings: tuple[str, ...] = ()
+    """Wishes that could not be fulfilled although the plan is in force, for the user to read."""

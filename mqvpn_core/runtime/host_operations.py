@@ -1,0 +1,64 @@
+"""HostOperations: all that the core may ask of the machine, whoever carries it out.
+
+Implemented in process (``local_host``), by the privileged helper over a socket, and in memory for
+tests. The core behaves alike on all of them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mqvpn_core.ids import IfIndex
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunHandle:
+    """A TUN device handed to us; it exists until its descriptor is closed."""
+
+    fd: int
+    """Non-blocking descriptor, one IP packet per read and write; the receiver closes it."""
+    name: str
+    """Name of the device."""
+    ifindex: IfIndex
+    """Index of the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkInfo:
+    """The link by which an address is reached beside the tunnel."""
+
+    ifindex: IfIndex
+    """Index of the link."""
+    name: str
+    """Name of the link."""
+    source: IPAddress
+    """Local address to send from."""
+    mtu: int
+    """MTU of the link in bytes."""
+
+
+class HostOperations(Protocol):
+    """The machine; every method raises HostError when the machine refuses.
+
+    Order: ``recover``, ``open_tun``, ``apply`` as often as wanted, ``undo``, close the descriptor.
+    """
+
+    async def open_tun(self, name: str | None) -> TunHandle:
+        """Create the TUN device; None lets the machine choose the name."""
+        ...
+
+    async def apply(self, plan: HostPlan) -> HostReport:
+        """Bring the machine to the plan; doing so again changes nothing."""
+        ...
+
+    async def undo(self) -> None:
+        """Take back every change; harmless when there is none."""
+        ...
+
+    async def recover(self) -> tuple[str, ...]:
+        """Undo what processes that are gone left behind; say what was found."""
+        ...
+
+    async def link_towards(self, address: IPAddress) -> LinkInfo | None:
+        """Say by which link an address is reached beside the tunnel; None when it is not."""
+        ...

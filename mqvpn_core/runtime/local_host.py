@@ -1,0 +1,66 @@
+"""LocalHost: the host operations carried out in this process, for a core that has the privilege.
+
+The host code is synchronous; each call runs in a worker thread, one at a time, and to its end even
+when the caller is cancelled: half a change is never left to chance.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+from typing_extensions import override
+
+from mqvpn_core.errors import HostError
+from mqvpn_core.ids import IfIndex
+from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
+from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+
+_Result = TypeVar("_Result")
+
+
+class LocalHost(HostOperations):
+    """The machine this process runs on, in the network namespace it runs in."""
+
+    def __init__(self, state_directory: Path = DEFAULT_STATE_DIRECTORY) -> None:
+        """Prepare; nothing is touched yet.
+
+        Args:
+            state_directory: where the journal of changes is kept.
+        """
+        self._changer = HostChanger(state_directory)
+        self._limiter = trio.CapacityLimiter(1)
+
+    @override
+    async def open_tun(self, name: str | None) -> TunHandle:
+        tun = await self._call(lambda: self._changer.open_tun(name))
+        return TunHandle(fd=tun.fd, name=tun.name, ifindex=IfIndex(tun.ifindex))
+
+    @override
+    async def apply(self, plan: HostPlan) -> HostReport:
+        return await self._call(lambda: self._changer.apply(plan))
+
+    @override
+    async def undo(self) -> None:
+        await self._call(self._changer.undo)
+
+    @override
+    async def recover(self) -> tuple[str, ...]:
+        return await self._call(self._changer.recover)
+
+    @override
+    async def link_towards(self, address: IPAddress) -> LinkInfo | None:
+        link = await self._call(lambda: self._changer.link_towards(address))
+        if link is None:
+            return None
+        return LinkInfo(
+            ifindex=IfIndex(link.ifindex), name=link.name, source=link.source, mtu=link.mtu
+        )
+
+    async def _call(self, operation: Callable[[], _Result]) -> _Result:
+        try:
+            return await trio.to_thread.run_sync(operation, limiter=self._limiter)
+        except HostChangeError as error:
+            raise HostError(str(error)) from error

@@ -1,0 +1,81 @@
+"""Routes as values, and the decisions about them that need no kernel."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+from mqvpn_helper.interface.host_plan import IPAddress, IPNetwork
+
+MQVPN_ROUTE_PROTOCOL = 0x6D
+"""The ``proto`` number all our routes carry: they are recognised even without a journal."""
+
+IPV6_ROUTE_METRIC = 1
+"""IPv6 knows no metric 0; the kernel's own routes have 256 and most others 1024."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One unicast route of the main table."""
+
+    destination: IPNetwork
+    """What it leads to."""
+    ifindex: int
+    """Index of the link it leaves by."""
+    gateway: IPAddress | None = None
+    """Next hop; None when the destination is on the link."""
+    source: IPAddress | None = None
+    """Preferred source address, when the route names one."""
+    protocol: int = MQVPN_ROUTE_PROTOCOL
+    """Who installed it (``proto`` of ``ip route``)."""
+    metric: int = 0
+    """Lower wins among routes to the same destination."""
+    usable: bool = True
+    """Neither dead nor without carrier."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether an mqvpn process installed it."""
+        return self.protocol == MQVPN_ROUTE_PROTOCOL
+
+
+def our_metric(destination: IPNetwork) -> int:
+    """Return the metric of our route to a destination."""
+    return IPV6_ROUTE_METRIC if isinstance(destination, IPv6Network) else 0
+
+
+def host_network(address: IPAddress) -> IPNetwork:
+    """Return the network that holds only this address."""
+    if isinstance(address, IPv4Address):
+        return IPv4Network(address)
+    return IPv6Network(address)
+
+
+def split_default(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Replace each default route by its two halves and drop duplicates, keeping the order.
+
+    The halves are more specific than the user's default route, which is therefore never touched
+    and in force again as soon as they are gone.
+    """
+    split: dict[IPNetwork, None] = {}
+    for network in networks:
+        parts = network.subnets() if network.prefixlen == 0 else (network,)
+        split.update(dict.fromkeys(parts))
+    return tuple(split)
+
+
+def covers(network: IPNetwork, address: IPAddress) -> bool:
+    """Return whether the network holds the address; of different families it never does."""
+    return network.version == address.version and address in network
+
+
+def best_route(routes: Iterable[Route], address: IPAddress) -> Route | None:
+    """Choose as the kernel does: the longest prefix first, then the lowest metric.
+
+    Args:
+        routes: candidates.
+        address: where to go.
+    """
+    fitting = [route for route in routes if route.usable and covers(route.destination, address)]
+    return min(
+        fitting, key=lambda route: (-route.destination.prefixlen, route.metric), default=None
+    )

@@ -1,0 +1,117 @@
+"""TUN devices: create one and hand over its file descriptor.
+
+The device is not persistent: it lives exactly as long as the descriptor, so that a crashed owner
+leaves neither device nor addresses nor routes through it behind.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import socket
+import struct
+from dataclasses import dataclass
+
+from mqvpn_helper.host.failures import HostChangeError
+
+_TUN_CLONE_DEVICE = "/dev/net/tun"
+_TUNSETIFF = 0x400454CA
+_IFF_TUN = 0x0001
+_IFF_MULTI_QUEUE = 0x0100
+_IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+_IFF_TUN_EXCL = 0x8000
+_IFREQ = struct.Struct("16sH22x")
+
+_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+# "all" and "default" are the names of the kernel's own sysctl directories.
+_RESERVED_NAMES = frozenset({"all", "default", "lo"})
+_AUTOMATIC_NAME = "mqvpn%d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedTun:
+    """A TUN device that exists while its descriptor is open."""
+
+    fd: int
+    """Non-blocking descriptor, one IP packet per read and write; the receiver owns it."""
+    name: str
+    """Name the kernel gave the device."""
+    ifindex: int
+    """Index of the device."""
+
+
+def check_tun_name(name: str) -> None:
+    """Refuse a name that is not safe in sysctl paths, nftables text and file names.
+
+    Args:
+        name: wanted name of the device.
+
+    Raises:
+        HostChangeError: the name cannot be used.
+    """
+    if _NAME_PATTERN.fullmatch(name) is None or name in _RESERVED_NAMES:
+        raise HostChangeError(
+            f"{name!r} cannot name a TUN device: use 1 to 15 letters, digits, '_', '-' or '.', "
+            "beginning with a letter or digit"
+        )
+
+
+def open_tun(
+    name: str | None, *, multi_queue: bool = False, vnet_header: bool = False
+) -> OpenedTun:
+    """Create a TUN device and return its descriptor.
+
+    Args:
+        name: wanted name; None lets the kernel choose ``mqvpn0``, ``mqvpn1`` and so on.
+        multi_queue: let further descriptors join the device.
+        vnet_header: put a ``virtio_net_hdr`` in front of every packet (offloads).
+
+    Raises:
+        HostChangeError: no TUN support, no permission, or the name is taken.
+    """
+    if name is not None:
+        check_tun_name(name)
+    flags = _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL
+    if multi_queue:
+        flags |= _IFF_MULTI_QUEUE
+    if vnet_header:
+        flags |= _IFF_VNET_HDR
+    try:
+        fd = os.open(_TUN_CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostChangeError(_explain_open(error)) from error
+    try:
+        request = _IFREQ.pack((name or _AUTOMATIC_NAME).encode("ascii"), flags)
+        reply = fcntl.ioctl(fd, _TUNSETIFF, request)
+        given: bytes = _IFREQ.unpack(reply)[0]
+        actual_name = given.split(b"\0", 1)[0].decode("ascii")
+        return OpenedTun(fd=fd, name=actual_name, ifindex=socket.if_nametoindex(actual_name))
+    except OSError as error:
+        os.close(fd)
+        raise HostChangeError(_explain_ioctl(error, name)) from error
+
+
+def _explain_open(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            advice = "it does not exist: load the module (modprobe tun), or give the container it"
+        case errno.ENODEV | errno.ENXIO:
+            advice = "the kernel has no TUN support: load the module (modprobe tun)"
+        case errno.EPERM | errno.EACCES:
+            advice = "permission denied: run as root, or allow the device in the container"
+        case _:
+            advice = os.strerror(error.errno or 0)
+    return f"cannot open {_TUN_CLONE_DEVICE}: {advice}"
+
+
+def _explain_ioctl(error: OSError, name: str | None) -> str:
+    wanted = name or "a TUN device"
+    match error.errno:
+        case errno.EPERM | errno.EACCES:
+            advice = "permission denied: root or CAP_NET_ADMIN is needed"
+        case errno.EBUSY | errno.EEXIST:
+            advice = "an interface of that name exists already; choose another name"
+        case _:
+            advice = os.strerror(error.errno or 0)
+    return f"cannot create {wanted}: {advice}"
