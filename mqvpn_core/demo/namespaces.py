@@ -17,16 +17,14 @@ from dataclasses import dataclass
 from ipaddress import IPv6Interface, IPv6Network, ip_interface, ip_network
 from pathlib import Path
 from socket import AF_INET, AF_INET6
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pyroute2 import IPRoute
+from pyroute2.netlink import nlmsg_base
 from pyroute2.netlink.exceptions import NetlinkError
 
 from mqvpn_core.demo.processes import Process, start_process, stop_process
 from mqvpn_core.errors import HostError
-
-if TYPE_CHECKING:
-    from pyroute2 import NetlinkMessage  # a name of our stub, not of the package
 
 T = TypeVar("T")
 
@@ -268,7 +266,7 @@ def _add_veth(name: str, peer_namespace: str, peer_name: str) -> None:
         os.close(descriptor)
 
 
-def _describe_route(route: "NetlinkMessage", names: Mapping[int, object]) -> str:
+def _describe_route(route: nlmsg_base, names: Mapping[int, object]) -> str:
     index = route.get_attr("RTA_OIF")
     device = names.get(index) if isinstance(index, int) else None
     parts = [f"{short}={route.get_attr(name)}" for short, name in _ROUTE_PARTS]
