@@ -12,11 +12,13 @@ from typing import Protocol
 
 import trio
 
+from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.outbox import Outbox
-from mqvpn_core.runtime.packet_ports import DatagramSocket, PacketDevice
+from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.tun_device import PacketDevice
 
 MAX_READS = 32
 """Socket reads of one wake-up; each may carry several coalesced datagrams."""
@@ -77,7 +79,7 @@ class SessionObserver(Protocol):
 class ClientDriver:
     """Drives one connection over its sockets.
 
-    A: `settled`, `finished`, `received_any`, `refused_packet_count`
+    A: `settled`, `finished`, `received_any`, `refused_packet_count`, `device_failure`
     C: `attach`, `carry`, `finish`, `kick`. Tasks: `run`.
     """
 
@@ -91,6 +93,8 @@ class ClientDriver:
         """The server has answered something."""
         self.refused_packet_count = 0
         """IP packets that the host did not take."""
+        self.device_failure: HostError | None = None
+        """Why the TUN device cannot be used any more."""
         self._transport = transport
         self._sockets = sockets
         self._outbox = Outbox(sockets)
@@ -150,7 +154,12 @@ class ClientDriver:
         await self._carrying.wait()
         while self._tun is not None:
             await self._tun.wait_readable()
-            packets = self._tun.read_packets(MAX_PACKETS)
+            try:
+                packets = self._tun.read_packets(MAX_PACKETS)
+            except HostError as error:
+                self.device_failure = error
+                self.finished.set()
+                return
             now = read_clock()
             if self._session is not None and packets:
                 self._session.send_ip_packets(packets, now)

@@ -39,7 +39,7 @@ from mqvpn_core.tunnel.lifecycle import (
     TunnelUp,
     step,
 )
-from mqvpn_helper.interface.host_plan import HostPlan
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ RESTORE_LIMIT = 15.0
 class HostPort(Protocol):
     """What the supervisor needs of the host."""
 
-    async def apply(self, plan: HostPlan) -> None:
+    async def apply(self, plan: HostPlan) -> HostReport:
         """Make the host as the plan says."""
 
     async def undo(self) -> None:
@@ -112,6 +112,7 @@ class ClientSupervisor:
         self._outage_since = self.state_since
         self._is_host_touched = False
         self._last_message = ""
+        self._warned: set[str] = set()
 
     async def run(self) -> Failure | None:
         """Keep the tunnel up until `disconnect`, or until only the user can help.
@@ -185,9 +186,13 @@ class ClientSupervisor:
     async def _apply_host(self, assignment: Assignment) -> Event | None:
         self._is_host_touched = True
         try:
-            await self._parts.host.apply(self._parts.plan(assignment))
+            report = await self._parts.host.apply(self._parts.plan(assignment))
         except HostError as error:
             return TunnelLost(failure=Failure(kind=FailureKind.HOST, message=str(error)))
+        for warning in report.warnings:
+            if warning not in self._warned:
+                _log.warning("%s", warning)
+        self._warned.update(report.warnings)
         return None
 
     async def _close_attempt(self) -> None:

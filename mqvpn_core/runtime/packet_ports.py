@@ -11,19 +11,6 @@ from mqvpn_core.ids import SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 
 
-class PacketDevice(Protocol):
-    """A TUN device."""
-
-    async def wait_readable(self) -> None:
-        """Wait until `read_packets` has something."""
-
-    def read_packets(self, max_count: int) -> list[bytes]:
-        """Return up to this many IP packets that the host routed into the device."""
-
-    def write_packets(self, packets: Sequence[bytes]) -> int:
-        """Hand IP packets to the host; return how many it refused."""
-
-
 class DatagramSocket(Protocol):
     """A UDP socket that never blocks."""
 

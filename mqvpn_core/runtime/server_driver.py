@@ -19,7 +19,8 @@ from mqvpn_core.runtime.client_driver import MAX_PACKETS, MAX_READS, PacketSessi
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.deadline_queue import DeadlineQueue
 from mqvpn_core.runtime.outbox import Outbox
-from mqvpn_core.runtime.packet_ports import DatagramSocket, PacketDevice
+from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.tun_device import PacketDevice
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import trio
 
+from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.tun_device import TunCounters
 
 LOCAL = SocketAddress("192.0.2.10", 5000)
 REMOTE = SocketAddress("192.0.2.1", 443)
@@ -96,6 +98,9 @@ class FakeTun:
     """A TUN device; refuses packets that start with ``bad``."""
 
     def __init__(self) -> None:
+        self.counters = TunCounters()
+        self.is_closed = False
+        self.is_removed = False
         self.written: list[bytes] = []
         self.write_sizes: list[int] = []
         self._outgoing: deque[bytes] = deque()
@@ -113,7 +118,17 @@ class FakeTun:
     async def wait_readable(self) -> None:
         await self._readable.wait()
 
+    def remove(self) -> None:
+        """Somebody deleted the device."""
+        self.is_removed = True
+        self._readable.open()
+
+    def close(self) -> None:
+        self.is_closed = True
+
     def read_packets(self, max_count: int) -> list[bytes]:
+        if self.is_removed:
+            raise HostError("the device has been removed")
         taken = [self._outgoing.popleft() for _ in range(min(max_count, len(self._outgoing)))]
         if not self._outgoing:
             self._readable.shut()

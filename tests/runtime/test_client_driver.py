@@ -169,6 +169,18 @@ def test_finish_sends_what_is_due_and_ends() -> None:
     run_virtual(main)
 
 
+def test_a_removed_device_ends_the_driver_and_says_so() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.driver.run)
+            scene.driver.carry(scene.tun)
+            scene.tun.remove()
+        assert "removed" in str(scene.driver.device_failure)
+
+    run_virtual(main)
+
+
 def test_an_error_in_the_core_surfaces() -> None:
     async def main() -> None:
         scene = Scene()

@@ -19,7 +19,7 @@ from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
 from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.lifecycle import Blocked, Connected, Failure, FailureKind, Reconnecting
-from mqvpn_helper.interface.host_plan import HostPlan
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport
 from tests.runtime.virtual_time import run_virtual
 
 A = Assignment(
@@ -44,12 +44,14 @@ class RecordingHost:
         self.log: list[object] = []
         self.refusal: HostError | None = None
         self.undo_takes = 0.0
+        self.warnings: tuple[str, ...] = ()
 
-    async def apply(self, plan: HostPlan) -> None:
+    async def apply(self, plan: HostPlan) -> HostReport:
         await trio.sleep(0.01)
         if self.refusal is not None:
             raise self.refusal
         self.log.append(plan.addresses)
+        return HostReport(warnings=self.warnings)
 
     async def undo(self) -> None:
         await trio.sleep(self.undo_takes)
@@ -232,6 +234,16 @@ def test_a_host_that_refuses_ends_the_run() -> None:
         assert scene.ended_in_order == [True]
 
     run_virtual(main)
+
+
+def test_a_warning_of_the_host_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        scene = Scene(up(A, B, A), reconnect=False)
+        scene.host.warnings = ("no IPv6 here",)
+        await scene.supervisor.run()
+
+    run_virtual(main)
+    assert caplog.text.count("no IPv6 here") == 1
 
 
 def test_an_internal_error_costs_one_tunnel(caplog: pytest.LogCaptureFixture) -> None:
