@@ -24,8 +24,6 @@ MIN_PACKET_NUMBER_LENGTH = 2
 """One byte could be enough, but not for a packet that arrives 128 numbers late."""
 MAX_PACKET_NUMBER_LENGTH = 4
 KEY_RETENTION_PROBE_TIMEOUTS = 3
-DEFAULT_PROBE_TIMEOUT = 1.0
-"""Seconds; what RFC 9002 s6.2.2 gives for a path without any sample."""
 
 
 def packet_number_length(first: int, count: int, largest_acknowledged: int) -> int:
@@ -57,8 +55,8 @@ class PacketProtection:
 
     Reads: ``can_send``, ``can_receive``, ``send_key_phase``, ``receive_key_phase``,
     ``needs_update``, ``may_initiate_update``, ``failed_open_count``.
-    Inputs: ``install_send``, ``install_receive``, ``open``, ``on_ack_of_phase``,
-    ``handle_timeout``; ``largest_probe_timeout`` is kept up to date by the owner.
+    Inputs: ``install_send``, ``install_receive``, ``on_handshake_confirmed``, ``open``,
+    ``on_ack_of_phase``, ``handle_timeout``.
     Commands: ``seal``, ``initiate_update``, ``forget_path``.
     Outputs: ``next_timeout``, ``take_update_events``.
 
@@ -78,10 +76,10 @@ class PacketProtection:
         self.send_key_phase = 0
         self.receive_key_phase = 0
         self.failed_open_count = 0
-        self.largest_probe_timeout = DEFAULT_PROBE_TIMEOUT
         self._send: _SendKeys | None = None
         self._receive: _ReceiveKeys | None = None
         self._numbers: dict[int, _PathNumbers] = {}
+        self._is_handshake_confirmed = False
         self._phase_acknowledged_at: Instant | None = None
         self._update_events: list[tuple[int, bool]] = []
 
@@ -107,6 +105,10 @@ class PacketProtection:
     def install_receive(self, *, cipher_suite: int, secret: bytes, version: int) -> None:
         """Take the application traffic secret of the peer's direction."""
         self._receive = _ReceiveKeys(key_schedule(cipher_suite, secret, version))
+
+    def on_handshake_confirmed(self) -> None:
+        """Key updates are allowed from now on (RFC 9001 s6)."""
+        self._is_handshake_confirmed = True
 
     def seal(
         self,
@@ -210,25 +212,26 @@ class PacketProtection:
         )
 
     def initiate_update(self, now: Instant) -> None:  # noqa: ARG002 - every command carries the time
-        """Seal with new keys from now on; only after the handshake is confirmed (RFC 9001 s6).
+        """Seal with new keys from now on.
 
         Raises:
-            LocalProtocolError: the peer is not known to have the current keys.
+            LocalProtocolError: the handshake is not confirmed, or the peer is not known to have
+                the current keys.
         """
         if not self._can_update:
             raise LocalProtocolError("the current key phase is not acknowledged yet")
         self._update_send(initiated_locally=True)
 
-    def next_timeout(self) -> Instant | None:
+    def next_timeout(self, largest_probe_timeout: float) -> Instant | None:
         """Return when the keys of the previous phase are to be discarded."""
         if self._receive is None or self._receive.previous is None:
             return None
-        retention = KEY_RETENTION_PROBE_TIMEOUTS * self.largest_probe_timeout
+        retention = KEY_RETENTION_PROBE_TIMEOUTS * largest_probe_timeout
         return Instant(self._receive.promoted_at + retention)
 
-    def handle_timeout(self, now: Instant) -> None:
+    def handle_timeout(self, now: Instant, largest_probe_timeout: float) -> None:
         """Discard the keys of the previous phase when it is time (RFC 9001 s6.5)."""
-        deadline = self.next_timeout()
+        deadline = self.next_timeout(largest_probe_timeout)
         if self._receive is not None and deadline is not None and now >= deadline:
             self._receive.previous = None
 
@@ -244,7 +247,8 @@ class PacketProtection:
     @property
     def _can_update(self) -> bool:
         return (
-            self._phase_acknowledged_at is not None
+            self._is_handshake_confirmed
+            and self._phase_acknowledged_at is not None
             and self._send is not None
             and self.receive_key_phase == self.send_key_phase
         )
