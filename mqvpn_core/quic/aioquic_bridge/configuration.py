@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from collections.abc import Callable
 
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
@@ -69,8 +70,17 @@ def server_engine(
     *,
     original_destination_cid: bytes,
     retry_source_cid: bytes | None,
+    reset_token: Callable[[bytes], bytes],
 ) -> EngineConnection:
-    """Make the engine of a server connection for a client's first Initial."""
+    """Make the engine of a server connection for a client's first Initial.
+
+    Args:
+        config: settings.
+        identity: certificate and session tickets.
+        original_destination_cid: DCID of the client's very first Initial.
+        retry_source_cid: CID that our Retry packet gave, if there was one.
+        reset_token: stateless reset token of a connection ID, the same after a restart.
+    """
     configuration = _configuration(config, is_client=False)
     configuration.certificate = identity.certificate.chain[0]
     configuration.certificate_chain = list(identity.certificate.chain[1:])
@@ -82,6 +92,7 @@ def server_engine(
         original_destination_cid=original_destination_cid,
         retry_source_cid=retry_source_cid,
         tickets=identity.tickets,
+        reset_token=reset_token,
     )
 
 

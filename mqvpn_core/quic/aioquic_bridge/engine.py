@@ -7,13 +7,13 @@ here is pinned by the canary test.
 """
 
 import ssl
+from collections.abc import Callable
 
 from aioquic import tls
 from aioquic.quic import events as aioquic_events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     END_STATES,
-    QuicConnection,
     QuicConnectionError,
     QuicConnectionState,
     QuicNetworkPath,
@@ -25,6 +25,7 @@ from typing_extensions import override
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import FourTuple, Instant
 from mqvpn_core.quic.aioquic_bridge.credentials import SessionTicket, strip_early_data
+from mqvpn_core.quic.aioquic_bridge.flow_control import SlidingFlowControl
 from mqvpn_core.quic.aioquic_bridge.gate import OneRttGate, TrafficSecret
 from mqvpn_core.quic.aioquic_bridge.path_builder import BuilderStop, PathPacketBuilder
 from mqvpn_core.quic.aioquic_bridge.peer_parameters import PeerParameters, read_peer_parameters
@@ -52,7 +53,7 @@ class _NullPacer:
         """Ignore the engine's own window."""
 
 
-class EngineConnection(QuicConnection):
+class EngineConnection(SlidingFlowControl):
     """aioquic's QuicConnection behind the gate.
 
     A: state, peer_parameters, peer_certificate, unsent_bytes, timeout, idle_deadline
@@ -69,6 +70,7 @@ class EngineConnection(QuicConnection):
         retry_source_cid: bytes | None = None,
         tickets: dict[bytes, SessionTicket] | None = None,
         verification_name: str | None = None,
+        reset_token: Callable[[bytes], bytes] | None = None,
     ) -> None:
         """Create the connection; nothing is sent before `start` or a first datagram.
 
@@ -78,6 +80,7 @@ class EngineConnection(QuicConnection):
             retry_source_cid: server: CID that our Retry packet gave the client.
             tickets: server: store of issued session tickets; client: where new ones are put.
             verification_name: client: name the certificate must be valid for.
+            reset_token: server: stateless reset token of a connection ID.
         """
         # Attributes come first: the base class calls overridden methods while constructing.
         self.gate = OneRttGate()
@@ -92,9 +95,10 @@ class EngineConnection(QuicConnection):
             session_ticket_fetcher=None if configuration.is_client else self._fetch_ticket,
             session_ticket_handler=self._store_ticket,
         )
+        if reset_token is not None:
+            # The engine's own token is random: after a restart nobody could derive it.
+            self._host_cids[0].stateless_reset_token = reset_token(self.host_cid)
         self._loss._pacer = _NullPacer()  # type: ignore[assignment] # the three methods the engine calls
-
-    # --- hooks: what aioquic would do on its own -------------------------------------------------
 
     @override
     def _initialize(self, peer_cid: bytes) -> None:
@@ -159,7 +163,10 @@ class EngineConnection(QuicConnection):
             ticket, server_name=self._configuration.server_name
         )
 
-    # --- A: getters -------------------------------------------------------------------------------
+    @property
+    def is_client(self) -> bool:
+        """We opened the connection."""
+        return self._is_client
 
     @property
     def handshake_complete(self) -> bool:
@@ -271,8 +278,6 @@ class EngineConnection(QuicConnection):
     def may_have_stream(self, stream_id: int) -> bool:
         """The peer may legally have opened this stream (RFC 9000 s4.6)."""
         return stream_id // 4 < self._stream_limit(stream_id).value
-
-    # --- B, C, D ----------------------------------------------------------------------------------
 
     def start(self, four_tuple: FourTuple, now: Instant) -> None:
         """Client: send the first flight at the next `handshake_datagrams`."""

@@ -1,0 +1,110 @@
+"""What follows from acknowledgements, losses and probe time-outs on one path.
+
+Delivery handlers fire here, exactly once for each packet; path MTU discovery and the key schedule
+learn what happened to their packets.
+"""
+
+from mqvpn_core.errors import RemoteProtocolError
+from mqvpn_core.ids import Instant
+from mqvpn_core.quic.aioquic_bridge.path_builder import DeliveryState
+from mqvpn_core.quic.packet_spaces import SentRun
+from mqvpn_core.quic.packetizer import PacketSources
+from mqvpn_core.quic.paths import Path
+from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE
+from mqvpn_core.wire.ack_frames import Ack
+from mqvpn_core.wire.code_points import TransportErrorCode
+
+
+class AckProcessor:
+    """Applies ACK frames and timer expiries to a path."""
+
+    def __init__(self, sources: PacketSources) -> None:
+        self._sources = sources
+
+    def on_ack(self, path: Path, ack: Ack, now: Instant) -> bool:
+        """Process an ACK frame for a path.
+
+        Returns:
+            True when the path's maximum datagram size changed.
+
+        Raises:
+            RemoteProtocolError: it acknowledges packets never sent (RFC 9000 s13.1).
+        """
+        engine = self._sources.engine
+        engine.note_peer_validated_address()
+        exponent = engine.peer_parameters.ack_delay_exponent
+        delay = (ack.delay_raw << exponent) / 1_000_000
+        if ack.ranges[0][1] >= path.sent.next_packet_number:
+            raise RemoteProtocolError(
+                TransportErrorCode.PROTOCOL_VIOLATION, "acknowledged a packet never sent"
+            )
+        outcome = path.current.recovery.on_ack(path.sent, ack.ranges, delay, ack.ecn, now)
+        changed = self._settle_acked(path, outcome.acked, now)
+        return self._settle_lost(path, outcome.lost, now) or changed
+
+    def on_timeout(self, path: Path, now: Instant, *, handshake_confirmed: bool) -> bool:
+        """Run loss detection and the probe timer of a path (RFC 9002 s6.1.2, s6.2).
+
+        Returns:
+            True when the path's maximum datagram size changed.
+        """
+        outcome = path.current.recovery.on_timeout(
+            path.sent, now, handshake_confirmed=handshake_confirmed
+        )
+        changed = self._settle_lost(path, outcome.lost, now)
+        if outcome.probe_count:
+            path.probes_due = outcome.probe_count
+            self._resend_oldest(path)
+        return changed
+
+    def _resend_oldest(self, path: Path) -> None:
+        """Let a probe carry what the oldest packet carried (RFC 9002 s6.2.4).
+
+        Its handlers hear LOST now and nothing later, so they still fire once; the packet itself
+        stays in the ledger.
+        """
+        oldest = path.sent.oldest_unacknowledged()
+        if oldest is not None and oldest.handlers:
+            handlers, oldest.handlers = oldest.handlers, ()
+            self._fire(handlers, DeliveryState.LOST)
+
+    def _settle_acked(self, path: Path, runs: list[SentRun], now: Instant) -> bool:
+        changed = False
+        current = path.current
+        for run in runs:
+            if run.handlers:
+                self._fire(run.handlers, DeliveryState.ACKED)
+            if run.largest_acked_sent is not None:
+                path.received.on_ack_acknowledged(run.largest_acked_sent)
+            self._sources.protection.on_ack_of_phase(run.key_phase, now)
+            if run.generation != current.generation:
+                continue
+            if run.is_probe_of_mtu:
+                changed |= bool(current.pmtu.on_probe_acked(run.is_probe_of_mtu, now))
+            elif run.packet_bytes > BASE_DATAGRAM_SIZE:
+                current.pmtu.on_acked(run.packet_bytes)
+        return changed
+
+    def _settle_lost(self, path: Path, runs: list[SentRun], now: Instant) -> bool:
+        changed = False
+        current = path.current
+        for run in runs:
+            if run.handlers:
+                self._fire(run.handlers, DeliveryState.LOST)
+            if run.is_probe_of_mtu:
+                if run.generation == current.generation:
+                    changed |= bool(current.pmtu.on_probe_lost(run.is_probe_of_mtu, now))
+                continue
+            path.lost_packets += run.count
+            if run.generation == current.generation and run.packet_bytes > BASE_DATAGRAM_SIZE:
+                changed |= bool(current.pmtu.on_lost(run.packet_bytes, now))
+        return changed
+
+    def _fire(
+        self, handlers: tuple[tuple[object, tuple[object, ...]], ...], state: DeliveryState
+    ) -> None:
+        for handler, arguments in handlers:
+            assert callable(handler)
+            handler(state, *arguments)
+        # A handler may have put data back for the engine to send.
+        self._sources.engine_has_frames = True

@@ -1,0 +1,342 @@
+"""ServerEndpoint: many connections behind one or more UDP sockets, without I/O.
+
+# walk: 11 of 16
+
+Routes datagrams by destination connection ID; answers what belongs to no connection with version
+negotiation, Retry, INVALID_TOKEN or a stateless reset (RFC 9000 s5.2, s6, s8.1, s10.3).
+"""
+
+import hashlib
+import hmac
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from mqvpn_core.errors import DecodeError
+from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant
+from mqvpn_core.quic.aioquic_bridge.configuration import server_engine
+from mqvpn_core.quic.aioquic_bridge.long_headers import (
+    SUPPORTED_VERSIONS,
+    LongHeader,
+    RetryTokens,
+    decode_long_header,
+    encode_invalid_token_close,
+    encode_version_negotiation,
+)
+from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.packet_receiver import SMALLEST_RESET, split_segments
+from mqvpn_core.quic.timers import earliest, is_due
+from mqvpn_core.quic.transport_config import (
+    BASE_DATAGRAM_SIZE,
+    CONNECTION_ID_LENGTH,
+    ServerTls,
+    TransportConfig,
+)
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+
+_RESET_TOKEN_LENGTH = 16
+_STATELESS_BURST = 200
+
+
+class RetryPolicy(Enum):
+    """When a client must prove its address before we keep state for it."""
+
+    ALWAYS = "always"
+    UNDER_LOAD = "auto"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointConfig:
+    """Settings of a server endpoint."""
+
+    transport: TransportConfig
+    """Settings of every connection."""
+    identity: ServerTls
+    """Certificate for new connections."""
+    reset_key: bytes
+    """Secret for stateless reset tokens; the same after a restart, so that clients that come back
+    learn at once that their connection is gone. At least 16 bytes."""
+    retry: RetryPolicy = RetryPolicy.UNDER_LOAD
+    """When to send Retry."""
+    max_half_open: int = 64
+    """Unvalidated handshakes beyond which `UNDER_LOAD` sends Retry."""
+    max_connections: int = 1000
+    """Connections in all; Initials beyond it are dropped."""
+    stateless_answers_per_second: float = 100.0
+    """Most version negotiations, Retries, refusals and resets a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionAccepted:
+    """A new connection exists; its handshake may still fail."""
+
+    handle: ConnectionHandle
+    """How to address it."""
+    connection: MultipathConnection
+    """The connection."""
+    four_tuple: FourTuple
+    """Where its first datagram came from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionDiscarded:
+    """A connection has ended for good and is forgotten."""
+
+    handle: ConnectionHandle
+    """Which one."""
+
+
+EndpointEvent: TypeAlias = ConnectionAccepted | ConnectionDiscarded
+
+
+class ServerEndpoint:
+    """Demultiplexer and owner of a server's connections.
+
+    A: connections; B: receive_datagrams, handle_timeout; C: set_config, wake, forget
+    D: transmits, next_timeout, next_event, take_ready; polled in this order
+    """
+
+    def __init__(self, config: EndpointConfig, entropy: Callable[[int], bytes]) -> None:
+        """Create an endpoint without connections.
+
+        Args:
+            config: settings.
+            entropy: returns that many random bytes.
+        """
+        self.connections: dict[ConnectionHandle, MultipathConnection] = {}
+        self._config = config
+        self._entropy = entropy
+        self._retry_tokens = RetryTokens()
+        self._routes: dict[bytes, ConnectionHandle] = {}
+        self._initial_cids: dict[ConnectionHandle, bytes] = {}
+        self._timeouts: dict[ConnectionHandle, Instant | None] = {}
+        self._half_open: set[ConnectionHandle] = set()
+        self._ready: set[ConnectionHandle] = set()
+        self._needs_poll: set[ConnectionHandle] = set()
+        self._stateless: list[Transmit] = []
+        self._events: deque[EndpointEvent] = deque()
+        self._next_handle = 1
+        self._tokens = float(_STATELESS_BURST)
+        self._tokens_at: Instant | None = None
+
+    def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
+        """Route the datagrams of one socket read."""
+        for part in _by_connection_id(batch):
+            first = part.data[: part.segment_size]
+            handle = self._routes.get(_destination_cid(first))
+            if handle is None and first[0] & 0x80:
+                handle = self._accept(first, part.four_tuple, now)
+            elif handle is None:
+                self._queue_reset(first, part.four_tuple, now)
+            if handle is not None:
+                self.connections[handle].receive_datagrams(part, now)
+                self.wake(handle)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Run the timers of all connections that are due."""
+        for handle, deadline in list(self._timeouts.items()):
+            if is_due(deadline, now):
+                self.connections[handle].handle_timeout(now)
+                self.wake(handle)
+
+    def set_config(self, config: EndpointConfig) -> None:
+        """Use other settings for new connections."""
+        self._config = config
+
+    def wake(self, handle: ConnectionHandle) -> None:
+        """Something was done to a connection: poll it at the next `transmits`."""
+        if handle in self.connections:
+            self._ready.add(handle)
+            self._needs_poll.add(handle)
+
+    def close(self, error_code: int, reason: str) -> None:
+        """Close every connection (HTTP/3 error code)."""
+        for handle, connection in self.connections.items():
+            connection.close(error_code, reason)
+            self.wake(handle)
+
+    def transmits(self, now: Instant) -> list[Transmit]:
+        """Everything to send now, of all connections that were touched."""
+        result, self._stateless = self._stateless, []
+        polled, self._needs_poll = self._needs_poll, set()
+        for handle in polled:
+            connection = self.connections.get(handle)
+            if connection is None:
+                continue
+            result += connection.transmits(now)
+            self._after_poll(handle, connection)
+        return result
+
+    def next_timeout(self) -> Instant | None:
+        """When to call `handle_timeout` next."""
+        return earliest(self._timeouts.values())
+
+    def next_event(self) -> EndpointEvent | None:
+        """Oldest event not handed out yet."""
+        return self._events.popleft() if self._events else None
+
+    def take_ready(self) -> set[ConnectionHandle]:
+        """Connections whose events and state may have changed since the last call."""
+        ready, self._ready = self._ready, set()
+        return ready
+
+    def _accept(self, first: bytes, four_tuple: FourTuple, now: Instant) -> ConnectionHandle | None:
+        """Decide about a datagram with a long header that belongs to no connection."""
+        try:
+            header = decode_long_header(first)
+        except DecodeError:
+            return None
+        if len(first) < BASE_DATAGRAM_SIZE or header.version == 0:
+            # RFC 9000 s14.1, s6.1: too short to answer; never answer a version negotiation
+            return None
+        if header.version not in SUPPORTED_VERSIONS:
+            self._answer(four_tuple, encode_version_negotiation(header), now)
+            return None
+        if not header.is_initial or len(header.destination_cid) < 8:  # noqa: PLR2004 - s7.2
+            return None
+        original_cid, retry_cid = header.destination_cid, None
+        if header.token:
+            try:
+                original_cid = self._retry_tokens.original_destination_cid(
+                    header, four_tuple.remote, now
+                )
+            except DecodeError:
+                self._answer(four_tuple, encode_invalid_token_close(header), now)
+                return None
+            retry_cid = header.destination_cid
+        elif self._wants_retry():
+            retry = self._retry_tokens.encode_retry(
+                header, four_tuple.remote, self._entropy(CONNECTION_ID_LENGTH), now
+            )
+            self._answer(four_tuple, retry, now)
+            return None
+        if len(self.connections) >= self._config.max_connections:
+            return None
+        return self._create(header, four_tuple, original_cid, retry_cid)
+
+    def _create(
+        self,
+        header: LongHeader,
+        four_tuple: FourTuple,
+        original_cid: bytes,
+        retry_cid: bytes | None,
+    ) -> ConnectionHandle:
+        config = self._config
+        engine = server_engine(
+            config.transport,
+            config.identity,
+            original_destination_cid=original_cid,
+            retry_source_cid=retry_cid,
+            reset_token=self._reset_token,
+        )
+        connection = MultipathConnection(
+            engine=engine,
+            config=config.transport,
+            entropy=self._entropy,
+            reset_token=self._reset_token,
+        )
+        handle = ConnectionHandle(self._next_handle)
+        self._next_handle += 1
+        self.connections[handle] = connection
+        self._initial_cids[handle] = header.destination_cid
+        self._routes[header.destination_cid] = handle
+        self._half_open.add(handle)
+        self._update_routes(handle, connection)
+        self._events.append(
+            ConnectionAccepted(handle=handle, connection=connection, four_tuple=four_tuple)
+        )
+        return handle
+
+    def _after_poll(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
+        self._update_routes(handle, connection)
+        if connection.handshake_complete and handle in self._half_open:
+            self._half_open.discard(handle)
+            # RFC 9000 s7.2: the client has switched to the ID we chose
+            self._routes.pop(self._initial_cids[handle], None)
+        if connection.is_closed:
+            self._discard(handle, connection)
+        else:
+            self._timeouts[handle] = connection.next_timeout()
+
+    def _discard(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
+        for cid in (
+            *connection.local_connection_ids.all_connection_ids,
+            self._initial_cids[handle],
+        ):
+            if self._routes.get(cid) == handle:
+                del self._routes[cid]
+        del self.connections[handle], self._initial_cids[handle]
+        self._timeouts.pop(handle, None)
+        self._half_open.discard(handle)
+        self._ready.discard(handle)
+        self._events.append(ConnectionDiscarded(handle=handle))
+
+    def _update_routes(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
+        added, removed = connection.local_connection_ids.take_route_changes()
+        for cid in added:
+            self._routes[cid] = handle
+        for cid in removed:
+            self._routes.pop(cid, None)
+
+    def _wants_retry(self) -> bool:
+        match self._config.retry:
+            case RetryPolicy.ALWAYS:
+                return True
+            case RetryPolicy.NEVER:
+                return False
+            case RetryPolicy.UNDER_LOAD:
+                return len(self._half_open) >= self._config.max_half_open
+
+    def _reset_token(self, connection_id: bytes) -> bytes:
+        digest = hmac.digest(self._config.reset_key, connection_id, hashlib.sha256)
+        return digest[:_RESET_TOKEN_LENGTH]
+
+    def _queue_reset(self, packet: bytes, four_tuple: FourTuple, now: Instant) -> None:
+        """Tell a peer that its connection is unknown here (RFC 9000 s10.3)."""
+        if len(packet) <= SMALLEST_RESET or not packet[0] & 0x40:
+            # RFC 9000 s10.3.3: smaller than what triggered it, so that two endpoints never loop
+            return
+        size = min(len(packet) - 1, 42)
+        body = bytearray(self._entropy(size - _RESET_TOKEN_LENGTH))
+        body[0] = 0x40 | (body[0] & 0x3F)
+        token = self._reset_token(packet[1 : 1 + CONNECTION_ID_LENGTH])
+        self._answer(four_tuple, bytes(body) + token, now)
+
+    def _answer(self, four_tuple: FourTuple, data: bytes, now: Instant) -> None:
+        """Send without keeping state, as far as the rate limit allows."""
+        rate = self._config.stateless_answers_per_second
+        if self._tokens_at is not None:
+            self._tokens = min(_STATELESS_BURST, self._tokens + (now - self._tokens_at) * rate)
+        self._tokens_at = now
+        if self._tokens < 1:
+            return
+        self._tokens -= 1
+        self._stateless.append(
+            Transmit(four_tuple=four_tuple, data=data, segment_size=len(data), ecn=0)
+        )
+
+
+def _destination_cid(packet: bytes) -> bytes:
+    """Destination connection ID of either header form, without validation."""
+    if packet[0] & 0x80:
+        return packet[6 : 6 + packet[5]] if len(packet) > 6 else b""  # noqa: PLR2004 - RFC 8999
+    return packet[1 : 1 + CONNECTION_ID_LENGTH]
+
+
+def _by_connection_id(batch: ReceivedDatagrams) -> Iterator[ReceivedDatagrams]:
+    """Split a coalesced read where the destination changes; mostly there is nothing to split."""
+    packets = split_segments(batch)
+    start = 0
+    while start < len(packets):
+        cid = _destination_cid(packets[start])
+        stop = start + 1
+        while stop < len(packets) and _destination_cid(packets[stop]) == cid:
+            stop += 1
+        if stop - start == len(packets):
+            yield batch
+        else:
+            yield batch._replace(data=b"".join(packets[start:stop]))
+        start = stop

@@ -1,0 +1,370 @@
+"""Turns what waits to be sent on one path into sealed UDP payloads.
+
+# walk: 7 of 16
+
+Control packets first (probing frames, ACK, our control frames, the engine's frames), then bulk
+DATAGRAM packets as far as the congestion window, the pacer and the amplification limit allow.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mqvpn_core.ids import FourTuple, Instant
+from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
+from mqvpn_core.quic.aioquic_bridge.path_builder import (
+    BuilderStop,
+    PathPacketBuilder,
+    PlainPacket,
+)
+from mqvpn_core.quic.control_frames import ControlFrames
+from mqvpn_core.quic.datagram_queue import DatagramQueue
+from mqvpn_core.quic.network_paths import NetworkPath
+from mqvpn_core.quic.packet_spaces import SentRun
+from mqvpn_core.quic.paths import Path
+from mqvpn_core.quic.protection import PacketProtection
+from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
+from mqvpn_core.quic.udp_datagrams import Transmit
+from mqvpn_core.wire.ack_frames import EcnCounts, encode_ack_body
+from mqvpn_core.wire.code_points import FrameType
+from mqvpn_core.wire.path_frames import PathChallenge, PathResponse, encode_path_frame
+from mqvpn_core.wire.varint import encode_varint
+
+LOCAL_ACK_DELAY_EXPONENT = 3
+"""What the engine advertises."""
+
+MAX_SEGMENTS = 64
+"""Most UDP payloads in one Transmit: what every kernel with GSO takes."""
+
+MAX_TRANSMIT_BYTES = 65000
+"""Most bytes in one Transmit: below the largest UDP payload."""
+
+MAX_BULK_PACKETS = 256
+"""Most bulk packets for one call: bounds the work before other paths and peers get their turn."""
+
+_PACKET_NUMBER_BYTES = 4
+_TAG_BYTES = 16
+PACKET_OVERHEAD = 1 + CONNECTION_ID_LENGTH + _PACKET_NUMBER_BYTES + _TAG_BYTES
+"""Bytes around the frames of a 1-RTT packet, with the longest packet number and 8-byte IDs."""
+
+_MIN_ACK_BYTES = 64
+_PING = bytes([FrameType.PING])
+
+
+@dataclass(slots=True, kw_only=True)
+class PacketSources:
+    """Where packets come from; shared by all paths of a connection."""
+
+    engine: EngineConnection
+    """Streams, flow control, TLS."""
+    protection: PacketProtection
+    """Keys."""
+    control_frames: ControlFrames
+    """Our own frames that must arrive."""
+    datagrams: DatagramQueue
+    """Bulk payloads."""
+    entropy: Callable[[int], bytes]
+    """Random bytes for PATH_CHALLENGE."""
+    engine_has_frames: bool = True
+    """The engine may have something to write; set by whoever touches it."""
+
+
+class Packetizer:
+    """Builds packets for paths of one connection; stateless but for its sources."""
+
+    def __init__(self, sources: PacketSources) -> None:
+        self._sources = sources
+
+    def build(self, path: Path, now: Instant) -> list[Transmit]:
+        """Everything that may leave on a path right now."""
+        transmits: list[Transmit] = []
+        for network_path in list(path.network_paths.values()):
+            if network_path.has_probing_frames(now):
+                transmits += self._probing_packets(path, network_path, now)
+        transmits += self._mtu_probe(path, now)
+        transmits += self._packets(path, now)
+        return transmits
+
+    def close_packet(self, path: Path, now: Instant) -> list[Transmit]:
+        """A packet with the CONNECTION_CLOSE frame that the engine was asked for."""
+        builder = self._builder(path, path.current, flight_budget=BASE_DATAGRAM_SIZE)
+        try:
+            builder.start_packet()
+            self._sources.engine.write_close_frame(builder)
+        except BuilderStop:
+            return []
+        builder.finish()
+        return self._seal_packets(path, path.current, builder.packets, now)
+
+    def _probing_packets(
+        self, path: Path, network_path: NetworkPath, now: Instant
+    ) -> list[Transmit]:
+        """PATH_CHALLENGE and PATH_RESPONSE for one four-tuple, in datagrams of 1200 bytes.
+
+        RFC 9000 s8.2.1: expanded "unless the anti-amplification limit for the path does not
+        permit sending a datagram of this size"; not limited by congestion control.
+        """
+        builder = self._builder(path, network_path, flight_budget=4 * BASE_DATAGRAM_SIZE)
+        try:
+            while (data := network_path.next_response()) is not None:
+                frame = encode_path_frame(PathResponse(data=data))
+                builder.write_frame(frame, is_ack_eliciting=True)
+            if network_path.challenge_is_due(now):
+                data = network_path.next_challenge(self._sources.entropy(8), now)
+                frame = encode_path_frame(PathChallenge(data=data))
+                builder.write_frame(frame, is_ack_eliciting=True)
+            builder.pad_packet(BASE_DATAGRAM_SIZE - PACKET_OVERHEAD)
+        except BuilderStop:
+            pass  # the peer or our timer repeats it when the limit has room
+        builder.finish()
+        return self._seal_packets(path, network_path, builder.packets, now)
+
+    def _mtu_probe(self, path: Path, now: Instant) -> list[Transmit]:
+        """A padded PING of the size that path MTU discovery wants to know about (RFC 8899)."""
+        current = path.current
+        size = current.pmtu.next_probe(now) if current.is_validated else None
+        if size is None or current.recovery.send_budget(now) < size:
+            return []
+        packet = PlainPacket(
+            payload=_PING.ljust(size - PACKET_OVERHEAD, b"\0"),
+            is_ack_eliciting=True,
+            is_in_flight=True,
+        )
+        current.pmtu.on_probe_sent(size, now)
+        return self._seal_packets(path, current, [packet], now, mtu_probe=size)
+
+    def _packets(self, path: Path, now: Instant) -> list[Transmit]:
+        current = path.current
+        room = current.amplification_room()
+        budget = current.recovery.send_budget(now)
+        if path.probes_due or path.ping_is_due:
+            # RFC 9002 s7.5: probes are not limited by the congestion window
+            budget = max(budget, max(1, path.probes_due) * current.pmtu.current)
+        control: list[PlainPacket] = []
+        if self._has_control(path, now):
+            builder = self._builder(path, current, flight_budget=budget)
+            self._write_control(path, builder, now)
+            control = builder.packets
+        transmits = self._seal_packets(path, current, control, now)
+        if len(self._sources.datagrams) and self._sources.engine.handshake_complete:
+            budget = current.recovery.send_budget(now)
+            if room is not None:
+                budget = min(budget, current.amplification_room() or 0)
+            transmits += self._bulk(path, current, budget, now)
+        return transmits
+
+    def _has_control(self, path: Path, now: Instant) -> bool:
+        due = path.received.ack_due_at
+        return bool(
+            self._sources.engine_has_frames
+            or len(self._sources.control_frames)
+            or path.probes_due
+            or path.ping_is_due
+            or (due is not None and due <= now)
+        )
+
+    def _write_control(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
+        sources = self._sources
+        try:
+            if path.received.has_unacknowledged:
+                self._write_ack(path, builder, now)
+            sources.control_frames.write_into(builder)
+            while path.probes_due or path.ping_is_due:
+                builder.write_frame(_PING, is_ack_eliciting=True)
+                path.ping_is_due = False
+                path.probes_due = max(0, path.probes_due - 1)
+                if path.probes_due:
+                    builder.finish()  # RFC 9002 s6.2.4: probes are separate packets
+            if sources.engine_has_frames:
+                builder.keep_open()
+                if sources.engine.write_application_frames(builder, now):
+                    sources.engine_has_frames = False
+        except BuilderStop:
+            pass  # what did not fit stays with its owner
+        builder.finish()
+
+    def _write_ack(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
+        received = path.received
+        ecn = received.ecn_counts
+        body = encode_ack_body(
+            received.ack_ranges(),
+            int(received.ack_delay(now) * 1_000_000) >> LOCAL_ACK_DELAY_EXPONENT,
+            EcnCounts(*ecn) if ecn is not None else None,
+            max_bytes=current_room(path) - _MIN_ACK_BYTES,
+        )
+        frame_type = FrameType.ACK if ecn is None else FrameType.ACK_ECN
+        builder.write_frame(encode_varint(frame_type) + body, is_ack_eliciting=False)
+        builder.note_acknowledgement(received.largest)
+        received.on_ack_sent(now)
+
+    def _bulk(
+        self, path: Path, network_path: NetworkPath, budget: int, now: Instant
+    ) -> list[Transmit]:
+        """DATAGRAM packets: as many as the budget allows, several payloads in one if they fit."""
+        size = network_path.pmtu.current
+        capacity = size - PACKET_OVERHEAD
+        if budget < size:
+            return []
+        items = self._sources.datagrams.pull_batch(
+            max_frame_bytes=capacity,
+            # The same share of the budget that frames are of a full packet.
+            budget_bytes=budget * capacity // size,
+            max_count=MAX_BULK_PACKETS,
+            now=now,
+        )
+        if not items:
+            return []
+        payloads = pack_datagrams(items, capacity)
+        if not len(self._sources.datagrams):
+            network_path.recovery.on_application_limited()
+        return self._seal(path, network_path, payloads, now)
+
+    def _builder(
+        self, path: Path, network_path: NetworkPath, *, flight_budget: int
+    ) -> PathPacketBuilder:
+        return PathPacketBuilder(
+            payload_capacity=network_path.pmtu.current - PACKET_OVERHEAD,
+            packet_overhead=PACKET_OVERHEAD,
+            flight_budget=flight_budget,
+            total_budget=network_path.amplification_room(),
+            first_packet_number=path.sent.next_packet_number,
+        )
+
+    def _seal_packets(
+        self,
+        path: Path,
+        network_path: NetworkPath,
+        packets: Sequence[PlainPacket],
+        now: Instant,
+        *,
+        mtu_probe: int = 0,
+    ) -> list[Transmit]:
+        """Seal packets that each have a fate of their own."""
+        if not packets:
+            return []
+        first, sealed = self._seal_payloads(path, [packet.payload for packet in packets])
+        key_phase = self._sources.protection.send_key_phase
+        for number, (packet, data) in enumerate(zip(packets, sealed, strict=True), first):
+            run = SentRun(
+                first=number,
+                count=1,
+                sent_at=now,
+                packet_bytes=len(data),
+                total_bytes=len(data),
+                ack_eliciting=packet.is_ack_eliciting,
+                in_flight=packet.is_in_flight,
+                generation=network_path.generation,
+                is_probe_of_mtu=mtu_probe,
+                key_phase=key_phase,
+                handlers=tuple((call, tuple(args)) for call, args in packet.handlers),
+                largest_acked_sent=packet.largest_acknowledged,
+            )
+            self._record(path, network_path, run, now)
+        return group_segments(network_path.four_tuple, sealed)
+
+    def _seal(
+        self,
+        path: Path,
+        network_path: NetworkPath,
+        payloads: Sequence[bytes],
+        now: Instant,
+    ) -> list[Transmit]:
+        """Seal bulk packets; equal sizes in a row become one run and one Transmit."""
+        first, sealed = self._seal_payloads(path, payloads)
+        key_phase = self._sources.protection.send_key_phase
+        transmits = group_segments(network_path.four_tuple, sealed)
+        for transmit in transmits:
+            size = transmit.segment_size
+            count = -(-len(transmit.data) // size)
+            run = SentRun(
+                first=first,
+                count=count,
+                sent_at=now,
+                packet_bytes=size,
+                total_bytes=len(transmit.data),
+                ack_eliciting=True,
+                in_flight=True,
+                generation=network_path.generation,
+                key_phase=key_phase,
+            )
+            self._record(path, network_path, run, now)
+            first += count
+        return transmits
+
+    def _seal_payloads(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[bytes]]:
+        first = path.sent.reserve(len(payloads))
+        sealed = self._sources.protection.seal(
+            path_id=path.path_id,
+            first_packet_number=first,
+            destination_cid=path.peer_cids.current,
+            largest_acknowledged=path.sent.largest_acknowledged,
+            payloads=payloads,
+        )
+        return first, sealed
+
+    def _record(self, path: Path, network_path: NetworkPath, run: SentRun, now: Instant) -> None:
+        path.sent.record(run)
+        path.sent_packets += run.count
+        path.sent_bytes += run.total_bytes
+        network_path.on_sent(run.total_bytes)
+        network_path.recovery.on_run_sent(run, now)
+        if run.ack_eliciting:
+            self._sources.engine.note_ack_eliciting_sent(now)
+
+
+def current_room(path: Path) -> int:
+    """Bytes of frames in one packet of a path's current network path."""
+    return path.current.pmtu.current - PACKET_OVERHEAD
+
+
+def pack_datagrams(items: Sequence[tuple[bytes, bytes]], capacity: int) -> list[bytes]:
+    """Make packet payloads of DATAGRAM frames, filling each as far as the order allows.
+
+    The last frame of a packet needs no length (RFC 9221 s4, type 0x30).
+
+    Args:
+        items: prefix and payload of each datagram; each fits by itself.
+        capacity: most bytes of frames in one packet.
+    """
+    payloads: list[bytes] = []
+    frames: list[bytes] = []
+    used = 0
+    for prefix, payload in items:
+        size = len(prefix) + len(payload)
+        # `used` counts 0x31 and a length for every frame before; this one may do with 0x30.
+        if frames and used + size + 1 > capacity:
+            payloads.append(_join_datagrams(frames))
+            frames, used = [], 0
+        frames.append(prefix + payload)
+        used += size + 3
+    if frames:
+        payloads.append(_join_datagrams(frames))
+    return payloads
+
+
+def _join_datagrams(frames: Sequence[bytes]) -> bytes:
+    if len(frames) == 1:
+        return b"\x30" + frames[0]
+    parts: list[bytes] = []
+    for frame in frames[:-1]:
+        parts += (b"\x31", encode_varint(len(frame)), frame)
+    parts += (b"\x30", frames[-1])
+    return b"".join(parts)
+
+
+def group_segments(four_tuple: FourTuple, sealed: Sequence[bytes]) -> list[Transmit]:
+    """Join payloads of equal size for one GSO send each; the last of a group may be shorter."""
+    transmits: list[Transmit] = []
+    start = 0
+    total = len(sealed)
+    while start < total:
+        size = len(sealed[start])
+        stop = start + 1
+        limit = min(total, start + MAX_SEGMENTS, start + MAX_TRANSMIT_BYTES // size)
+        while stop < limit and len(sealed[stop]) == size:
+            stop += 1
+        if stop < limit and len(sealed[stop]) < size:
+            stop += 1
+        data = sealed[start] if stop == start + 1 else b"".join(sealed[start:stop])
+        transmits.append(Transmit(four_tuple=four_tuple, data=data, segment_size=size, ecn=0))
+        start = stop
+    return transmits

@@ -1,0 +1,137 @@
+"""A path: a path ID with its packet number space and the network paths it uses or may use.
+
+The outer of two layers: packet numbers, the ledger of sent packets and connection IDs live as long
+as the path ID; RTT, congestion window and MTU live in `network_paths` and are replaced when the
+peer migrates (RFC 9000 s9.4).
+"""
+
+from collections.abc import Callable
+
+from mqvpn_core.ids import FourTuple, Instant, PathId
+from mqvpn_core.quic.connection_ids import PeerConnectionIds
+from mqvpn_core.quic.network_paths import NetworkPath
+from mqvpn_core.quic.packet_spaces import ReceivedPackets, SentPackets
+from mqvpn_core.quic.statistics import PathStatistics
+
+MAX_NETWORK_PATHS = 8
+"""Four-tuples remembered for one path; the oldest unused one goes first."""
+
+# RFC 9000 s13.2.2 recommends 2 and lets an endpoint choose; bulk datagrams arrive in batches and
+# each batch is acknowledged once.
+MAX_ACK_DELAY = 0.025
+
+
+class Path:
+    """One path ID.
+
+    Invariants: `current` is one of `network_paths`; generations only grow; a packet number is
+    reserved once (`sent`).
+    """
+
+    def __init__(
+        self,
+        path_id: PathId,
+        *,
+        peer_cids: PeerConnectionIds,
+        make_network_path: Callable[[FourTuple, int], NetworkPath],
+        four_tuple: FourTuple,
+    ) -> None:
+        """Create a path that uses `four_tuple`.
+
+        Args:
+            path_id: its ID.
+            peer_cids: connection IDs to send with.
+            make_network_path: creates the state of a four-tuple for a generation number.
+            four_tuple: its first network path.
+        """
+        self.path_id = path_id
+        self.peer_cids = peer_cids
+        self.received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
+        self.sent = SentPackets()
+        self.probes_due = 0
+        self.ping_is_due = False
+        self.last_cid_sequence = 0
+        self.received_packets = 0
+        self.received_bytes = 0
+        self.sent_packets = 0
+        self.sent_bytes = 0
+        self.lost_packets = 0
+        self._make_network_path = make_network_path
+        self._generations = 0
+        self.network_paths: dict[FourTuple, NetworkPath] = {}
+        self.current = self.network_path(four_tuple)
+
+    def network_path(self, four_tuple: FourTuple) -> NetworkPath:
+        """State of a four-tuple, created when it is new."""
+        known = self.network_paths.get(four_tuple)
+        if known is not None:
+            return known
+        if len(self.network_paths) >= MAX_NETWORK_PATHS:
+            unused = [path for path in self.network_paths.values() if path is not self.current]
+            victim = next((path for path in unused if not path.is_validated), unused[0])
+            del self.network_paths[victim.four_tuple]
+        created = self._make_network_path(four_tuple, self._generations)
+        self._generations += 1
+        self.network_paths[four_tuple] = created
+        return created
+
+    def migrate(self, network_path: NetworkPath, now: Instant) -> FourTuple:
+        """Send over another network path from now on and return the one left (RFC 9000 s9.3)."""
+        left = self.current
+        if network_path is left:
+            return left.four_tuple
+        self.current = network_path
+        if left.four_tuple.remote.host == network_path.four_tuple.remote.host:
+            # RFC 9000 s9.4: only the port changed, as behind a NAT: keep what was learnt
+            network_path.recovery.rtt = left.recovery.rtt
+        if not network_path.is_validated and not network_path.is_validating:
+            timeout = max(left.recovery.probe_timeout(), network_path.recovery.probe_timeout())
+            network_path.start_validation(now, timeout)
+        return left.four_tuple
+
+    def return_to_validated(self) -> bool:
+        """Go back to a validated network path after a failed migration (RFC 9000 s9.3.2).
+
+        Returns:
+            False when there is none: the path is dead.
+        """
+        failed = self.current
+        for candidate in reversed(self.network_paths.values()):
+            if candidate.is_validated and candidate is not failed:
+                self.current = candidate
+                del self.network_paths[failed.four_tuple]
+                return True
+        return False
+
+    def next_timeout(self, *, handshake_confirmed: bool) -> list[Instant]:
+        """Instants at which something on this path is due."""
+        current = self.current
+        candidates = [
+            self.received.ack_due_at,
+            current.recovery.next_timeout(self.sent, handshake_confirmed=handshake_confirmed),
+            current.pmtu.next_timeout(),
+            *(path.next_timeout() for path in self.network_paths.values()),
+        ]
+        return [instant for instant in candidates if instant is not None]
+
+    def statistics(self) -> PathStatistics:
+        """Take a snapshot."""
+        recovery = self.current.recovery
+        rtt = recovery.rtt
+        return PathStatistics(
+            path_id=self.path_id,
+            four_tuple=self.current.four_tuple,
+            state="active" if self.current.is_validated else "validating",
+            smoothed_rtt=rtt.smoothed if rtt.has_sample else 0.0,
+            min_rtt=rtt.minimum if rtt.has_sample else 0.0,
+            rtt_variance=rtt.variance if rtt.has_sample else 0.0,
+            congestion_window=recovery.congestion.congestion_window,
+            bytes_in_flight=recovery.bytes_in_flight,
+            sent_bytes=self.sent_bytes,
+            sent_packets=self.sent_packets,
+            received_bytes=self.received_bytes,
+            received_packets=self.received_packets,
+            lost_packets=self.lost_packets,
+            probe_timeouts=recovery.pto_count,
+            max_datagram_size=self.current.pmtu.current,
+        )

@@ -1,0 +1,15 @@
+"""Small arithmetic on deadlines that may be absent."""
+
+from collections.abc import Iterable
+
+from mqvpn_core.ids import Instant
+
+
+def earliest(candidates: Iterable[Instant | None]) -> Instant | None:
+    """Return the first deadline of those that are set."""
+    return min((instant for instant in candidates if instant is not None), default=None)
+
+
+def is_due(deadline: Instant | None, now: Instant) -> bool:
+    """Tell whether a deadline is set and reached."""
+    return deadline is not None and deadline <= now
