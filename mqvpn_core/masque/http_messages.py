@@ -16,6 +16,9 @@ FieldLines: TypeAlias = tuple[tuple[bytes, bytes], ...]
 CAPSULE_PROTOCOL: Final = (b"capsule-protocol", b"?1")
 """Always sent with a CONNECT-IP request and its 2xx response (RFC 9297 s3.4)."""
 
+INSTANCE_FIELD: Final = b"mqvpn-instance"
+"""Request field that lets a server of ours give a client instance its old address back."""
+
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _STATUS = re.compile(rb"[1-9][0-9]{2}")
 _REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
