@@ -1,7 +1,9 @@
 """TunDevice: batches of IP packets from and to a TUN descriptor.
 
-walk: 1 of 16, and 16 of 16. It knows nothing of what the packets mean.
+It knows nothing of what the packets mean.
 """
+
+# walk: 1, 16 of 16
 
 import errno
 import os

@@ -1,0 +1,270 @@
+"""UdpSocket: batches of UDP datagrams from and to one local address.
+
+Segmentation (GSO, GRO), ECN marks, the real local address of a
+wildcard socket, and what the network or the kernel refuses: all as values and counters, never as
+exceptions. It knows nothing of what the datagrams mean.
+
+A packet larger than the link's MTU is refused rather than fragmented, so that the probes of
+RFC 8899 mean something (RFC 9000 s14: QUIC packets must not be fragmented).
+"""
+
+# walk: 9, 10 of 16
+
+import errno
+import socket
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address, ip_address
+from typing import TypeAlias
+
+import trio
+from typing_extensions import override
+
+from mqvpn_core.ids import FourTuple, SocketAddress
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.udp_opening import IP_PKTINFO, SOL_UDP, UDP_GRO, UdpOptions, open_udp
+
+_UDP_SEGMENT = 103  # linux/udp.h; the socket module does not name it
+
+_PKTINFO4 = struct.Struct("=i4s4s")
+_PKTINFO6 = struct.Struct("=16si")
+_U16 = struct.Struct("=H")
+_INT = struct.Struct("=i")
+
+_READ_BYTES = 65536
+_CONTROL_BYTES = (
+    socket.CMSG_SPACE(_PKTINFO6.size) + socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_INT.size)
+)
+_MAX_CACHED = 4096
+_ECN_MASK = 0b11
+
+_ControlMessage: TypeAlias = tuple[int, int, bytes]
+
+# An error of the socket itself rather than of one datagram: a bug or a closed socket.
+_FATAL_ERRORS = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EFAULT})
+
+
+@dataclass(slots=True, kw_only=True)
+class UdpCounters:
+    """What went through a UDP socket since it was opened."""
+
+    received_count: int = 0
+    """UDP datagrams received."""
+    received_bytes: int = 0
+    """UDP payload bytes received."""
+    sent_count: int = 0
+    """UDP datagrams the kernel took."""
+    sent_bytes: int = 0
+    """UDP payload bytes the kernel took."""
+    unusable_count: int = 0
+    """Reads thrown away because they were empty or did not fit."""
+    receive_errors: Counter[int] = field(default_factory=Counter)
+    """Failed reads by errno, such as ECONNREFUSED from an ICMP message."""
+    send_errors: Counter[int] = field(default_factory=Counter)
+    """Datagrams lost at sending by errno: EMSGSIZE means too big for the link."""
+
+
+class UdpSocket(DatagramSocket):
+    """A bound, non-blocking UDP socket.
+
+    A socket bound to a wildcard address serves every address of its family: what it receives names
+    the address the peer used, and what it sends leaves from ``four_tuple.local``.
+    """
+
+    def __init__(self, local: SocketAddress, options: UdpOptions) -> None:
+        """Open and bind the socket.
+
+        Args:
+            local: address to bind to; port 0 lets the kernel choose.
+            options: how to open it.
+
+        Raises:
+            HostError: the address cannot be had; the message says why.
+        """
+        address = ip_address(local.host)
+        self._is_ipv6 = isinstance(address, IPv6Address)
+        self._is_wildcard = address.is_unspecified
+        self._counters = UdpCounters()
+        self._segmentation = options.segmentation
+        self._ecn = 0
+        self._four_tuples: dict[tuple[str, int, str], FourTuple] = {}
+        self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
+        self._socket = open_udp(local, options)
+        bound = self._socket.getsockname()
+        self._local_address = SocketAddress(host=bound[0], port=bound[1])
+
+    @property
+    @override
+    def local_address(self) -> SocketAddress:
+        return self._local_address
+
+    @property
+    def counters(self) -> UdpCounters:
+        """What went through so far."""
+        return self._counters
+
+    @property
+    def uses_segmentation(self) -> bool:
+        """Whether the kernel splits what is sent; False once it has refused to."""
+        return self._segmentation
+
+    @override
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._socket)
+
+    @override
+    async def wait_writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._socket)
+
+    @override
+    def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
+        batches: list[ReceivedDatagrams] = []
+        for _ in range(max_reads):
+            try:
+                data, control, flags, remote = self._socket.recvmsg(_READ_BYTES, _CONTROL_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in _FATAL_ERRORS:
+                    raise
+                self._counters.receive_errors[error.errno or 0] += 1
+                continue
+            if flags & socket.MSG_TRUNC or not data:
+                self._counters.unusable_count += 1
+                continue
+            batches.append(self._received(data, control, remote))
+        return batches
+
+    @override
+    def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
+        for index, transmit in enumerate(transmits):
+            rest = self._send_one(transmit)
+            if rest is not None:
+                return [rest, *transmits[index + 1 :]]
+        return []
+
+    @override
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    def _received(
+        self, data: bytes, control: list[_ControlMessage], remote: tuple[str, int]
+    ) -> ReceivedDatagrams:
+        local_host = self._local_address.host
+        segment_size = len(data)
+        ecn = 0
+        for level, kind, value in control:
+            if level == SOL_UDP and kind == UDP_GRO:
+                segment_size = _INT.unpack(value)[0]
+            elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
+                ecn = value[0] & _ECN_MASK
+            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_TCLASS:
+                ecn = _INT.unpack(value)[0] & _ECN_MASK
+            elif level == socket.IPPROTO_IP and kind == IP_PKTINFO:
+                local_host = socket.inet_ntop(socket.AF_INET, _PKTINFO4.unpack(value)[1])
+            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+                local_host = socket.inet_ntop(socket.AF_INET6, _PKTINFO6.unpack(value)[0])
+        self._counters.received_count += -(-len(data) // segment_size)
+        self._counters.received_bytes += len(data)
+        return ReceivedDatagrams(
+            four_tuple=self._four_tuple(remote[0], remote[1], local_host),
+            data=data,
+            segment_size=segment_size,
+            ecn=ecn,
+        )
+
+    def _four_tuple(self, remote_host: str, remote_port: int, local_host: str) -> FourTuple:
+        key = (remote_host, remote_port, local_host)
+        known = self._four_tuples.get(key)
+        if known is None:
+            if len(self._four_tuples) >= _MAX_CACHED:
+                self._four_tuples.clear()
+            known = self._four_tuples[key] = FourTuple(
+                local=SocketAddress(host=local_host, port=self._local_address.port),
+                remote=SocketAddress(host=remote_host, port=remote_port),
+            )
+        return known
+
+    def _send_one(self, transmit: Transmit) -> Transmit | None:
+        """Send what one transmit holds; return what there was no room for."""
+        self._mark(transmit.ecn)
+        control = self._source(transmit.four_tuple.local.host)
+        count = -(-len(transmit.data) // transmit.segment_size)
+        if count == 1 or not self._segmentation:
+            return self._send_each(transmit, control)
+        together = (*control, (SOL_UDP, _UDP_SEGMENT, _U16.pack(transmit.segment_size)))
+        try:
+            self._socket.sendmsg((transmit.data,), together, 0, transmit.four_tuple.remote)
+        except BlockingIOError:
+            return transmit
+        except OSError as error:
+            # EIO: the device cannot fill in checksums. EINVAL: the kernel knows no segmentation,
+            # or it is an older one and a segment is too big for the link.
+            if error.errno not in {errno.EIO, errno.EINVAL}:
+                self._note_lost(error, count)
+                return None
+        else:
+            self._note_sent(count, len(transmit.data))
+            return None
+        sent_before = self._counters.sent_count
+        rest = self._send_each(transmit, control)
+        # What passes singly but not together says that segmentation does not work here.
+        self._segmentation = self._counters.sent_count == sent_before
+        return rest
+
+    def _send_each(
+        self, transmit: Transmit, control: tuple[_ControlMessage, ...]
+    ) -> Transmit | None:
+        data, size, remote = transmit.data, transmit.segment_size, transmit.four_tuple.remote
+        for offset in range(0, len(data), size):
+            segment = data[offset : offset + size]
+            try:
+                self._socket.sendmsg((segment,), control, 0, remote)
+            except BlockingIOError:
+                return replace(transmit, data=data[offset:]) if offset else transmit
+            except OSError as error:
+                self._note_lost(error, 1)
+            else:
+                self._note_sent(1, len(segment))
+        return None
+
+    def _mark(self, ecn: int) -> None:
+        # Nearly always unchanged, and cheaper than a control message on each packet.
+        if ecn != self._ecn:
+            if self._is_ipv6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, ecn)
+            else:
+                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, ecn)
+            self._ecn = ecn
+
+    def _source(self, host: str) -> tuple[_ControlMessage, ...]:
+        """Return the control message that makes packets leave from an address."""
+        if not self._is_wildcard or host == self._local_address.host:
+            return ()
+        known = self._sources.get(host)
+        if known is None:
+            if len(self._sources) >= _MAX_CACHED:
+                self._sources.clear()
+            known = self._sources[host] = (_source_control(host),)
+        return known
+
+    def _note_sent(self, count: int, byte_count: int) -> None:
+        self._counters.sent_count += count
+        self._counters.sent_bytes += byte_count
+
+    def _note_lost(self, error: OSError, count: int) -> None:
+        if error.errno in _FATAL_ERRORS:
+            raise error
+        self._counters.send_errors[error.errno or 0] += count
+
+
+def _source_control(host: str) -> _ControlMessage:
+    address = ip_address(host)
+    if isinstance(address, IPv6Address):
+        return (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(address.packed, 0))
+    return (socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO4.pack(0, address.packed, bytes(4)))

@@ -1,0 +1,126 @@
+"""FakeHost: host operations that touch nothing and remember everything."""
+
+import contextlib
+import os
+import socket
+from ipaddress import IPv6Interface
+
+import trio
+from typing_extensions import override
+
+from mqvpn_core.errors import HostError
+from mqvpn_core.ids import IfIndex
+from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+
+_FIRST_IFINDEX = 100
+_MIN_MTU = 68
+_MIN_IPV6_MTU = 1280  # RFC 8200 s5
+
+
+class FakeHost(HostOperations):
+    """A machine in memory.
+
+    The TUN device is one end of a socket pair that keeps packet borders: what is written to
+    ``tun_far_end`` can be read from the device, and the other way round.
+    """
+
+    def __init__(self) -> None:
+        """Begin with a machine that knows no links and has nothing to recover."""
+        self.plans: list[HostPlan] = []
+        """Every plan applied, in order."""
+        self.plan: HostPlan | None = None
+        """The plan in force; None before the first and after ``undo``."""
+        self.links: dict[IPAddress, LinkInfo] = {}
+        """Answers of ``link_towards``."""
+        self.leftovers: tuple[str, ...] = ()
+        """What ``recover`` finds, once."""
+        self.warnings: tuple[str, ...] = ()
+        """What every ``apply`` warns of."""
+        self.refusal: str | None = None
+        """When set, the next operation fails with this message, and only that one."""
+        self.undo_count = 0
+        """How often ``undo`` was called."""
+        self.taken_names: set[str] = set()
+        """Interfaces that exist already."""
+        self.tun_far_end: socket.socket | None = None
+        """Where tests put packets in and take them out; close it with ``close``."""
+        self._tun: TunHandle | None = None
+
+    @override
+    async def open_tun(self, name: str | None) -> TunHandle:
+        await self._begin()
+        given = name or next(
+            free
+            for n in range(len(self.taken_names) + 1)
+            if not self._is_taken(free := f"mqvpn{n}")
+        )
+        if self._is_taken(given):
+            raise HostError(f"cannot create {given}: an interface of that name exists already")
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        far.setblocking(False)
+        self.close()
+        self.taken_names.add(given)
+        self.tun_far_end = far
+        ifindex = IfIndex(_FIRST_IFINDEX + len(self.taken_names))
+        self._tun = TunHandle(fd=near.detach(), name=given, ifindex=ifindex)
+        os.set_blocking(self._tun.fd, False)
+        return self._tun
+
+    @override
+    async def apply(self, plan: HostPlan) -> HostReport:
+        await self._begin()
+        if self._tun is None or plan.tun_name != self._tun.name:
+            raise HostError(f"the plan is for {plan.tun_name}, which is not our TUN device")
+        has_ipv6 = any(isinstance(address, IPv6Interface) for address in plan.addresses)
+        if plan.mtu < (_MIN_IPV6_MTU if has_ipv6 else _MIN_MTU):
+            raise HostError(f"{plan.mtu} cannot be the MTU of {plan.tun_name}")
+        self.plans.append(plan)
+        self.plan = plan
+        return HostReport(warnings=self.warnings)
+
+    @override
+    async def undo(self) -> None:
+        await self._begin()
+        self.plan = None
+        self.undo_count += 1
+
+    @override
+    async def recover(self) -> tuple[str, ...]:
+        await self._begin()
+        found, self.leftovers = self.leftovers, ()
+        return found
+
+    @override
+    async def link_towards(self, address: IPAddress) -> LinkInfo | None:
+        await self._begin()
+        return self.links.get(address)
+
+    def close(self) -> None:
+        """Close the tests' end of the TUN device; harmless when done twice."""
+        if self.tun_far_end is not None:
+            self.tun_far_end.close()
+            self.tun_far_end = None
+
+    def _is_taken(self, name: str) -> bool:
+        return name in self.taken_names
+
+    async def _begin(self) -> None:
+        # A real host works in another thread: the caller may be cancelled before, not in between.
+        await trio.lowlevel.checkpoint()
+        if self.refusal is not None:
+            message, self.refusal = self.refusal, None
+            raise HostError(message)
+
+
+def drain(far_end: socket.socket) -> list[bytes]:
+    """Return the packets that were written to the device.
+
+    Args:
+        far_end: the tests' end of the TUN device.
+    """
+    packets: list[bytes] = []
+    with contextlib.suppress(BlockingIOError):
+        while packet := far_end.recv(65535):
+            packets.append(packet)
+    return packets
