@@ -12,6 +12,7 @@ from mqvpn_core.errors import DecodeError
 from mqvpn_core.runtime.control_codec import JsonValue
 
 _T = TypeVar("_T")
+_COUNT_LIMIT = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +224,8 @@ class _Members:
         value = self.value(name)
         if isinstance(value, bool) or not isinstance(value, int):
             raise DecodeError(f"{name} is no whole number")
+        if abs(value) >= _COUNT_LIMIT:
+            raise DecodeError(f"{name} is too large")
         return value
 
     def number(self, name: str) -> float:

@@ -1,0 +1,109 @@
+"""Logging for people on standard error, and for the journal when it listens there.
+
+One line a message, whatever the message holds; a traceback is shown at level debug only, each of
+its lines as a line of its own. Known secrets are cut out of every line, as a last defence.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from typing_extensions import override
+
+from mqvpn_core.app.one_line import one_line
+from mqvpn_core.config import LogLevel, Secret
+from mqvpn_core.config.describe import HIDDEN
+
+_LEVELS = {
+    LogLevel.ERROR: logging.ERROR,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.DEBUG: logging.DEBUG,
+}
+_OUR_LOGGERS = ("mqvpn_core", "mqvpn_helper")
+_MIN_SECRET_LENGTH = 8
+"""Shorter ones would cut harmless words out of harmless lines."""
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line; see the module."""
+
+    def __init__(self, *, for_journal: bool, with_traceback: bool, secrets: Sequence[str]) -> None:
+        """Choose the form.
+
+        Args:
+            for_journal: prefix the priority (sd-daemon(3)) and leave time and level out.
+            with_traceback: show tracebacks.
+            secrets: texts to cut out.
+        """
+        super().__init__("%(message)s" if for_journal else "%(asctime)s %(levelname)s %(message)s")
+        self.default_msec_format = "%s.%03d"
+        self._for_journal = for_journal
+        self._with_traceback = with_traceback
+        self._secrets = tuple(text for text in secrets if len(text) >= _MIN_SECRET_LENGTH)
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line or lines, without secrets and control characters."""
+        text = super().format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        message, *traceback = text.split("\n")
+        lines = [message]
+        if record.exc_info is None:
+            lines = [" ".join([message, *(line.strip() for line in traceback)])]
+        elif self._with_traceback:
+            lines += traceback
+        elif traceback:
+            lines = [f"{message}: {traceback[-1].strip()}"]
+        prefix = f"<{_priority(record.levelno)}>" if self._for_journal else ""
+        return "\n".join(prefix + one_line(line) for line in lines)
+
+
+def set_up_logging(
+    level: LogLevel, *, secrets: Sequence[Secret] = (), stream: TextIO | None = None
+) -> None:
+    """Send all logging to ``stream``, standard error by default; replaces an earlier set-up.
+
+    Args:
+        level: how much of our own is logged; of other packages only warnings and errors.
+        secrets: what must never be shown.
+        stream: where to write.
+    """
+    target = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        LineFormatter(
+            for_journal=is_journal(target, os.environ),
+            with_traceback=level is LogLevel.DEBUG,
+            secrets=[secret.reveal() for secret in secrets],
+        )
+    )
+    root = logging.getLogger()
+    for earlier in root.handlers[:]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(max(_LEVELS[level], logging.WARNING))
+    for name in _OUR_LOGGERS:
+        logging.getLogger(name).setLevel(_LEVELS[level])
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Tell whether what is written to ``stream`` goes to the journal (systemd.exec(5))."""
+    named = environment.get("JOURNAL_STREAM", "")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):  # a stream without descriptor
+        return False
+    return named == f"{status.st_dev}:{status.st_ino}"
+
+
+def _priority(level: int) -> int:
+    # syslog(3): 3 error, 4 warning, 6 informational, 7 debug
+    if level >= logging.ERROR:
+        return 3
+    if level >= logging.WARNING:
+        return 4
+    return 6 if level >= logging.INFO else 7

@@ -1,0 +1,101 @@
+"""What ``--help`` teaches besides the options: examples first."""
+
+from collections.abc import Mapping
+
+PROGRAM = "mqvpn-core"
+"""Name of the program."""
+
+COMMANDS: Mapping[str, str] = {
+    "client": "open a tunnel to a server",
+    "server": "accept tunnels",
+    "demo": "show a whole VPN on this machine, in network namespaces of its own (root)",
+    "genkey": "make a key",
+    "gencert": "make a self-signed certificate and print its pin",
+    "status": "show what the running client or server does",
+    "check-config": "check a configuration and print what is in effect",
+}
+"""The commands with one line each."""
+
+EXIT_CODES = """\
+exit codes:
+  0  done, or stopped on request
+  1  something failed
+  2  a wrong option, key or value; nothing was changed
+  3  the server refused the key
+  4  the server does not answer, or its certificate is not trusted
+  5  a privilege is missing: root, or CAP_NET_ADMIN and /dev/net/tun
+"""
+"""The exit codes, as `mqvpn_core.app.exit_codes` defines them."""
+
+
+def overview() -> str:
+    """Return the text of ``mqvpn-core --help``."""
+    width = max(map(len, COMMANDS))
+    commands = "".join(f"  {name:<{width}}  {text}\n" for name, text in COMMANDS.items())
+    return f"""\
+mqvpn-core: a VPN over HTTP/3 (MASQUE CONNECT-IP, RFC 9484) and multipath QUIC
+
+try it, as root; it touches nothing outside its own network namespaces:
+  mqvpn-core demo
+
+a server, with a key and a certificate of its own:
+  mqvpn-core genkey --output auth.key
+  mqvpn-core gencert --cert server.crt --key server.key     (prints the pin)
+  mqvpn-core server --cert server.crt --key server.key --auth-key-file auth.key
+
+a client of it:
+  mqvpn-core client vpn.example.org --auth-key-file auth.key --pin sha256/...
+
+look at either:
+  mqvpn-core status --watch
+
+commands, each with its own --help:
+{commands}
+instead of options, a file; TOML, or INI and JSON of the C program of the same name:
+  mqvpn-core --config client.toml
+  mqvpn-core check-config client.toml
+
+the options of that program are accepted, too:
+  mqvpn-core --mode client --server vpn.example.org:443 --auth-key-file auth.key
+
+other options:
+  --help, -h   this text
+  --version    version, kernel, Python and aioquic
+
+{EXIT_CODES}"""
+
+
+EXAMPLES: Mapping[str, str] = {
+    "client": """\
+  mqvpn-core client vpn.example.org --auth-key-file auth.key
+  mqvpn-core client 192.0.2.1:443 --pin sha256/... --auth-key-file auth.key
+  mqvpn-core client vpn.example.org --auth-key-file fd:3 --routes advertised 3<auth.key
+  mqvpn-core client --config client.toml""",
+    "server": """\
+  mqvpn-core server --cert server.crt --key server.key --auth-key-file auth.key
+  mqvpn-core server --cert c.pem --key k.pem --auth-key-file auth.key --subnet6 fd00:1::/64
+  mqvpn-core server --config server.toml         (SIGHUP reads the file again)""",
+    "genkey": """\
+  mqvpn-core genkey                              print a key
+  mqvpn-core genkey --output auth.key            write it to a new file of mode 600
+  mqvpn-core genkey --json                       key and hash, for programs
+  mqvpn-core genkey --hash-of auth.key           the hash, for the server's file""",
+    "gencert": """\
+  mqvpn-core gencert
+  mqvpn-core gencert --name vpn.example.org --name 192.0.2.1 --days 365
+  mqvpn-core gencert --cert server.crt --key server.key --json""",
+    "status": """\
+  mqvpn-core status
+  mqvpn-core status --watch
+  mqvpn-core status --tun-name mqvpn1 --json""",
+    "check-config": """\
+  mqvpn-core check-config server.toml
+  mqvpn-core check-config /etc/mqvpn/client.conf --json
+  mqvpn-core check-config --mode client client.conf --mtu 1400
+  mqvpn-core check-config --reference            all keys, as Markdown""",
+    "demo": """\
+  mqvpn-core demo
+  mqvpn-core demo --keep                         leave everything up until Ctrl-C
+  mqvpn-core demo --json""",
+}
+"""Examples of each command."""
