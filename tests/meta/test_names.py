@@ -1,28 +1,42 @@
-"""One name, one thing: public classes and wire numbers are defined once."""
+"""One name, one thing: a public class, or a constant with its value, is defined once."""
 
 import ast
 from collections import defaultdict
 
+import pytest
+
 from tests.meta.checkout import PRODUCT, python_files, short, tree
 
 
-def test_public_classes_are_defined_once() -> None:
+@pytest.mark.parametrize("package", PRODUCT)
+def test_public_classes_are_defined_once(package: str) -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for path in python_files(*PRODUCT):
+    for path in python_files(package):
         for node in tree(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(short(path))
-    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+    assert _repeated(places) == {}
 
 
-def test_public_constants_are_defined_once() -> None:
+@pytest.mark.parametrize("package", PRODUCT)
+def test_no_constant_is_written_down_twice(package: str) -> None:
+    """The same name for the same literal value in two modules: one of them should import it."""
     places: dict[str, list[str]] = defaultdict(list)
-    for path in python_files(*PRODUCT):
+    for path in python_files(package):
         for node in tree(path).body:
-            for target in _assigned_names(node):
-                if target.isupper() and not target.startswith("_") and len(target) > 1:
-                    places[target].append(short(path))
-    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+            for name in _assigned_names(node):
+                if isinstance(node, ast.Assign | ast.AnnAssign) and _is_literal(node.value):
+                    value = ast.unparse(node.value) if node.value else ""
+                    places[f"{name.lstrip('_')} = {value}"].append(short(path))
+    assert _repeated(places) == {}
+
+
+def _repeated(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: where for name, where in places.items() if len(where) > 1}
+
+
+def _is_literal(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant | ast.BinOp | ast.UnaryOp)
 
 
 def _assigned_names(node: ast.stmt) -> list[str]:
@@ -32,4 +46,4 @@ def _assigned_names(node: ast.stmt) -> list[str]:
         targets = [node.target]
     else:
         return []
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    return [each.id for each in targets if isinstance(each, ast.Name) and each.id.isupper()]

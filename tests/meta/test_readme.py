@@ -18,12 +18,12 @@ def test_demo_and_test_come_first() -> None:
 
 def test_every_run_command_of_the_documents_is_known() -> None:
     usage = subprocess.run([str(ROOT / "run"), "help"], capture_output=True, text=True, check=True)
-    known = set(re.findall(r"^  ([a-z]+)  ", usage.stdout, re.MULTILINE))
+    known = set(re.findall(r"^  ([a-z0-9]+)  ", usage.stdout, re.MULTILINE))
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     used = {
         name
         for document in documents
-        for name in re.findall(r"\./run ([a-z]+)", document.read_text(encoding="utf-8"))
+        for name in re.findall(r"\./run ([a-z0-9]+)", document.read_text(encoding="utf-8"))
     }
     assert {"demo", "test"} <= used
     assert used <= known
