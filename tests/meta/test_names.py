@@ -27,12 +27,16 @@ def test_no_constant_is_written_down_twice(package: str) -> None:
             for name in _assigned_names(node):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and _is_literal(node.value):
                     value = ast.unparse(node.value) if node.value else ""
-                    places[f"{name.lstrip('_')} = {value}"].append(short(path))
+                    places[f"{name} = {value}"].append(short(path))
     assert _repeated(places) == {}
 
 
 def _repeated(places: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: where for name, where in places.items() if len(where) > 1}
+
+
+def _is_public(name: str) -> bool:
+    return name.isupper() and not name.startswith("_")
 
 
 def _is_literal(node: ast.expr | None) -> bool:
@@ -46,4 +50,4 @@ def _assigned_names(node: ast.stmt) -> list[str]:
         targets = [node.target]
     else:
         return []
-    return [each.id for each in targets if isinstance(each, ast.Name) and each.id.isupper()]
+    return [each.id for each in targets if isinstance(each, ast.Name) and _is_public(each.id)]
