@@ -60,7 +60,7 @@ def _run(arguments: list[str]) -> int:
     if first not in COMMANDS:
         near = get_close_matches(first, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(COMMANDS)}"
-        raise ConfigError(f"unknown command {quote(first)}; {hint} See {PROGRAM} --help")
+        raise ConfigError(f"unknown command {quote(first)}; {hint} (see {PROGRAM} --help)")
     return _command(first)(arguments[1:])
 
 

@@ -11,7 +11,7 @@ from mqvpn_core.config.values import (
     IPNetwork,
     LogLevel,
     Pin,
-    RetryPolicy,
+    RetryMode,
     RoutesMode,
     Scheduler,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "LogLevel",
     "Pin",
     "QuicConfig",
-    "RetryPolicy",
+    "RetryMode",
     "RoutesMode",
     "Scheduler",
     "Secret",

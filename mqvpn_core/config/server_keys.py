@@ -9,7 +9,7 @@ from mqvpn_core.config.setting import SERVER, Form, Group, Setting, last
 from mqvpn_core.config.values import (
     HostPort,
     IPNetwork,
-    RetryPolicy,
+    RetryMode,
 )
 
 LISTEN: Setting[tuple[HostPort, ...]] = Setting(
@@ -193,7 +193,7 @@ MAX_HANDSHAKES: Setting[int] = Setting(
     parse=last(parsing.integer(1, 65535)),
     placeholder="N",
 )
-RETRY: Setting[RetryPolicy] = Setting(
+RETRY: Setting[RetryMode] = Setting(
     name="retry",
     roles=SERVER,
     group=Group.LIMITS,
@@ -201,7 +201,7 @@ RETRY: Setting[RetryPolicy] = Setting(
     allowed="auto (under load), always or never",
     default=("auto",),
     doc="When a client must prove its address (QUIC Retry) before the server keeps any state.",
-    parse=last(parsing.choice(RetryPolicy)),
+    parse=last(parsing.choice(RetryMode)),
     placeholder="WHEN",
 )
 SITE: Setting[Path | None] = Setting(

@@ -19,7 +19,7 @@ from mqvpn_core.config.values import (
     IPNetwork,
     LogLevel,
     Pin,
-    RetryPolicy,
+    RetryMode,
     RoutesMode,
     Scheduler,
 )
@@ -127,7 +127,7 @@ class ServerConfig:
     """Tunnels at the same time of one named user."""
     max_handshakes: int = 256
     """Unfinished handshakes at the same time."""
-    retry: RetryPolicy = RetryPolicy.AUTO
+    retry: RetryMode = RetryMode.AUTO
     """When to validate a client's address before keeping state."""
     client_to_client: bool = False
     """Forward packets between clients."""

@@ -53,7 +53,7 @@ class RoutesMode(enum.Enum):
     """Only what the server's ROUTE_ADVERTISEMENT names."""
 
 
-class RetryPolicy(enum.Enum):
+class RetryMode(enum.Enum):
     """When a server validates an address by Retry before it keeps state (RFC 9000 s8.1.2)."""
 
     AUTO = "auto"
