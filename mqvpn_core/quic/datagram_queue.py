@@ -1,5 +1,7 @@
 """DATAGRAM payloads that wait for a path: bounded in bytes and in age, oldest dropped first.
 
+# walk: 5 of 16
+
 The queue stands in front of the choice of a path, so a dying path strands nothing. An IP packet
 that is late is worth less than none: when the paths are slower than what comes in, waiting longer
 only adds delay for all packets behind it.

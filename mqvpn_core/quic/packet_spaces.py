@@ -418,15 +418,14 @@ class SentPackets:
         """
         lost: list[SentRun] = []
         lost_by_number = largest_acked - packet_threshold + 1
-        while self._runs and self._runs[0].first < lost_by_number:
-            removed = self._remove(self._runs[0].first, min(self._runs[0].stop, lost_by_number))
-            lost.extend(removed)
         earliest: Instant | None = None
         index = 0
         while index < len(self._runs) and self._runs[index].first <= largest_acked:
             run = self._runs[index]
-            if run.sent_at <= sent_before:
-                lost.extend(self._remove(run.first, min(run.stop, largest_acked + 1)))
+            is_old = run.sent_at <= sent_before
+            stop = min(run.stop, largest_acked + 1 if is_old else lost_by_number)
+            if stop > run.first:
+                lost.extend(self._remove(run.first, stop))
                 continue
             if earliest is None or run.sent_at < earliest:
                 earliest = run.sent_at

@@ -1,5 +1,7 @@
 """1-RTT packet protection of one connection: which keys, which key phase, how often.
 
+# walk: 8, 12 of 16
+
 One set of keys serves all paths (the path ID is part of the nonce), so phases and limits count over
 all of them together. Batches are sealed and opened by the kernel.
 

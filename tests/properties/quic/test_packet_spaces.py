@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -55,9 +56,12 @@ class RangesAgainstSet(RuleBasedStateMachine):
         assert {number for number in range(80) if number in self.ranges} == self.model
 
 
-TestRangesAgainstSet = RangesAgainstSet.TestCase
+@pytest.mark.slow
+class TestRangesAgainstSet(RangesAgainstSet.TestCase):
+    pass
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(min_value=0, max_value=200)), st.integers(min_value=1, max_value=6))
 def test_a_bounded_set_keeps_the_highest_ranges(added: list[int], limit: int) -> None:
     ranges = PacketNumberRanges(max_ranges=limit)
@@ -66,6 +70,7 @@ def test_a_bounded_set_keeps_the_highest_ranges(added: list[int], limit: int) ->
     assert list(ranges.descending()) == inclusive_ranges(set(added))[:limit]
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(numbers, min_size=1, max_size=12, unique=True), max_size=12))
 def test_received_packets_are_known_and_acknowledged(batches: list[list[int]]) -> None:
     received = ReceivedPackets(max_ack_delay=0.025)
@@ -189,4 +194,6 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         assert (oldest.first if oldest else None) == min(eliciting, default=None)
 
 
-TestLedgerAgainstDict = LedgerAgainstDict.TestCase
+@pytest.mark.slow
+class TestLedgerAgainstDict(LedgerAgainstDict.TestCase):
+    pass
