@@ -1,7 +1,7 @@
 """Unmodified aioquic as a node of the simulator, in both roles, with HTTP/3 on top if wanted."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from aioquic._buffer import Buffer
@@ -185,9 +185,17 @@ class StockClient(Node):
 class StockServer(Node):
     """A stock server for one client at a time: enough to talk to, without a demultiplexer."""
 
-    def __init__(self, configuration: QuicConfiguration, *, is_http: bool = True) -> None:
+    def __init__(
+        self,
+        configuration: QuicConfiguration,
+        *,
+        is_http: bool = True,
+        answer: Callable[[StockConnection, H3Event], None] | None = None,
+    ) -> None:
         self._configuration = configuration
         self._is_http = is_http
+        self._answer = answer
+        self._answered_count = 0
         self.connection: StockConnection | None = None
 
     @override
@@ -219,4 +227,12 @@ class StockServer(Node):
 
     @override
     def handle_events(self, now: Instant) -> int:
-        return 0 if self.connection is None else self.connection.collect()
+        if self.connection is None:
+            return 0
+        count = self.connection.collect()
+        new = self.connection.h3_events[self._answered_count :]
+        self._answered_count += len(new)
+        if self._answer is not None:
+            for event in new:
+                self._answer(self.connection, event)
+        return count
