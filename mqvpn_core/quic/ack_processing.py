@@ -54,6 +54,9 @@ class AckProcessor:
         changed = self._settle_lost(path, outcome.lost, now)
         if outcome.probe_count:
             path.probes_due = outcome.probe_count
+            smallest = path.sent.smallest_ack_eliciting_bytes() or 0
+            pto_count = path.current.recovery.pto_count
+            changed |= path.current.pmtu.on_probe_timeout(pto_count, smallest, now)
             self._resend_oldest(path)
         return changed
 
@@ -80,7 +83,7 @@ class AckProcessor:
             if run.generation != current.generation:
                 continue
             if run.is_probe_of_mtu:
-                changed |= bool(current.pmtu.on_probe_acked(run.is_probe_of_mtu, now))
+                changed |= current.pmtu.on_probe_acked(run.is_probe_of_mtu, now)
             elif run.packet_bytes > BASE_DATAGRAM_SIZE:
                 current.pmtu.on_acked(run.packet_bytes)
         return changed
@@ -93,11 +96,11 @@ class AckProcessor:
                 self._fire(run.handlers, DeliveryState.LOST)
             if run.is_probe_of_mtu:
                 if run.generation == current.generation:
-                    changed |= bool(current.pmtu.on_probe_lost(run.is_probe_of_mtu, now))
+                    changed |= current.pmtu.on_probe_lost(run.is_probe_of_mtu, now)
                 continue
             path.lost_packets += run.count
             if run.generation == current.generation and run.packet_bytes > BASE_DATAGRAM_SIZE:
-                changed |= bool(current.pmtu.on_lost(run.packet_bytes, now))
+                changed |= current.pmtu.on_lost(run.packet_bytes, now)
         return changed
 
     def _fire(

@@ -1,4 +1,4 @@
-"""The end of a connection: CONNECTION_CLOSE, its repetitions, and the last event (RFC 9000 s10.2)."""
+"""The end of a connection: CONNECTION_CLOSE, its repetitions, the last event (RFC 9000 s10.2)."""
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection

@@ -38,6 +38,7 @@ from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 
 _RESET_TOKEN_LENGTH = 16
 _STATELESS_BURST = 200
+_SMALLEST_INITIAL_CID = 8  # RFC 9000 s7.2
 
 
 class RetryPolicy(Enum):
@@ -185,17 +186,8 @@ class ServerEndpoint:
 
     def _accept(self, first: bytes, four_tuple: FourTuple, now: Instant) -> ConnectionHandle | None:
         """Decide about a datagram with a long header that belongs to no connection."""
-        try:
-            header = decode_long_header(first)
-        except DecodeError:
-            return None
-        if len(first) < BASE_DATAGRAM_SIZE or header.version == 0:
-            # RFC 9000 s14.1, s6.1: too short to answer; never answer a version negotiation
-            return None
-        if header.version not in SUPPORTED_VERSIONS:
-            self._answer(four_tuple, encode_version_negotiation(header), now)
-            return None
-        if not header.is_initial or len(header.destination_cid) < 8:  # noqa: PLR2004 - s7.2
+        header = self._acceptable_header(first, four_tuple, now)
+        if header is None:
             return None
         original_cid, retry_cid = header.destination_cid, None
         if header.token:
@@ -216,6 +208,23 @@ class ServerEndpoint:
         if len(self.connections) >= self._config.max_connections:
             return None
         return self._create(header, four_tuple, original_cid, retry_cid)
+
+    def _acceptable_header(
+        self, first: bytes, four_tuple: FourTuple, now: Instant
+    ) -> LongHeader | None:
+        """Header of an Initial that may open a connection; other versions are negotiated."""
+        try:
+            header = decode_long_header(first)
+        except DecodeError:
+            return None
+        if len(first) < BASE_DATAGRAM_SIZE or header.version == 0:
+            # RFC 9000 s14.1, s6.1: too short to answer; never answer a version negotiation
+            return None
+        if header.version not in SUPPORTED_VERSIONS:
+            self._answer(four_tuple, encode_version_negotiation(header), now)
+            return None
+        is_usable = header.is_initial and len(header.destination_cid) >= _SMALLEST_INITIAL_CID
+        return header if is_usable else None
 
     def _create(
         self,

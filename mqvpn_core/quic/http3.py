@@ -20,7 +20,6 @@ from mqvpn_core.quic.events import (
     StreamReset,
 )
 from mqvpn_core.quic.http3_events import (
-    DataReceived,
     HeadersReceived,
     Http3Event,
     HttpDatagramsReceived,

@@ -84,6 +84,9 @@ class Path:
         if left.four_tuple.remote.host == network_path.four_tuple.remote.host:
             # RFC 9000 s9.4: only the port changed, as behind a NAT: keep what was learnt
             network_path.recovery.rtt = left.recovery.rtt
+            network_path.recovery.congestion = left.recovery.congestion
+            network_path.pmtu.current = left.pmtu.current
+            network_path.recovery.set_max_datagram_size(left.pmtu.current)
         if not network_path.is_validated and not network_path.is_validating:
             timeout = max(left.recovery.probe_timeout(), network_path.recovery.probe_timeout())
             network_path.start_validation(now, timeout)

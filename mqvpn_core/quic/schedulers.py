@@ -1,4 +1,6 @@
-"""Which path sends next. # walk: 6 of 16
+"""Which path sends next.
+
+# walk: 6 of 16
 
 A path takes from the queue when its congestion window and pacer allow; the order in which paths
 are asked is the scheduling decision. The choice is made when a packet leaves, not when it is

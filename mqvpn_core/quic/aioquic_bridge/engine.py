@@ -204,6 +204,16 @@ class EngineConnection(SlidingFlowControl):
         return self._close_event
 
     @property
+    def alpn(self) -> str:
+        """The agreed application protocol; empty until TLS has it."""
+        return self.tls.alpn_negotiated or "" if hasattr(self, "tls") else ""
+
+    @property
+    def session_resumed(self) -> bool:
+        """The handshake used a session ticket."""
+        return self.tls.session_resumed
+
+    @property
     def peer_cid(self) -> bytes:
         """Connection ID with sequence number 0 that the peer chose."""
         return self._peer_cid.cid
@@ -338,12 +348,13 @@ class EngineConnection(SlidingFlowControl):
 
     def note_packet_received(self, now: Instant) -> None:
         """Restart the idle timer for an authenticated 1-RTT packet (RFC 9000 s10.1)."""
-        self._close_at = now + self._idle_timeout()
-        self._ack_eliciting_sent_since_receipt = False
+        if not self.is_ending:
+            self._close_at = now + self._idle_timeout()
+            self._ack_eliciting_sent_since_receipt = False
 
     def note_ack_eliciting_sent(self, now: Instant) -> None:
         """Restart the idle timer for the first ack-eliciting packet after a receipt."""
-        if not self._ack_eliciting_sent_since_receipt:
+        if not self._ack_eliciting_sent_since_receipt and not self.is_ending:
             self._close_at = now + self._idle_timeout()
             self._ack_eliciting_sent_since_receipt = True
 

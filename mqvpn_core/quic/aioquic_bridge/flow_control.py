@@ -1,7 +1,7 @@
 """Flow control credit by consumption: what aioquic doubles without bound, we slide (RFC 9000 s4).
 
-aioquic doubles a window once half of it has been *received*, also behind a gap, so a peer could make
-us buffer without limit. Here credit follows what has been handed to the application.
+aioquic doubles a window once half of it has been *received*, also behind a gap, so a peer could
+make us buffer without limit. Here credit follows what has been handed to the application.
 """
 
 from aioquic.quic.connection import Limit, QuicConnection
@@ -52,9 +52,9 @@ class SlidingFlowControl(QuicConnection):
     ) -> None:
         window = self._configuration.max_stream_data
         consumed = stream.receiver.starting_offset()
-        if stream.max_stream_data_local and not stream.receiver.is_finished:
-            if stream.max_stream_data_local - consumed < window // 2:
-                stream.max_stream_data_local = consumed + window
+        may_grow = stream.max_stream_data_local and not stream.receiver.is_finished
+        if may_grow and stream.max_stream_data_local - consumed < window // 2:
+            stream.max_stream_data_local = consumed + window
         if stream.max_stream_data_local == stream.max_stream_data_local_sent:
             return
         buffer = builder.start_frame(
