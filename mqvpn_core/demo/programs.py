@@ -6,7 +6,6 @@ Knows the command line and nothing of what the programs do.
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mqvpn_core.app.status import fetch_status
 from mqvpn_core.demo.namespaces import NetworkNamespace
 from mqvpn_core.demo.processes import Process, stop_process
-from mqvpn_core.errors import DecodeError, MqvpnError
-from mqvpn_core.runtime.control_codec import ControlCommand, decode_reply, encode_request
+from mqvpn_core.errors import HostError, MqvpnError
 from mqvpn_core.runtime.status_values import Status, decode_status_values
 
 PORT = 443
@@ -28,7 +27,6 @@ INNER_SUBNET6 = "fd00:6d71::/64"
 """Pool of inner IPv6 addresses."""
 
 _POLL_INTERVAL = 0.1
-_STATUS_TIMEOUT = 5.0
 _LOG_TAIL_LINES = 12
 
 
@@ -70,8 +68,8 @@ class Program:
     def status(self) -> Status | None:
         """Its status now; ``None`` while it serves none."""
         try:
-            return read_status(self.control_socket)
-        except OSError:
+            return decode_status_values(fetch_status(self.control_socket))
+        except HostError:
             return None
 
     def log_tail(self) -> str:
@@ -117,8 +115,7 @@ def make_credentials(directory: Path) -> Credentials:
     certificate, private_key = directory / "server.crt", directory / "server.key"
     made = _run("gencert", "--cert", str(certificate), "--key", str(private_key), "--json")
     auth_key = directory / "auth.key"
-    auth_key.touch(mode=0o600)
-    auth_key.write_text(_run("genkey"), encoding="ascii")
+    _run("genkey", "--output", str(auth_key))
     return Credentials(
         directory=directory,
         certificate=certificate,
@@ -182,24 +179,6 @@ def start_program(
         control_socket=directory / f"{name}.sock",
         command=tuple(command),
     )
-
-
-def read_status(path: Path) -> Status:
-    """Ask a control socket for the status.
-
-    Raises:
-        OSError: nobody answers there.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_STATUS_TIMEOUT)
-        connection.connect(str(path))
-        connection.sendall(encode_request(ControlCommand.STATUS))
-        with connection.makefile("rb") as lines:
-            line = lines.readline()
-    try:
-        return decode_status_values(decode_reply(line).status)
-    except DecodeError as error:
-        raise ConnectionError(f"{path}: {error}") from error
 
 
 def _run(*arguments: str) -> str:
