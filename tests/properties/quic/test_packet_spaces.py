@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.packet_spaces import (
@@ -57,8 +62,8 @@ class RangesAgainstSet(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-class TestRangesAgainstSet(RangesAgainstSet.TestCase):
-    pass
+def test_ranges_behave_like_a_set() -> None:
+    run_state_machine_as_test(RangesAgainstSet)
 
 
 @pytest.mark.slow
@@ -195,5 +200,5 @@ class LedgerAgainstDict(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-class TestLedgerAgainstDict(LedgerAgainstDict.TestCase):
-    pass
+def test_the_ledger_behaves_like_a_dictionary_of_packets() -> None:
+    run_state_machine_as_test(LedgerAgainstDict)
