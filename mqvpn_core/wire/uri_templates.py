@@ -109,9 +109,12 @@ def default_uri_template(host: str, port: int = _DEFAULT_PORT) -> UriTemplate:
         ConfigError: host or port are impossible.
     """
     shown = f"[{host}]" if ":" in host else host
-    return parse_uri_template(
+    template = parse_uri_template(
         f"https://{shown}:{port}/.well-known/masque/ip/{{{_TARGET}}}/{{{_PROTOCOL}}}/"
     )
+    if template.host != host:
+        raise ConfigError(f"{host!r} is no host")
+    return template
 
 
 def expand_uri_template(template: UriTemplate, scope: RequestScope) -> str:
