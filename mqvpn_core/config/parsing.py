@@ -9,12 +9,10 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from ipaddress import (
-    AddressValueError,
     IPv4Address,
     IPv4Network,
     IPv6Address,
     IPv6Network,
-    NetmaskValueError,
     ip_address,
     ip_network,
 )
@@ -142,41 +140,52 @@ def address(text: str) -> IPAddress:
 
 def network(text: str) -> IPNetwork:
     """Read an IP network in CIDR form."""
-    try:
-        value = ip_network(text)
-    except ValueError:
-        value = None
-    if value is None or "%" in text:
+    value = _network(text)
+    if value is None:
         raise ConfigError(f"{quote(text)} is not {_network_advice(text)}")
     return value
 
 
 def pool_ipv4(text: str) -> IPv4Network:
     """Read the network of inner IPv4 addresses."""
-    try:
-        value = IPv4Network(text)
-    except (AddressValueError, NetmaskValueError, ValueError):
-        raise ConfigError(f"{quote(text)} is not {_network_advice(text)}") from None
-    if not 8 <= value.prefixlen <= 30 or _is_special(value.network_address):  # noqa: PLR2004 - stated in the message
+    value = _network(text)
+    if value is None:
+        raise ConfigError(f"{quote(text)} is not {_network_advice(text)}")
+    if (
+        not isinstance(value, IPv4Network)
+        or not 8 <= value.prefixlen <= 30  # noqa: PLR2004 - stated in the message
+        or _is_special(value.network_address)
+    ):
         raise ConfigError(f"{quote(text)} is not a unicast IPv4 network from /8 to /30")
     return value
 
 
 def pool_ipv6(text: str) -> IPv6Network:
     """Read the network of inner IPv6 addresses."""
-    try:
-        value = IPv6Network(text)
-    except (AddressValueError, NetmaskValueError, ValueError):
-        raise ConfigError(f"{quote(text)} is not {_network_advice(text)}") from None
-    if not 32 <= value.prefixlen <= 126 or _is_special(value.network_address):  # noqa: PLR2004 - stated in the message
+    value = _network(text)
+    if value is None:
+        raise ConfigError(f"{quote(text)} is not {_network_advice(text)}")
+    if (
+        not isinstance(value, IPv6Network)
+        or not 32 <= value.prefixlen <= 126  # noqa: PLR2004 - stated in the message
+        or _is_special(value.network_address)
+    ):
         raise ConfigError(f"{quote(text)} is not a unicast IPv6 network from /32 to /126")
     return value
 
 
-def _network_advice(text: str) -> str:
+def _network(text: str, *, strict: bool = True) -> IPNetwork | None:
+    if "%" in text:  # a zone, which means nothing to the other end
+        return None
     try:
-        near = ip_network(text, strict=False)
+        return ip_network(text, strict=strict)
     except ValueError:
+        return None
+
+
+def _network_advice(text: str) -> str:
+    near = _network(text, strict=False)
+    if near is None:
         return "a network such as 10.0.0.0/24 or fd00::/64"
     return f"a network: it has bits set behind the prefix; {near} would be one"
 
