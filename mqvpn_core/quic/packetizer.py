@@ -21,7 +21,11 @@ from mqvpn_core.quic.datagram_queue import DatagramQueue
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_spaces import SentRun
 from mqvpn_core.quic.paths import Path
-from mqvpn_core.quic.protection import PacketProtection
+from mqvpn_core.quic.protection import (
+    PacketProtection,
+    packet_number_length,
+    sealed_overhead,
+)
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.wire.ack_frames import EcnCounts, encode_ack_body
@@ -112,10 +116,12 @@ class Packetizer:
                 data = network_path.next_challenge(self._sources.entropy(8), now)
                 frame = encode_path_frame(PathChallenge(data=data))
                 builder.write_frame(frame, is_ack_eliciting=True)
-            builder.pad_packet(BASE_DATAGRAM_SIZE - PACKET_OVERHEAD)
         except BuilderStop:
             pass  # the peer or our timer repeats it when the limit has room
         builder.finish()
+        room = network_path.amplification_room()
+        if room is None or room >= BASE_DATAGRAM_SIZE * len(builder.packets):
+            self._pad_datagrams(path, builder.packets, BASE_DATAGRAM_SIZE)
         return self._seal_packets(path, network_path, builder.packets, now)
 
     def _mtu_probe(self, path: Path, now: Instant) -> list[Transmit]:
@@ -124,11 +130,8 @@ class Packetizer:
         size = current.pmtu.next_probe(now) if current.is_validated else None
         if size is None or current.recovery.send_budget(now) < size:
             return []
-        packet = PlainPacket(
-            payload=_PING.ljust(size - PACKET_OVERHEAD, b"\0"),
-            is_ack_eliciting=True,
-            is_in_flight=True,
-        )
+        packet = PlainPacket(payload=_PING, is_ack_eliciting=True, is_in_flight=True)
+        self._pad_datagrams(path, [packet], size)
         current.pmtu.on_probe_sent(size, now)
         return self._seal_packets(path, current, [packet], now, mtu_probe=size)
 
@@ -228,6 +231,21 @@ class Packetizer:
             total_budget=network_path.amplification_room(),
             first_packet_number=path.sent.next_packet_number,
         )
+
+    def _pad_datagrams(self, path: Path, packets: Sequence[PlainPacket], size: int) -> None:
+        """Fill the next packets with PADDING to datagrams of exactly this size.
+
+        The size decides what they prove about the network path, so that the length which the
+        packet number will have counts and not the longest one.
+        """
+        length = packet_number_length(
+            path.sent.next_packet_number, len(packets), path.sent.largest_acknowledged
+        )
+        for packet in packets:
+            packet.payload = packet.payload.ljust(
+                size - sealed_overhead(CONNECTION_ID_LENGTH, length), b"\0"
+            )
+            packet.is_in_flight = True
 
     def _seal_packets(
         self,
