@@ -1,0 +1,446 @@
+import pytest
+
+from mqvpn_core.ids import Instant
+from mqvpn_core.quic.packet_spaces import SentPackets, SentRun
+from mqvpn_core.quic.recovery import AckOutcome, PathRecovery, RttEstimator
+
+PACKET = 1200
+MAX_ACK_DELAY = 0.025
+COLLAPSED = 3 * PACKET
+"""Two packets, and one for the packet whose acknowledgment revealed persistent congestion."""
+
+
+def at(seconds: float) -> Instant:
+    return Instant(seconds)
+
+
+class Sender:
+    """A path ID and its network path, without a network."""
+
+    def __init__(self, *, generation: int = 0, congestion: str = "newreno") -> None:
+        self.sent = SentPackets()
+        self.congestion_name = congestion
+        self.recovery = self.new_recovery(generation)
+
+    def new_recovery(self, generation: int) -> PathRecovery:
+        return PathRecovery(
+            generation=generation,
+            congestion=self.congestion_name,
+            max_datagram_size=PACKET,
+            initial_rtt=0.333,
+            max_ack_delay=MAX_ACK_DELAY,
+        )
+
+    def send(
+        self,
+        now: float,
+        count: int = 1,
+        *,
+        size: int = PACKET,
+        eliciting: bool = True,
+        mtu_probe: int = 0,
+    ) -> SentRun:
+        run = SentRun(
+            first=self.sent.reserve(count),
+            count=count,
+            sent_at=at(now),
+            packet_bytes=size,
+            total_bytes=size * count,
+            ack_eliciting=eliciting,
+            in_flight=eliciting,
+            generation=self.recovery.generation,
+            is_probe_of_mtu=mtu_probe,
+        )
+        self.sent.record(run)
+        self.recovery.on_run_sent(run, at(now))
+        return run
+
+    def ack(
+        self,
+        now: float,
+        *ranges: tuple[int, int],
+        delay: float = 0.0,
+        ecn: tuple[int, int, int] | None = None,
+    ) -> AckOutcome:
+        return self.recovery.on_ack(self.sent, ranges, delay, ecn, at(now))
+
+    def next_timeout(self) -> float | None:
+        return self.recovery.next_timeout(self.sent, handshake_confirmed=True)
+
+
+def numbers(runs: list[SentRun]) -> list[int]:
+    return [number for run in runs for number in range(run.first, run.stop)]
+
+
+class TestRttEstimator:
+    def test_before_any_sample(self) -> None:
+        rtt = RttEstimator(0.333)
+        assert (rtt.smoothed, rtt.variance, rtt.has_sample) == (0.333, 0.1665, False)
+
+    def test_the_first_sample_replaces_the_assumption(self) -> None:
+        rtt = RttEstimator(0.333)
+        rtt.update(0.1, 0.02, at(0))
+        assert (rtt.latest, rtt.minimum, rtt.smoothed, rtt.variance) == (0.1, 0.1, 0.1, 0.05)
+
+    def test_later_samples_move_the_average(self) -> None:
+        # RFC 9002 s5.3, by hand: adjusted = 0.18 - 0.02 = 0.16.
+        rtt = RttEstimator(0.333)
+        rtt.update(0.1, 0.0, at(0))
+        rtt.update(0.18, 0.02, at(1))
+        assert rtt.variance == pytest.approx(0.75 * 0.05 + 0.25 * 0.06)
+        assert rtt.smoothed == pytest.approx(0.875 * 0.1 + 0.125 * 0.16)
+        assert rtt.minimum == 0.1
+
+    def test_an_implausible_delay_is_not_subtracted(self) -> None:
+        rtt = RttEstimator(0.333)
+        rtt.update(0.1, 0.0, at(0))
+        rtt.update(0.11, 0.02, at(1))
+        assert rtt.smoothed == pytest.approx(0.875 * 0.1 + 0.125 * 0.11)
+
+    def test_the_minimum_can_begin_anew(self) -> None:
+        rtt = RttEstimator(0.333)
+        rtt.update(0.1, 0.0, at(0))
+        rtt.update(0.3, 0.0, at(1))
+        rtt.restart_minimum()
+        assert rtt.minimum == 0.3
+
+
+class TestSamples:
+    def test_the_largest_newly_acknowledged_gives_a_sample(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        sender.send(0.05)
+        sender.ack(0.15, (0, 1))
+        assert sender.recovery.rtt.latest == pytest.approx(0.1)
+
+    def test_a_repeated_largest_gives_none(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 2)
+        sender.ack(0.1, (1, 1))
+        sender.ack(0.9, (0, 1))
+        assert sender.recovery.rtt.latest == pytest.approx(0.1)
+
+    def test_packets_that_elicit_nothing_give_none(self) -> None:
+        sender = Sender()
+        sender.send(0.0, eliciting=False)
+        sender.ack(0.7, (0, 0))
+        assert not sender.recovery.rtt.has_sample
+
+    def test_the_peers_delay_is_limited_to_its_promise(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        sender.ack(0.1, (0, 0))
+        sender.send(1.0)
+        sender.ack(1.2, (1, 1), delay=5.0)
+        assert sender.recovery.rtt.smoothed == pytest.approx(0.875 * 0.1 + 0.125 * 0.175)
+
+
+class TestLossDetection:
+    def test_three_later_packets_make_a_loss(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 4)
+        outcome = sender.ack(0.1, (1, 3))
+        assert numbers(outcome.acked) == [1, 2, 3]
+        assert numbers(outcome.lost) == [0]
+        assert sender.recovery.lost_packet_count == 1
+        assert sender.recovery.bytes_in_flight == 0
+
+    def test_fewer_wait_for_the_time_threshold(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 3)
+        assert sender.ack(0.1, (1, 2)).lost == []
+        due = sender.next_timeout()
+        assert due == pytest.approx(0.1 * 9 / 8)
+        assert sender.recovery.on_timeout(sender.sent, at(0.112)).lost == []
+        outcome = sender.recovery.on_timeout(sender.sent, at(due or 0.0))
+        assert numbers(outcome.lost) == [0]
+        assert outcome.probe_count == 0
+        assert sender.next_timeout() is None
+
+    def test_the_time_threshold_is_a_millisecond_at_least(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 2)
+        sender.ack(0.00001, (1, 1))
+        assert sender.next_timeout() == pytest.approx(0.001)
+
+    def test_an_ack_of_the_late_packet_cancels_the_timer(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 2)
+        sender.ack(0.1, (1, 1))
+        assert sender.next_timeout() is not None
+        assert numbers(sender.ack(0.105, (0, 1)).acked) == [0]
+        assert sender.next_timeout() is None
+
+    def test_a_spurious_loss_is_tolerated(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 4)
+        sender.ack(0.1, (3, 3))
+        outcome = sender.ack(0.11, (0, 3))
+        assert numbers(outcome.acked) == [1, 2]
+        assert sender.recovery.bytes_in_flight == 0
+
+
+class TestProbeTimeout:
+    def test_before_a_sample_it_is_a_second(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        assert sender.next_timeout() == pytest.approx(0.333 + 4 * 0.1665 + MAX_ACK_DELAY)
+
+    def test_it_is_not_set_before_the_handshake_is_confirmed(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        assert sender.recovery.next_timeout(sender.sent, handshake_confirmed=False) is None
+        outcome = sender.recovery.on_timeout(sender.sent, at(9.0), handshake_confirmed=False)
+        assert outcome.probe_count == 0
+
+    def test_it_is_not_set_with_nothing_to_acknowledge(self) -> None:
+        sender = Sender()
+        sender.send(0.0, eliciting=False)
+        assert sender.next_timeout() is None
+
+    def test_it_counts_from_the_newest_packet(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        sender.send(0.5)
+        assert sender.next_timeout() == pytest.approx(0.5 + sender.recovery.probe_timeout())
+
+    def test_it_doubles_until_something_is_acknowledged(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        timeout = sender.recovery.probe_timeout()
+        due = sender.next_timeout() or 0.0
+        assert sender.recovery.on_timeout(sender.sent, at(due - 0.001)).probe_count == 0
+        assert sender.recovery.on_timeout(sender.sent, at(due)).probe_count == 2
+        assert sender.next_timeout() == pytest.approx(2 * timeout)
+        sender.send(due)
+        assert sender.next_timeout() == pytest.approx(due + 2 * timeout)
+        sender.recovery.on_timeout(sender.sent, at(due + 2 * timeout))
+        assert sender.recovery.pto_count == 2
+        sender.ack(9.0, (0, 0))
+        assert sender.recovery.pto_count == 0
+
+    def test_it_loses_nothing_and_leaves_the_window_alone(self) -> None:
+        # RFC 9002 s6.2 and s7.5.
+        sender = Sender()
+        sender.send(0.0, 5)
+        outcome = sender.recovery.on_timeout(sender.sent, at(5.0))
+        assert outcome.lost == []
+        assert len(sender.sent) == 5
+        assert sender.recovery.congestion.congestion_window == 12_000
+
+    def test_backoff_does_not_overflow(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        for _ in range(2000):
+            sender.recovery.on_timeout(sender.sent, at(1e12))
+        assert sender.next_timeout() is not None
+
+
+class TestCongestion:
+    def test_bytes_in_flight_follow_the_ledger(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 3)
+        sender.send(0.0, eliciting=False, size=50)
+        assert sender.recovery.bytes_in_flight == 3 * PACKET
+        sender.ack(0.1, (3, 3), (0, 0))
+        assert sender.recovery.bytes_in_flight == 2 * PACKET
+        assert sender.recovery.acked_bytes == PACKET
+        sender.recovery.on_timeout(sender.sent, at(0.2))
+        assert sender.recovery.bytes_in_flight == 0
+        assert sender.recovery.lost_packet_count == 2
+
+    def test_the_budget_is_what_is_left_of_the_window(self) -> None:
+        sender = Sender()
+        assert sender.recovery.send_budget(at(0.0)) == 12_000
+        sender.send(0.0, 9)
+        assert sender.recovery.send_budget(at(0.0)) == PACKET
+        sender.send(0.0, 3)
+        assert sender.recovery.send_budget(at(9.0)) == 0
+        assert sender.recovery.next_pacing_time(at(9.0)) is None
+
+    def test_pacing_holds_back_what_the_window_allows(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 10)
+        sender.ack(0.1, (0, 9))
+        sender.send(0.1, 10)
+        budget = sender.recovery.send_budget(at(0.1))
+        window = sender.recovery.congestion.congestion_window
+        assert budget < window - sender.recovery.bytes_in_flight
+        later = sender.recovery.next_pacing_time(at(0.1))
+        assert later is None or later > 0.1
+
+    def test_the_pacing_rate_follows_window_and_round_trip(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 10)
+        sender.ack(0.1, (0, 9))
+        assert sender.recovery.pacer.rate == pytest.approx(2 * 24_000 / 0.1)
+        sender.send(0.2, 4)
+        sender.ack(0.3, (13, 13))
+        window = sender.recovery.congestion.congestion_window
+        assert not sender.recovery.congestion.is_in_slow_start
+        assert sender.recovery.pacer.rate == pytest.approx(1.25 * window / 0.1)
+
+    def test_a_full_window_grows(self) -> None:
+        sender = Sender()
+        sender.recovery.on_application_limited()
+        sender.send(0.0, 10)
+        sender.ack(0.1, (0, 9))
+        assert sender.recovery.congestion.congestion_window == 24_000
+
+    def test_an_unused_window_does_not_grow(self) -> None:
+        sender = Sender()
+        for second in range(20):
+            run = sender.send(second)
+            sender.recovery.on_application_limited()
+            sender.ack(second + 0.1, (second, second))
+            assert run.app_limited == (second > 0)
+        assert sender.recovery.congestion.congestion_window == 12_000
+
+    def test_a_window_held_back_by_pacing_grows(self) -> None:
+        # RFC 9002 s7.8: nobody reported a lack of data, so the pacer alone left room.
+        sender = Sender()
+        sender.send(0.0, 3)
+        sender.ack(0.1, (0, 2))
+        assert sender.recovery.congestion.congestion_window == 15_600
+
+    def test_more_congestion_marks_reduce_the_window_once(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 10)
+        sender.ack(0.1, (0, 4), ecn=(5, 0, 0))
+        grown = sender.recovery.congestion.congestion_window
+        sender.ack(0.11, (0, 6), ecn=(6, 0, 1))
+        reduced = sender.recovery.congestion.congestion_window
+        assert reduced < grown
+        sender.ack(0.12, (0, 9), ecn=(6, 0, 4))
+        assert sender.recovery.congestion.congestion_window == reduced
+
+    def test_a_lost_mtu_probe_is_no_congestion(self) -> None:
+        sender = Sender()
+        sender.send(0.0, size=1452, mtu_probe=1452)
+        sender.send(0.0, 4)
+        outcome = sender.ack(0.1, (1, 4))
+        assert numbers(outcome.lost) == [0]
+        assert sender.recovery.bytes_in_flight == 0
+        assert sender.recovery.congestion.slow_start_threshold == float("inf")
+
+    def test_forgotten_runs_leave_the_flight(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 3)
+        sender.recovery.forget(sender.sent.forget_all())
+        assert sender.recovery.bytes_in_flight == 0
+
+    def test_a_packet_size_reaches_window_and_pacer(self) -> None:
+        sender = Sender()
+        sender.recovery.set_max_datagram_size(1452)
+        assert sender.recovery.congestion.congestion_window == 14_520
+        assert sender.recovery.pacer.burst_bytes == 14_520
+
+
+class TestPersistentCongestion:
+    def prepared(self) -> Sender:
+        """A path with a PTO of 2 s: smoothed + 4 * variance + max_ack_delay."""
+        sender = Sender()
+        sender.recovery.rtt.update(0.5, 0.0, at(-5.0))
+        sender.recovery.rtt.variance = (2.0 - 0.5 - MAX_ACK_DELAY) / 4
+        assert sender.recovery.probe_timeout() == pytest.approx(2.0)
+        sender.send(0.0)
+        return sender
+
+    def test_the_example_of_the_rfc(self) -> None:
+        # RFC 9002 s7.6.3: sent at 0..6, PTO probes at 8 and 12, acknowledged #1 and #9.
+        sender = self.prepared()
+        sender.send(1.0)
+        sender.ack(1.0, (0, 0))
+        sender.recovery.rtt.smoothed, sender.recovery.rtt.variance = 0.5, 0.36875
+        for second in (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0):
+            sender.send(second)
+        outcome = sender.ack(12.2, (8, 8))
+        assert numbers(outcome.lost) == [1, 2, 3, 4, 5, 6, 7]
+        assert sender.recovery.congestion.congestion_window == COLLAPSED
+
+    def test_an_acknowledged_packet_in_between_proves_the_opposite(self) -> None:
+        sender = self.prepared()
+        for second in (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0):
+            sender.send(second)
+        outcome = sender.ack(12.2, (7, 7), (4, 4), (0, 0))
+        assert numbers(outcome.lost) == [1, 2, 3, 5, 6]
+        assert sender.recovery.congestion.congestion_window > COLLAPSED
+
+    def test_a_short_time_proves_nothing(self) -> None:
+        sender = self.prepared()
+        sender.ack(0.5, (0, 0))
+        for second in (1.0, 1.5, 2.0, 2.5, 3.0, 5.0):
+            sender.send(second)
+        sender.ack(5.5, (6, 6))
+        assert sender.recovery.lost_packet_count == 5
+        assert sender.recovery.congestion.congestion_window > COLLAPSED
+
+    def test_losses_before_the_first_sample_do_not_count(self) -> None:
+        sender = Sender()
+        for second in (0.0, 10.0, 20.0, 30.0, 40.0):
+            sender.send(second)
+        sender.ack(40.1, (4, 4))
+        assert sender.recovery.lost_packet_count == 4
+        assert sender.recovery.congestion.congestion_window > COLLAPSED
+
+    def test_packets_that_elicit_nothing_do_not_break_the_span(self) -> None:
+        sender = self.prepared()
+        sender.ack(0.5, (0, 0))
+        for second in (1.0, 3.0, 5.0, 7.0, 9.0, 11.0):
+            sender.send(second)
+            sender.send(second, eliciting=False, size=40)
+        sender.send(12.0)
+        sender.ack(12.5, (13, 13))
+        assert sender.recovery.congestion.congestion_window == COLLAPSED
+
+    def test_the_span_may_be_found_in_several_acks(self) -> None:
+        sender = self.prepared()
+        sender.ack(0.5, (0, 0))
+        for second in (1.0, 3.0, 5.0, 7.0, 9.0, 10.0, 11.0, 12.0):
+            sender.send(second)
+        sender.recovery.rtt.smoothed = sender.recovery.rtt.latest = 20.0
+        sender.recovery.rtt.variance = 0.0
+        sender.recovery.max_ack_delay = 0.0
+        outcome = sender.recovery.on_ack(sender.sent, [(6, 6)], 0.0, None, at(11.5))
+        assert numbers(outcome.lost) == [1, 2, 3]
+        sender.recovery.rtt.smoothed = sender.recovery.rtt.latest = 1.0
+        sender.recovery.rtt.variance = 0.0
+        outcome = sender.recovery.on_ack(sender.sent, [(8, 8)], 0.0, None, at(12.6))
+        assert numbers(outcome.lost) == [4, 5, 7]
+        assert sender.recovery.congestion.congestion_window == COLLAPSED
+
+
+class TestGenerations:
+    def test_packets_of_the_network_path_left_do_not_count(self) -> None:
+        # RFC 9000 s9.4: a new network path starts with fresh estimates.
+        sender = Sender()
+        sender.send(0.0, 5)
+        sender.recovery = sender.new_recovery(1)
+        sender.send(1.0, 2)
+        outcome = sender.ack(1.1, (1, 4))
+        assert numbers(outcome.acked) == [1, 2, 3, 4]
+        assert numbers(outcome.lost) == [0]
+        recovery = sender.recovery
+        assert not recovery.rtt.has_sample
+        assert recovery.bytes_in_flight == 2 * PACKET
+        assert (recovery.lost_packet_count, recovery.acked_bytes) == (0, 0)
+        assert recovery.congestion.congestion_window == 12_000
+
+    def test_their_acknowledgment_does_not_prove_the_new_one_alive(self) -> None:
+        sender = Sender()
+        sender.send(0.0)
+        sender.recovery = sender.new_recovery(1)
+        sender.send(1.0)
+        sender.recovery.on_timeout(sender.sent, at(9.0))
+        sender.ack(9.1, (0, 0))
+        assert sender.recovery.pto_count == 1
+        sender.ack(9.2, (1, 1))
+        assert sender.recovery.pto_count == 0
+
+    def test_congestion_marks_from_before_are_only_the_starting_point(self) -> None:
+        sender = Sender(generation=1)
+        sender.send(0.0, 4)
+        sender.ack(0.1, (0, 0), ecn=(9, 0, 7))
+        assert sender.recovery.congestion.slow_start_threshold == float("inf")
+        sender.ack(0.11, (0, 1), ecn=(9, 0, 8))
+        assert sender.recovery.congestion.slow_start_threshold < float("inf")
