@@ -147,6 +147,8 @@ def start_client(
     credentials: Credentials,
     server: str,
     options: Sequence[str] = (),
+    *,
+    launcher: Sequence[str] = (),
 ) -> Program:
     """Start a client in a namespace; the namespace's label names its files.
 
@@ -155,10 +157,12 @@ def start_client(
         credentials: whom it trusts and what it shows.
         server: address of the server.
         options: more of the command line.
+        launcher: what to run in place of ``mqvpn-core``.
     """
     host = f"[{server}]" if ":" in server else server
     command = (
-        *(executable(), "client", "--server", f"{host}:{PORT}", "--pin", credentials.pin),
+        *(launcher or [executable()]),
+        *("client", "--server", f"{host}:{PORT}", "--pin", credentials.pin),
         *("--auth-key-file", str(credentials.auth_key)),
         *("--control-socket", str(credentials.directory / f"{namespace.label}.sock")),
         *options,

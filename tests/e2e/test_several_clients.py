@@ -1,8 +1,10 @@
 """Two clients at one server: each has its own address, and nobody hears or imitates the other."""
 
 import socket
+import sys
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -85,13 +87,30 @@ def test_clients_reach_each_other_when_allowed(couple: Couple) -> None:
 
 
 @pytest.mark.parametrize("couple", ["together"], indirect=True)
-def test_spoofed_source_is_dropped(couple: Couple) -> None:
-    """The first client sends under the second one's address, then under its own."""
-    lab, (machine, _) = couple.lab, couple.machines
-    own, victim = (inner_ipv4(client) for client in couple.clients)
+def test_spoofed_source_does_not_leave_our_client(couple: Couple) -> None:
+    assert _what_arrives(couple, couple.clients[0]) == [b"honest"]
+
+
+@pytest.mark.parametrize("couple", ["together"], indirect=True)
+def test_spoofed_source_is_dropped_by_the_server(couple: Couple) -> None:
+    """The first machine runs a client that lets everything out."""
+    couple.clients[0].stop()
+    dishonest = couple.lab.start_client(
+        launcher=[sys.executable, str(Path(__file__).with_name("dishonest_client.py"))],
+        credentials=replace(couple.lab.credentials, auth_key=couple.lab.directory / "client.key"),
+    )
+    wait_connected(dishonest)
+    assert _what_arrives(couple, dishonest) == [b"honest"]
+    drops = {name: count for name, count in current_status(couple.server).counters.items() if count}
+    assert any("spoofed" in name for name in drops), drops
+
+
+def _what_arrives(couple: Couple, client: Program) -> list[bytes]:
+    """Send under the other client's address and worse ones, then honestly; what the server got."""
+    own, victim = inner_ipv4(client), inner_ipv4(couple.clients[1])
     with (
-        closing(udp_socket(lab.world.server, "10.0.0.1")) as target,
-        closing(_raw_socket(machine, current_status(couple.clients[0]).tun_name)) as sender,
+        closing(udp_socket(couple.lab.world.server, "10.0.0.1")) as target,
+        closing(_raw_socket(couple.machines[0], current_status(client).tun_name)) as sender,
     ):
         target.settimeout(_SILENCE)
         port = target.getsockname()[1]
@@ -101,7 +120,7 @@ def test_spoofed_source_is_dropped(couple: Couple) -> None:
         received = [target.recv(100)]
         with pytest.raises(TimeoutError):
             received.append(target.recv(100))
-    assert received == [b"honest"]
+    return received
 
 
 def _raw_socket(machine: NetworkNamespace, device: str) -> socket.socket:

@@ -71,6 +71,7 @@ class Lab:
         namespace: NetworkNamespace | None = None,
         credentials: Credentials | None = None,
         server: str = SERVER_IPV4,
+        launcher: Sequence[str] = (),
     ) -> Program:
         """Start a client and return at once."""
         program = start_client(
@@ -78,6 +79,7 @@ class Lab:
             replace(credentials or self.credentials, directory=self.directory),
             server,
             options,
+            launcher=launcher,
         )
         self.programs.append(program)
         return program
