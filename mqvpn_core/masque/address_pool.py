@@ -61,7 +61,7 @@ class AddressPool:
     """Leases of one network; the first host address is the server's own.
 
     A: ``network``, ``server_address``, ``leased_count``, ``is_current``, ``export_leases``
-    C: ``acquire``, ``release``, ``import_leases``
+    C: ``acquire``, ``acquire_exactly``, ``release``, ``import_leases``
     """
 
     def __init__(self, network: IPNetwork, *, max_leases: int = _DEFAULT_MAX_LEASES) -> None:
@@ -130,6 +130,17 @@ class AddressPool:
         self._generation += 1
         self._remember(address, _Entry(user, instance, self._generation, in_use=True))
         return self._lease(address)
+
+    def acquire_exactly(
+        self, user: str, requested: IPAddress, *, instance: str = ""
+    ) -> Lease | None:
+        """Lease this address to a client of ``user``, or nothing."""
+        number = int(requested)
+        if requested.version != self._network.version or not self._is_leasable(number):
+            return None
+        if not self._may_take(number, user, instance):
+            return None
+        return self.acquire(user, instance=instance, requested=requested)
 
     def release(self, lease: Lease) -> None:
         """Give up ``lease``; its address stays reserved for the user while there is room."""

@@ -61,3 +61,15 @@ class PacketCounters:
     def count_drop(self, reason: DropReason, packet_count: int = 1) -> None:
         """Add to one reason."""
         self.drops[reason] = self.drops.get(reason, 0) + packet_count
+
+    def add(self, other: "PacketCounters") -> None:
+        """Add everything that ``other`` counted."""
+        self.sent_packet_count += other.sent_packet_count
+        self.sent_bytes += other.sent_bytes
+        self.received_packet_count += other.received_packet_count
+        self.received_bytes += other.received_bytes
+        self.icmp_error_count += other.icmp_error_count
+        self.icmp_suppressed_count += other.icmp_suppressed_count
+        self.echo_reply_count += other.echo_reply_count
+        for reason, count in other.drops.items():
+            self.count_drop(reason, count)

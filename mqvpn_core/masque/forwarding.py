@@ -35,7 +35,7 @@ from mqvpn_core.wire.ip_packets import IpHeader, decode_ip_header, with_decremen
 _IPV6: Final = 6
 _IPV6_MIN_MTU: Final = 1280
 _MAX_ICMP_MTU: Final = 0xFFFF
-_MAX_KNOWN_FLOWS: Final = 8192
+_MAX_KNOWN_FLOWS: Final = 2048
 _UNLIMITED: Final = 1 << 32
 
 # RFC 9484 s7.2.1 names the codes; what is missing here is dropped in silence.

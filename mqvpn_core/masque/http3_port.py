@@ -1,12 +1,14 @@
 """The part of an HTTP/3 connection that the sessions use, and nothing more of QUIC.
 
-Owns no behaviour. `mqvpn_core.quic.http3.Http3Connection` has this shape; so has the fake that the
-tests of this room script.
+`mqvpn_core.quic.http3.Http3Connection` has this shape; so has the fake that the tests of this room
+script. Owns sending on a stream that may be gone: a peer's STOP_SENDING takes effect at once, its
+event comes later.
 """
 
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
+from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.quic.http3_events import Http3Event, SettingsReceived
 
@@ -54,3 +56,25 @@ class Http3(Protocol):
 
     def next_event(self) -> Http3Event | None:
         """Return the next event, or None."""
+
+
+def send_data_if_open(
+    http3: Http3, stream_id: StreamId, data: bytes, *, end_stream: bool = False
+) -> bool:
+    """Send DATA; tell whether the stream still took it."""
+    try:
+        http3.send_data(stream_id, data, end_stream=end_stream)
+    except LocalProtocolError:
+        return False
+    return True
+
+
+def send_headers_if_open(
+    http3: Http3, stream_id: StreamId, headers: Headers, *, end_stream: bool = False
+) -> bool:
+    """Send a header section; tell whether the stream still took it."""
+    try:
+        http3.send_headers(stream_id, headers, end_stream=end_stream)
+    except LocalProtocolError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.connect_ip import ConnectIpStream
 from mqvpn_core.masque.drop_reasons import DropReason, PacketCounters
 from mqvpn_core.masque.forwarding import Forwarder, TunnelEnd
-from mqvpn_core.masque.http3_port import Http3
+from mqvpn_core.masque.http3_port import Http3, send_data_if_open
 from mqvpn_core.masque.link_local import MtuProof
 from mqvpn_core.masque.packet_filter import FilterRules
 from mqvpn_core.wire.capsules import CapsuleLimits
@@ -156,7 +156,7 @@ class TunnelLink:
         """Send the capsules that were written since the last call."""
         data = self.stream.take_data()
         if data:
-            self._http3.send_data(self._stream_id, data)
+            send_data_if_open(self._http3, self._stream_id, data)
 
     def _decode_payloads(self, payloads: Sequence[bytes]) -> list[bytes]:
         """Take the context ID off; count what is no IP packet."""
