@@ -16,5 +16,5 @@ def let_everything_out(_filter: PacketFilter, _header: IpHeader) -> DropReason |
 
 
 if __name__ == "__main__":
-    PacketFilter.judge_towards_proxy = let_everything_out  # type: ignore[method-assign] # the point
+    PacketFilter.judge_towards_proxy = let_everything_out  # type: ignore[assignment, method-assign] # the point
     sys.exit(main())
