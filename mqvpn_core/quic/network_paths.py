@@ -14,6 +14,9 @@ from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, TransportConfig
 _MAX_OUTSTANDING_CHALLENGES = 5
 _MAX_RESPONSES_DUE = 8
 AMPLIFICATION_FACTOR = 3
+
+SMALLEST_USEFUL_DATAGRAM = 96
+"""Ordinary packets wait while the amplification limit allows less: an ACK has to fit."""
 _IPV6_HEADER_EXCESS = 20
 
 
@@ -64,6 +67,12 @@ class NetworkPath:
         if self.is_validated:
             return None
         return max(0, AMPLIFICATION_FACTOR * self.received_bytes - self.sent_bytes)
+
+    @property
+    def is_blocked(self) -> bool:
+        """The amplification limit leaves no room for more than path validation."""
+        room = self.amplification_room()
+        return room is not None and room < SMALLEST_USEFUL_DATAGRAM
 
     def on_datagram_received(self, size: int) -> None:
         """Count a datagram from this four-tuple that held an authentic packet."""

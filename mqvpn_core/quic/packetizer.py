@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mqvpn_core.ids import FourTuple, Instant
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.path_builder import (
+    SMALLEST_USEFUL_PAYLOAD,
     BuilderStop,
     PathPacketBuilder,
     PlainPacket,
@@ -107,7 +108,9 @@ class Packetizer:
         RFC 9000 s8.2.1: expanded "unless the anti-amplification limit for the path does not
         permit sending a datagram of this size"; not limited by congestion control.
         """
-        builder = self._builder(path, network_path, flight_budget=4 * BASE_DATAGRAM_SIZE)
+        builder = self._builder(
+            path, network_path, flight_budget=4 * BASE_DATAGRAM_SIZE, smallest_payload=1
+        )
         try:
             while (data := network_path.next_response()) is not None:
                 frame = encode_path_frame(PathResponse(data=data))
@@ -137,6 +140,8 @@ class Packetizer:
 
     def _packets(self, path: Path, now: Instant) -> list[Transmit]:
         current = path.current
+        if current.is_blocked:
+            return []
         room = current.amplification_room()
         budget = current.recovery.send_budget(now)
         if path.probes_due or path.ping_is_due:
@@ -188,11 +193,13 @@ class Packetizer:
     def _write_ack(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
         received = path.received
         ecn = received.ecn_counts
+        builder.start_packet()
+        room = min(current_room(path) - _MIN_ACK_BYTES, builder.remaining_buffer_space - 1)
         body = encode_ack_body(
             received.ack_ranges(),
             int(received.ack_delay(now) * 1_000_000) >> LOCAL_ACK_DELAY_EXPONENT,
             EcnCounts(*ecn) if ecn is not None else None,
-            max_bytes=current_room(path) - _MIN_ACK_BYTES,
+            max_bytes=room,
         )
         frame_type = FrameType.ACK if ecn is None else FrameType.ACK_ECN
         builder.write_frame(encode_varint(frame_type) + body, is_ack_eliciting=False)
@@ -222,7 +229,12 @@ class Packetizer:
         return self._seal(path, network_path, payloads, now)
 
     def _builder(
-        self, path: Path, network_path: NetworkPath, *, flight_budget: int
+        self,
+        path: Path,
+        network_path: NetworkPath,
+        *,
+        flight_budget: int,
+        smallest_payload: int = SMALLEST_USEFUL_PAYLOAD,
     ) -> PathPacketBuilder:
         return PathPacketBuilder(
             payload_capacity=network_path.pmtu.current - PACKET_OVERHEAD,
@@ -230,6 +242,7 @@ class Packetizer:
             flight_budget=flight_budget,
             total_budget=network_path.amplification_room(),
             first_packet_number=path.sent.next_packet_number,
+            smallest_payload=smallest_payload,
         )
 
     def _pad_datagrams(self, path: Path, packets: Sequence[PlainPacket], size: int) -> None:

@@ -109,12 +109,15 @@ class Path:
     def next_timeout(self, *, handshake_confirmed: bool) -> list[Instant]:
         """Instants at which something on this path is due."""
         current = self.current
-        candidates = [
-            self.received.ack_due_at,
-            current.recovery.next_timeout(self.sent, handshake_confirmed=handshake_confirmed),
-            current.pmtu.next_timeout(),
-            *(path.next_timeout() for path in self.network_paths.values()),
-        ]
+        candidates = [path.next_timeout() for path in self.network_paths.values()]
+        if not current.is_blocked:
+            # RFC 9002 s6.2.2.1: no PTO while the amplification limit would swallow the probe; an
+            # ACK has to wait as well, until the peer sends something.
+            candidates += [
+                self.received.ack_due_at,
+                current.recovery.next_timeout(self.sent, handshake_confirmed=handshake_confirmed),
+                current.pmtu.next_timeout(),
+            ]
         return [instant for instant in candidates if instant is not None]
 
     def statistics(self) -> PathStatistics:

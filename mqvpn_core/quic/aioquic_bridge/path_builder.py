@@ -35,7 +35,8 @@ _NOT_ACK_ELICITING = frozenset(
 )
 _NOT_IN_FLIGHT = _NOT_ACK_ELICITING - {FrameType.PADDING}
 
-_SMALLEST_USEFUL_PAYLOAD = 64
+SMALLEST_USEFUL_PAYLOAD = 64
+"""Ordinary packets with less room for frames are not started: any ACK fits this much."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,9 +58,9 @@ class PlainPacket:
 class PathPacketBuilder:
     """Builds packets for one path within its size, congestion and amplification limits.
 
-    A: packets, packet_is_empty, remaining_*; C: start_packet, start_frame, write_frame, pad_packet,
-    finish. The engine calls start_packet and start_frame; both raise BuilderStop when a limit is
-    reached, before anything is written.
+    A: packets, packet_is_empty, remaining_*; C: start_packet, start_frame, write_frame, finish.
+    The engine calls start_packet and start_frame; both raise BuilderStop when a limit is reached,
+    before anything is written.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class PathPacketBuilder:
         flight_budget: int,
         total_budget: int | None,
         first_packet_number: int,
+        smallest_payload: int = SMALLEST_USEFUL_PAYLOAD,
     ) -> None:
         """Set the limits.
 
@@ -79,6 +81,7 @@ class PathPacketBuilder:
             flight_budget: most bytes of packets that count as in flight.
             total_budget: most bytes of packets at all (anti-amplification), or None.
             first_packet_number: number the first packet will get.
+            smallest_payload: with less room for frames no packet is started.
         """
         self.packets: list[PlainPacket] = []
         self.quic_logger_frames: list[dict[str, object]] = []
@@ -87,6 +90,7 @@ class PathPacketBuilder:
         self._flight_budget = flight_budget
         self._total_budget = total_budget
         self._first_packet_number = first_packet_number
+        self._smallest_payload = min(smallest_payload, payload_capacity)
         self._buffer = Buffer(capacity=payload_capacity)
         self._packet: PlainPacket | None = None
         self._limit = 0
@@ -173,13 +177,6 @@ class PathPacketBuilder:
         assert self._packet is not None
         self._packet.largest_acknowledged = largest
 
-    def pad_packet(self, payload_size: int) -> None:
-        """Fill the open packet with PADDING up to `payload_size`, as far as it may grow."""
-        missing = min(payload_size, self._limit) - self._buffer.tell()
-        if self._packet is not None and missing > 0:
-            self._buffer.push_bytes(bytes(missing))
-            self._packet.is_in_flight = True
-
     def keep_open(self) -> None:
         """Let the engine's next `start_packet` add to the open packet instead of closing it."""
         self._may_continue = self._packet is not None
@@ -204,7 +201,7 @@ class PathPacketBuilder:
         limit = self._capacity
         if self._total_budget is not None:
             limit = min(limit, self._total_budget - self._overhead)
-        if limit < min(_SMALLEST_USEFUL_PAYLOAD, self._capacity):
+        if limit < self._smallest_payload:
             raise BuilderStop
         self._limit = limit
         self._packet = PlainPacket()
