@@ -31,7 +31,7 @@ _PART: Final = re.compile(r"\{([^{}]*)\}|([^{}]+)|[{}]")
 _LITERAL: Final = re.compile(r"(?:[!$&-;=?-Z\[\]_a-z~]|%[0-9A-Fa-f]{2})+")
 _NAME_CHARACTER: Final = r"(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})"
 _NAME: Final = re.compile(rf"{_NAME_CHARACTER}+(?:\.{_NAME_CHARACTER}+)*")
-_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~%-]")
+_VALUE_CHARACTER: Final = re.compile(r"[A-Za-z0-9._~%*-]")
 _FORBIDDEN_OPERATORS: Final = "+#./;=,!@|"
 _QUERY_OPERATORS: Final = "?&"
 _DEFAULT_PORT: Final = 443
@@ -258,8 +258,9 @@ def _end_of(expression: _Expression, following: _Part | None) -> str:
     if following is None:
         return ""
     end = following[0] if isinstance(following, str) else following.operator
-    # Proper values have unreserved characters only (RFC 6570 s3.2.1), so any other ends them.
-    if not end or _UNRESERVED.fullmatch(end) is not None:
+    # Proper values have unreserved characters only (RFC 6570 s3.2.1), or are the wildcard: any
+    # other character ends them.
+    if not end or _VALUE_CHARACTER.fullmatch(end) is not None:
         raise ConfigError(f"put a slash or an ampersand behind {{{expression.names[-1]}}}")
     return end
 

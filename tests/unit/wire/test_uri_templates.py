@@ -279,6 +279,7 @@ def test_other_variables_are_ignored() -> None:
         "https://h/{target}{ipproto}",
         "https://h/{target}-{ipproto}",
         "https://h/{target}%2F{ipproto}",
+        "https://h/{target}*{ipproto}",
         "https://h/{?target}x",
         "https://h/{?target}{ipproto}",
     ],
