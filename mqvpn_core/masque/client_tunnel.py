@@ -46,6 +46,8 @@ _ANY_ADDRESS: Final[tuple[IpPrefix, ...]] = (ip_network("0.0.0.0/32"), ip_networ
 """What asks for an address of a family without preferring one (RFC 9484 s4.7.2)."""
 _MIN_ADDRESS_WAIT: Final = 0.05
 _MAX_ADDRESS_WAIT: Final = 1.0
+_MTU_WAIT: Final = 0.5
+"""How long path MTU discovery may delay the tunnel, so that TCP inside starts with a good MSS."""
 
 
 class _State(enum.Enum):
@@ -91,6 +93,7 @@ class ClientTunnel:
         self._address_wait = min(max(round_trip, _MIN_ADDRESS_WAIT), _MAX_ADDRESS_WAIT)
         # Until then the list of addresses may still grow, and nothing is requested.
         self._wait_deadline: Instant | None = Instant(now + self._address_wait)
+        self._mtu_deadline: Instant | None = Instant(now + _MTU_WAIT)
         self._open_request_ids: frozenset[int] = frozenset()
         self._has_requested = False
         self._link.refresh_mtu(now)
@@ -140,6 +143,8 @@ class ClientTunnel:
     def handle_timeout(self, now: Instant) -> None:
         """Do what is due."""
         self._link.handle_timeout(now)
+        if self._mtu_deadline is not None and now >= self._mtu_deadline:
+            self._mtu_deadline = None
         if self._wait_deadline is not None and now >= self._wait_deadline:
             self._wait_deadline = None
             if self._should_request():
@@ -169,7 +174,7 @@ class ClientTunnel:
 
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` is due."""
-        deadlines = [self._link.next_timeout(), self._wait_deadline]
+        deadlines = [self._link.next_timeout(), self._wait_deadline, self._mtu_deadline]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
@@ -327,6 +332,8 @@ class ClientTunnel:
         proof = self._link.proof
         if proof is not None and proof.state is MtuProofState.TOO_SMALL:
             return False
+        if self._mtu_deadline is not None and not self._http3.path_mtu_is_settled:
+            return False
         return self._wait_deadline is None or (not self._open_request_ids and self._is_complete())
 
     def _is_complete(self) -> bool:
@@ -338,6 +345,7 @@ class ClientTunnel:
     def _establish(self) -> None:
         self._link.stream.settle()
         self._wait_deadline = None
+        self._mtu_deadline = None
         self._state = _State.ESTABLISHED
         self._events.append(
             TunnelEstablished(addresses=self._addresses, routes=self._routes, mtu=self.mtu)

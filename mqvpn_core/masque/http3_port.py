@@ -26,6 +26,10 @@ class Http3(Protocol):
     def may_send_datagrams(self) -> bool:
         """HTTP Datagrams may be sent in QUIC DATAGRAM frames (RFC 9297 s2.1.1)."""
 
+    @property
+    def path_mtu_is_settled(self) -> bool:
+        """`max_datagram_payload` is not expected to change soon."""
+
     def max_datagram_payload(self, stream_id: StreamId) -> int:
         """Return the largest HTTP Datagram payload that every usable path carries now."""
 
