@@ -276,7 +276,8 @@ def _targets(plan: HostPlan, ways: PhysicalWays) -> _Targets:
     kept_out = {host_network(address) for address in plan.bypass}
     into_tun = tuple(network for network in split_default(plan.routes) if network not in kept_out)
     # The kernel adds a route to each address's own subnet.
-    covering = (*into_tun, *(address.network for address in plan.addresses))
+    subnets = tuple(address.network for address in plan.addresses)
+    covering = (*into_tun, *subnets, *ways.tunnelled())
     have = {route.destination for route in ways.our_host_routes()}
     beside: list[Route] = []
     claimed: list[IPAddress] = []

@@ -1,10 +1,22 @@
-"""How an address is reached beside our own TUN device, and the host routes that keep it so."""
+"""How an address is reached over physical links, and the host routes that keep it so.
+
+The tunnels of other instances count as tunnels too: one is never put into another unless the user's
+own routes say so.
+"""
 
 import logging
 from collections.abc import Iterable
 
 from mqvpn_helper.host.netlink_config import Lookup, NetlinkConfig
-from mqvpn_helper.host.routes import Route, best_route, covers, host_network, our_metric
+from mqvpn_helper.host.routes import (
+    BESIDE_TUNNEL_PROTOCOL,
+    INTO_TUNNEL_PROTOCOL,
+    Route,
+    best_route,
+    covers,
+    host_network,
+    our_metric,
+)
 from mqvpn_helper.interface.host_plan import IPAddress, IPNetwork
 
 _LOGGER = logging.getLogger(__name__)
@@ -49,13 +61,13 @@ class PhysicalWays:
         return self._way(address, answer) is not None
 
     def our_host_routes(self) -> tuple[Route, ...]:
-        """Return the host routes over other links that some mqvpn instance installed."""
+        """Return the host routes over physical links that some mqvpn instance installed."""
+        return tuple(route for route in self._routes if route.protocol == BESIDE_TUNNEL_PROTOCOL)
+
+    def tunnelled(self) -> tuple[IPNetwork, ...]:
+        """Return the destinations that some mqvpn instance routes into a tunnel."""
         return tuple(
-            route
-            for route in self._routes
-            if route.is_ours
-            and route.ifindex != self._tun_ifindex
-            and route.destination.num_addresses == 1
+            route.destination for route in self._routes if route.protocol == INTO_TUNNEL_PROTOCOL
         )
 
     def wanted_host_route(self, address: IPAddress, rivals: Iterable[IPNetwork]) -> Route | None:
@@ -63,7 +75,7 @@ class PhysicalWays:
 
         Args:
             address: where to go.
-            rivals: destinations of routes into the TUN device.
+            rivals: destinations of routes into tunnels.
         """
         way = self.way_to(address)
         # A route that is more specific than any of ours, as to a local network, wins by itself.
@@ -76,6 +88,7 @@ class PhysicalWays:
         return Route(
             destination=destination,
             ifindex=way.ifindex,
+            protocol=BESIDE_TUNNEL_PROTOCOL,
             gateway=way.gateway,
             source=way.source,
             metric=our_metric(destination),
@@ -114,6 +127,4 @@ class PhysicalWays:
         return best_route((route for route in self._routes if not self._is_ours(route)), address)
 
     def _is_ours(self, route: Route) -> bool:
-        return route.ifindex == self._tun_ifindex or (
-            route.is_ours and route.destination.num_addresses == 1
-        )
+        return route.is_ours or route.ifindex == self._tun_ifindex

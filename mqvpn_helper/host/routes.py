@@ -6,8 +6,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from mqvpn_helper.interface.host_plan import IPAddress, IPNetwork
 
-MQVPN_ROUTE_PROTOCOL = 0x6D
-"""The ``proto`` number all our routes carry: they are recognised even without a journal."""
+INTO_TUNNEL_PROTOCOL = 0x6D
+"""The ``proto`` number of our routes into a TUN device."""
+
+BESIDE_TUNNEL_PROTOCOL = 0x6E
+"""The ``proto`` number of our host routes over physical links: they outlive the TUN device and are
+recognised by it even without a journal."""
 
 IPV6_ROUTE_METRIC = 1
 """IPv6 knows no metric 0; the kernel's own routes have 256 and most others 1024."""
@@ -21,12 +25,12 @@ class Route:
     """What it leads to."""
     ifindex: int
     """Index of the link it leaves by."""
+    protocol: int
+    """Who installed it (``proto`` of ``ip route``)."""
     gateway: IPAddress | None = None
     """Next hop; None when the destination is on the link."""
     source: IPAddress | None = None
     """Preferred source address, when the route names one."""
-    protocol: int = MQVPN_ROUTE_PROTOCOL
-    """Who installed it (``proto`` of ``ip route``)."""
     metric: int = 0
     """Lower wins among routes to the same destination."""
     usable: bool = True
@@ -35,7 +39,7 @@ class Route:
     @property
     def is_ours(self) -> bool:
         """Whether an mqvpn process installed it."""
-        return self.protocol == MQVPN_ROUTE_PROTOCOL
+        return self.protocol in {INTO_TUNNEL_PROTOCOL, BESIDE_TUNNEL_PROTOCOL}
 
 
 def our_metric(destination: IPNetwork) -> int:

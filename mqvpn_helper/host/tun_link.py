@@ -9,7 +9,7 @@ from ipaddress import IPv6Interface
 
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.netlink_config import NetlinkConfig
-from mqvpn_helper.host.routes import Route, our_metric
+from mqvpn_helper.host.routes import INTO_TUNNEL_PROTOCOL, Route, our_metric
 from mqvpn_helper.host.sysctls import Sysctls
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.host_plan import IPInterface, IPNetwork
@@ -138,7 +138,10 @@ class TunLink:
 
     def _route(self, destination: IPNetwork) -> Route:
         return Route(
-            destination=destination, ifindex=self._tun.ifindex, metric=our_metric(destination)
+            destination=destination,
+            ifindex=self._tun.ifindex,
+            protocol=INTO_TUNNEL_PROTOCOL,
+            metric=our_metric(destination),
         )
 
     def _explain_rival(self, rival: Route) -> str:

@@ -1,0 +1,164 @@
+"""A process killed between any two steps leaves nothing that the next start does not undo."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+
+from mqvpn_helper.host.operations import HostChanger
+from mqvpn_helper.interface.host_plan import HostPlan
+from tests.helper.namespaces import MachineState, machine_state, run
+from tests.helper.plans import SERVER4, client_plan, server_plan
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.usefixtures("namespace")]
+
+_MAX_STEPS = 200
+
+
+class _KillAt(logging.Handler):
+    """Kills the process at the n-th step: every step is announced in the log before it is taken."""
+
+    def __init__(self, steps_left: int) -> None:
+        super().__init__(logging.DEBUG)
+        self._steps_left = steps_left
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._steps_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._steps_left -= 1
+
+
+def _dies_at(step: int, work: Callable[[], None]) -> bool:
+    """Do the work in a child that is killed at a step; return whether it got that far."""
+    child = os.fork()
+    if child == 0:
+        logger = logging.getLogger("mqvpn_helper.host")
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        logger.addHandler(_KillAt(step))
+        try:
+            work()
+        except BaseException:
+            logging.getLogger(__name__).exception("the child failed")
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+def _kill_everywhere(
+    work: Callable[[], None], state: Path, before: MachineState, least_steps: int
+) -> None:
+    for step in range(_MAX_STEPS):
+        killed = _dies_at(step, work)
+        HostChanger(state).recover()
+        assert machine_state() == before, f"killed at step {step}"
+        assert [path.name for path in state.glob("*.journal")] == []
+        if not killed:
+            assert step >= least_steps
+            return
+    pytest.fail("the work never ends")
+
+
+@pytest.mark.parametrize(("make_plan", "least_steps"), [(client_plan, 20), (server_plan, 25)])
+def test_killed_at_every_step_of_apply_and_undo(
+    tmp_path: Path, make_plan: Callable[[str], HostPlan], least_steps: int
+) -> None:
+    state = tmp_path / "state"
+
+    def work() -> None:
+        changer = HostChanger(state)
+        tun = changer.open_tun("mqvpn0")
+        changer.apply(make_plan(tun.name))
+        changer.undo()
+        os.close(tun.fd)
+
+    _kill_everywhere(work, state, machine_state(), least_steps)
+
+
+def test_killed_at_every_step_of_recovery(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    before = machine_state()
+
+    def leave_everything() -> None:
+        changer = HostChanger(state)
+        changer.apply(server_plan(changer.open_tun("mqvpn0").name))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for step in range(_MAX_STEPS):
+        _dies_at(_MAX_STEPS, leave_everything)
+        assert machine_state() != before
+        killed = _dies_at(step, lambda: _recover(state))
+        HostChanger(state).recover()
+        assert machine_state() == before, f"recovery killed at step {step}"
+        if not killed:
+            assert step >= 5
+            return
+    pytest.fail("recovery never ends")
+
+
+def _recover(state: Path) -> None:
+    HostChanger(state).recover()
+
+
+def test_restart_after_a_kill_duplicates_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    def be_killed_at_work() -> None:
+        changer = HostChanger(state)
+        changer.recover()
+        changer.apply(client_plan(changer.open_tun("mqvpn0").name))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    before = machine_state()
+    for _ in range(3):
+        _dies_at(_MAX_STEPS, be_killed_at_work)
+    assert run(f"ip route show {SERVER4}").count("\n") == 1
+    changer = HostChanger(state)
+    # Without recover(): taking the name over is enough.
+    tun = changer.open_tun("mqvpn0")
+    assert run("ip route show proto 110") == ""
+    changer.apply(client_plan(tun.name))
+    assert run(f"ip route show {SERVER4}").count("\n") == 1
+    assert run("ip route show proto 109").count("\n") == 2
+    assert run("ip route show proto 110").count("\n") == 1
+    changer.undo()
+    os.close(tun.fd)
+    assert machine_state() == before
+
+
+def test_recovery_without_a_journal(tmp_path: Path) -> None:
+    """The journal is gone (a service manager cleaned up): routes and tables are recognised."""
+    before = machine_state()
+    state = tmp_path / "state"
+
+    def be_killed_at_work() -> None:
+        for name, make_plan in (("mqvpn0", client_plan), ("mqvpn1", server_plan)):
+            changer = HostChanger(state)
+            changer.apply(make_plan(changer.open_tun(name).name))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _dies_at(_MAX_STEPS * 2, be_killed_at_work)
+    for path in state.glob("*.journal"):
+        path.unlink()
+    found = HostChanger(state).recover()
+    assert f"removed a forgotten route to {SERVER4}" in found
+    assert "removed the forgotten firewall table of mqvpn1" in found
+    # Only the settings cannot be told from the administrator's own without a journal.
+    assert machine_state().firewall == before.firewall
+    assert run("ip -4 route show proto 110") + run("ip -6 route show proto 110") == ""
+
+
+def test_recovery_of_an_untouched_machine_finds_nothing(tmp_path: Path) -> None:
+    before = machine_state()
+    assert HostChanger(tmp_path / "state").recover() == ()
+    assert machine_state() == before
