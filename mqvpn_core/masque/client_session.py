@@ -44,6 +44,8 @@ from mqvpn_core.quic.http3_events import (
 from mqvpn_core.wire.code_points import Http3ErrorCode
 from mqvpn_core.wire.uri_templates import expand_uri_template
 
+__all__ = ["ClientSession", "ClientSessionConfig"]
+
 _StreamEvent: TypeAlias = (
     HeadersReceived | DataReceived | HttpDatagramsReceived | RequestReset | RequestStopped
 )
