@@ -1,0 +1,117 @@
+"""The firewall rules: what they say, and that the kernel takes them."""
+
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.nft_rules import Nft, ruleset
+from mqvpn_helper.interface.host_plan import HostPlan
+from tests.helper.namespaces import run
+from tests.helper.plans import client_plan, server_plan
+
+
+def rules_of(plan: HostPlan) -> str:
+    text = ruleset(plan)
+    assert text is not None
+    return text
+
+
+def test_client_needs_no_rules() -> None:
+    assert ruleset(client_plan("mqvpn0")) is None
+
+
+def test_whole_ruleset() -> None:
+    assert (
+        rules_of(server_plan("mqvpn0"))
+        == """\
+table inet mqvpn_mqvpn0
+delete table inet mqvpn_mqvpn0
+table inet mqvpn_mqvpn0 {
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "mqvpn0" oifname "mqvpn0" counter drop
+    iifname "mqvpn0" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    oifname "mqvpn0" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    oifname "mqvpn0" icmp type redirect drop
+    oifname "mqvpn0" icmpv6 type { mld-listener-report, mld2-listener-report } drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname != "mqvpn0" ip saddr { 10.0.0.0/24 } masquerade
+    oifname != "mqvpn0" ip6 saddr { fd00::/64 } masquerade
+  }
+}
+"""
+    )
+
+
+def test_clients_that_may_meet_are_not_kept_apart() -> None:
+    text = rules_of(replace(server_plan("mqvpn0"), isolate_clients=False))
+    assert "counter drop" not in text
+
+
+def test_networks_that_overlap_are_joined() -> None:
+    nets = tuple(map(ip_network, ("10.0.0.0/24", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.0/24")))
+    text = rules_of(replace(server_plan("mqvpn0"), nat_sources=nets))
+    assert "ip saddr { 10.0.0.0/15 } masquerade" in text
+    assert "ip6" not in text
+
+
+@pytest.mark.netns
+@pytest.mark.slow
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("name", ["mqvpn0", "a", "0", "tun-1.x_y", "A23456789012345"])
+def test_kernel_takes_the_rules_and_gives_them_back(name: str) -> None:
+    nft = Nft()
+    text = rules_of(server_plan(name))
+    nft.check(text)
+    assert nft.tun_names_with_table() == ()
+    nft.load(text)
+    loaded = run("nft list ruleset")
+    nft.load(text)
+    assert run("nft list ruleset") == loaded
+    assert nft.tun_names_with_table() == (name,)
+    nft.delete_table(name)
+    nft.delete_table(name)
+    assert run("nft list ruleset") == ""
+
+
+@pytest.mark.netns
+@pytest.mark.usefixtures("namespace")
+def test_refused_rules_change_nothing() -> None:
+    nft = Nft()
+    nft.load(rules_of(server_plan("mqvpn0")))
+    before = run("nft list ruleset")
+    broken = rules_of(server_plan("mqvpn0")).replace("masquerade", "masquerad")
+    for refuse in (nft.check, nft.load):
+        with pytest.raises(HostChangeError, match=r"nft refused the firewall rules: .*masquerad"):
+            refuse(broken)
+    assert run("nft list ruleset") == before
+
+
+def test_missing_command_is_named(tmp_path: Path) -> None:
+    nft = Nft(search_path=str(tmp_path))
+    assert not nft.is_installed
+    with pytest.raises(HostChangeError, match="install the package nftables"):
+        nft.check("")
+
+
+def test_command_that_cannot_run(tmp_path: Path) -> None:
+    (tmp_path / "nft").write_text("#!/nowhere\n")
+    (tmp_path / "nft").chmod(0o755)
+    with pytest.raises(HostChangeError, match="cannot run"):
+        Nft(search_path=str(tmp_path)).check("")
+
+
+@pytest.mark.parametrize("answer", ["[]", '{"nftables": 3}', '{"nftables": [1, {"table": 2}, {}]}'])
+def test_odd_listing_is_an_empty_one(tmp_path: Path, answer: str) -> None:
+    (tmp_path / "nft").write_text(f"#!/bin/sh\necho '{answer}'\n")
+    (tmp_path / "nft").chmod(0o755)
+    assert Nft(search_path=str(tmp_path)).tun_names_with_table() == ()
+    assert Nft(search_path=str(tmp_path)).foreign_forward_drops("mqvpn0") == ()
