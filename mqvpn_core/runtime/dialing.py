@@ -70,15 +70,19 @@ async def dial(
         limits: how long to wait.
     """
     race: _Race[D] = _Race(open_connection, nursery, limits)
-    async with trio.open_nursery() as attempts:
-        for address in addresses:
-            over = trio.Event()
-            attempts.start_soon(race.attempt, address, over, attempts.cancel_scope)
-            with trio.move_on_after(limits.head_start):
-                await over.wait()
-    if race.winner is not None:
-        return race.winner
-    return worst_news(race.failures)
+    is_handed_over = False
+    try:
+        async with trio.open_nursery() as attempts:
+            for address in addresses:
+                over = trio.Event()
+                attempts.start_soon(race.attempt, address, over, attempts.cancel_scope)
+                with trio.move_on_after(limits.head_start):
+                    await over.wait()
+        is_handed_over = True
+    finally:
+        if race.winner is not None and not is_handed_over:
+            race.winner.abandon()
+    return race.winner or worst_news(race.failures)
 
 
 def worst_news(failures: Sequence[Failure]) -> Failure:
@@ -92,9 +96,14 @@ def worst_news(failures: Sequence[Failure]) -> Failure:
 
 
 async def run_driver(dialled: Dialled) -> None:
-    """Run a connection's driver, then close its sockets."""
+    """Run a connection's driver until its owner ends it, then close its sockets.
+
+    Shielded: whoever owns the connection closes it when cancelled, and the CONNECTION_CLOSE must
+    find the sockets open.
+    """
     try:
-        await dialled.driver.run()
+        with trio.CancelScope(shield=True):
+            await dialled.driver.run()
     finally:
         for socket in dialled.sockets:
             socket.close()

@@ -6,22 +6,14 @@ Pure functions; the host applies the plan and finds the difference by itself.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import (
-    IPv4Address,
     IPv4Interface,
     IPv4Network,
-    IPv6Address,
     IPv6Network,
-    collapse_addresses,
-    summarize_address_range,
 )
 
-from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_helper.interface.host_plan import HostPlan, IPAddress, IPInterface, IPNetwork
 
-MAX_HOST_ROUTES = 4096
-"""Routes a proxy may put on the host; one hostile range list could otherwise make millions."""
-_H3_EXCESSIVE_LOAD = 0x107
 _IPV6_MIN_MTU = 1280
 _EVERYTHING: tuple[IPNetwork, ...] = (IPv4Network((0, 0)), IPv6Network((0, 0)))
 
@@ -111,23 +103,3 @@ def split_default(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
         else:
             routes.append(network)
     return tuple(routes)
-
-
-def networks_of_ranges(ranges: Iterable[tuple[IPAddress, IPAddress]]) -> tuple[IPNetwork, ...]:
-    """Return the fewest networks that cover exactly these address ranges.
-
-    Raises:
-        RemoteProtocolError: the ranges need more routes than a host should get.
-    """
-    v4: list[IPv4Network] = []
-    v6: list[IPv6Network] = []
-    for start, end in ranges:
-        if isinstance(start, IPv4Address) and isinstance(end, IPv4Address):
-            v4.extend(summarize_address_range(start, end))
-        elif isinstance(start, IPv6Address) and isinstance(end, IPv6Address):
-            v6.extend(summarize_address_range(start, end))
-        if len(v4) + len(v6) > MAX_HOST_ROUTES:
-            raise RemoteProtocolError(
-                _H3_EXCESSIVE_LOAD, f"the proxy advertises more than {MAX_HOST_ROUTES} routes"
-            )
-    return (*collapse_addresses(v4), *collapse_addresses(v6))

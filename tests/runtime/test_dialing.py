@@ -88,6 +88,8 @@ class Outcome:
             losers = [each for each in self.opened if each is not self.result]
             assert all(each.is_abandoned and each.socket.is_closed for each in losers)
             nursery.cancel_scope.cancel()
+            if isinstance(self.result, FakeDialled):
+                self.result.abandon()
         assert all(each.socket.is_closed for each in self.opened)
 
 
@@ -153,6 +155,24 @@ def test_a_handshake_that_never_ends_is_given_up() -> None:
 def test_a_refused_certificate_says_more_than_silence() -> None:
     outcome = play({A: [], B: [0.1, b"bye"], C: ["no route"]})
     assert failure_of(outcome) == UNTRUSTED
+
+
+def test_a_cancelled_dial_leaves_nothing_open() -> None:
+    async def main() -> None:
+        opened: list[FakeDialled] = []
+        for after in (0.0, 0.1, 0.3, 0.4999, 0.5, 0.5001):
+            with trio.move_on_after(after) as scope:
+                async with trio.open_nursery() as nursery:
+                    network = Network(nursery, {A: [0.5, b"hello"], B: []})
+                    winner = await dial([A, B], network.open, nursery, LIMITS)
+                    scope.cancel()
+                    if isinstance(winner, FakeDialled):
+                        winner.abandon()
+            opened += network.opened
+        assert len(opened) > 6
+        assert all(each.is_abandoned and each.socket.is_closed for each in opened)
+
+    run_virtual(main)
 
 
 def test_no_address_at_all() -> None:

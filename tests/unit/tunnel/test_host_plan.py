@@ -10,22 +10,15 @@ from ipaddress import (
     IPv6Network,
 )
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.host_plan import (
-    MAX_HOST_ROUTES,
     ClientHostSettings,
     ServerHostSettings,
     client_host_plan,
-    networks_of_ranges,
     server_host_plan,
     split_default,
 )
-from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
+from mqvpn_helper.interface.host_plan import HostPlan
 
 SERVER = IPv4Address("192.0.2.1")
 OTHER = IPv6Address("2001:db8::1")
@@ -114,39 +107,6 @@ def test_server_plan_without_nat_and_with_one_family() -> None:
     assert (plan.forward_ipv4, plan.forward_ipv6) == (True, False)
     assert plan.nat_sources == ()
     assert not plan.isolate_clients
-
-
-def test_ranges_of_both_families() -> None:
-    ranges: list[tuple[IPAddress, IPAddress]] = [
-        (IPv4Address(0), IPv4Address(2**32 - 1)),
-        (IPv6Address(0), IPv6Address(2**128 - 1)),
-    ]
-    assert networks_of_ranges(ranges) == (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
-
-
-def test_adjoining_ranges_are_joined() -> None:
-    ranges = [
-        (IPv4Address("10.0.0.0"), IPv4Address("10.0.0.127")),
-        (IPv4Address("10.0.0.128"), IPv4Address("10.0.0.255")),
-    ]
-    assert networks_of_ranges(ranges) == (IPv4Network("10.0.0.0/24"),)
-
-
-@given(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
-def test_networks_cover_exactly_their_range(ends: tuple[int, int]) -> None:
-    low, high = sorted(ends)
-    networks = networks_of_ranges([(IPv4Address(low), IPv4Address(high))])
-    assert sum(net.num_addresses for net in networks) == high - low + 1
-    assert int(networks[0].network_address) == low
-    assert int(networks[-1].broadcast_address) == high
-
-
-def test_too_many_routes_are_refused() -> None:
-    worst = [
-        (IPv6Address((n << 64) + 1), IPv6Address((n << 64) + (1 << 64) - 2)) for n in range(64)
-    ]
-    with pytest.raises(RemoteProtocolError, match=str(MAX_HOST_ROUTES)):
-        networks_of_ranges(worst)
 
 
 def test_split_default_leaves_other_networks_alone() -> None:

@@ -1,0 +1,131 @@
+"""One QUIC connection of a client to one address of its server, with its socket.
+
+Binds the socket to the physical link towards the server, so that the tunnel's own packets never
+enter the tunnel, whatever the routes say.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, ip_address
+
+from mqvpn_core.errors import HostError
+from mqvpn_core.ids import FourTuple, SocketAddress
+from mqvpn_core.quic.client import client_connection
+from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.events import ConnectionTerminated
+from mqvpn_core.quic.http3 import Http3Connection
+from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, ClientTls, TransportConfig
+from mqvpn_core.runtime.client_driver import ClientDriver
+from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo
+from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
+from mqvpn_core.wire.code_points import Http3ErrorCode, TransportErrorCode
+
+_IPV4_AND_UDP_HEADERS = 28
+_ALERTS = 256
+_CERTIFICATE_ALERTS = range(41, 50)  # no_certificate to access_denied (RFC 8446 s6)
+
+OpenSocket = Callable[[LinkInfo, SocketAddress], DatagramSocket]
+"""Makes a socket on a link for datagrams to an address; raises HostError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialSettings:
+    """What every connection of one client is made with."""
+
+    transport: TransportConfig
+    """Settings of the connection."""
+    trust: ClientTls
+    """Which server to believe."""
+    entropy: Callable[[int], bytes]
+    """Returns that many random bytes."""
+
+
+class ClientConnection:
+    """A connection under way: `mqvpn_core.runtime.dialing.Dialled`.
+
+    A: `remote`, `driver`, `sockets`, `connection`, `http3`, `link`, `failure`. C: `abandon`.
+    """
+
+    def __init__(
+        self, connection: MultipathConnection, socket: DatagramSocket, remote: SocketAddress
+    ) -> None:
+        """Take over a socket and a connection, and start the handshake."""
+        self.remote = remote
+        """The server's address."""
+        self.connection = connection
+        """The QUIC connection."""
+        self.http3 = Http3Connection(connection)
+        """HTTP/3 on it."""
+        self.sockets: Sequence[DatagramSocket] = (socket,)
+        """Closed when the driver has ended."""
+        self.driver = ClientDriver(connection, self.sockets)
+        """Moves its packets."""
+        connection.connect(FourTuple(socket.local_address, remote), read_clock())
+
+    def failure(self) -> Failure | None:
+        """Say why the connection has ended, or None while it has not."""
+        if not self.connection.is_ending:
+            return None
+        while (event := self.http3.next_event()) is not None:
+            if isinstance(event, ConnectionTerminated):
+                return explain_failed_handshake(event, self.remote)
+        return Failure(
+            kind=FailureKind.UNREACHABLE, message=f"{self.remote.host}: the connection was closed"
+        )
+
+    def abandon(self) -> None:
+        """Close the connection for want of a use."""
+        self.http3.close(Http3ErrorCode.H3_NO_ERROR, "")
+        self.driver.finish()
+
+
+async def open_client_connection(
+    remote: SocketAddress, host: HostOperations, open_socket: OpenSocket, settings: DialSettings
+) -> ClientConnection:
+    """Make a socket and a connection to ``remote`` and start the handshake.
+
+    Raises:
+        HostError: no link leads there, or the socket cannot be made.
+    """
+    address = ip_address(remote.host)
+    link = await host.link_towards(address)
+    if link is None:
+        raise HostError("no link leads there: is the network up?")
+    transport = replace(settings.transport, max_udp_payload=largest_payload(link.mtu))
+    socket = open_socket(link, remote)
+    try:
+        connection = client_connection(transport, settings.trust, entropy=settings.entropy)
+        return ClientConnection(connection, socket, remote)
+    except BaseException:
+        socket.close()
+        raise
+
+
+def largest_payload(link_mtu: int) -> int:
+    """Return the UDP payload that fills an IPv4 packet of this size, as path discovery wants it."""
+    return max(BASE_DATAGRAM_SIZE, min(link_mtu, 65535) - _IPV4_AND_UDP_HEADERS)
+
+
+def explain_failed_handshake(event: ConnectionTerminated, remote: SocketAddress) -> Failure:
+    """Read the end of a connection that never carried a request."""
+    reason = "".join(char if char.isprintable() else "?" for char in event.reason[:200])
+    alert = event.error_code - TransportErrorCode.CRYPTO_ERROR
+    if not event.is_application and 0 <= alert < _ALERTS:
+        if alert in _CERTIFICATE_ALERTS and not event.by_peer:
+            return Failure(
+                kind=FailureKind.CERTIFICATE,
+                message=f"the certificate of {remote.host} is not trusted: {reason}; if the server "
+                "is yours, pass --pin with what 'mqvpn-core gencert' printed, or --ca-file",
+            )
+        return Failure(
+            kind=FailureKind.UNREACHABLE,
+            message=f"{remote.host}: the TLS handshake failed (alert {alert}): {reason}",
+        )
+    who = "the server" if event.by_peer else "this side"
+    where = f"[{remote.host}]" if isinstance(ip_address(remote.host), IPv6Address) else remote.host
+    return Failure(
+        kind=FailureKind.UNREACHABLE,
+        message=f"{where}: {who} ended the handshake (code 0x{event.error_code:x}): {reason}",
+    )

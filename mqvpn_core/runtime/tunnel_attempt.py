@@ -1,0 +1,229 @@
+"""One attempt of a client: names, addresses, handshake, tunnel request, and the life of the tunnel.
+
+Owns what is carried from one attempt to the next: addresses of the server that worked, inner
+addresses to ask for again, and what this server was found not to support.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import assert_never
+
+import trio
+
+from mqvpn_core.config import HostPort
+from mqvpn_core.errors import HostError, LocalProtocolError
+from mqvpn_core.ids import SocketAddress
+from mqvpn_core.masque.client_session import ClientSession, ClientSessionConfig
+from mqvpn_core.masque.route_ranges import networks_of_ranges
+from mqvpn_core.masque.session_events import EndCause, SessionEnded
+from mqvpn_core.runtime.client_connection import ClientConnection
+from mqvpn_core.runtime.client_supervisor import AttemptReporter
+from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.dialing import DialLimits, dial
+from mqvpn_core.runtime.name_resolution import NameResolver, socket_address
+from mqvpn_core.runtime.session_watch import SessionPicture, SessionWatch
+from mqvpn_core.runtime.tun_device import PacketDevice
+from mqvpn_core.tunnel.assignment import Assignment
+from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
+from mqvpn_helper.interface.host_plan import IPAddress
+
+_log = logging.getLogger(__name__)
+
+MAX_HOST_ROUTES = 4096
+"""Routes a proxy may put on the host; a hostile list could otherwise make millions."""
+RESOLVE_LIMIT = 5.0
+"""Seconds a name may take to resolve."""
+REFRESH_LIMIT = 1.0
+"""The same when earlier addresses are known: the resolver may be behind the lost tunnel."""
+
+OpenConnection = Callable[[SocketAddress], Awaitable[ClientConnection]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptParts:
+    """What attempts work with."""
+
+    server: HostPort
+    """Whom to connect to."""
+    session: ClientSessionConfig
+    """How to ask for the tunnel."""
+    tun: PacketDevice
+    """Where IP packets come from and go to."""
+    resolver: NameResolver
+    """Finds the server's addresses."""
+    open_connection: OpenConnection
+    """Makes a connection to one of them."""
+    limits: DialLimits
+    """How long to wait for answers."""
+
+
+class TunnelAttempts:
+    """Makes one tunnel after another.
+
+    A: `server_addresses`, `live`. Tasks: `run` (one at a time).
+    """
+
+    def __init__(self, parts: AttemptParts) -> None:
+        """Prepare; nothing happens before `run`."""
+        self.server_addresses: tuple[IPAddress, ...] = ()
+        """Addresses of the server, best first, as far as they are known."""
+        self.live: tuple[ClientConnection, ClientSession] | None = None
+        """The connection in use and its session."""
+        self._parts = parts
+        self._session_config = parts.session
+
+    async def run(self, reporter: AttemptReporter) -> Failure:
+        """Make one tunnel and stay with it until it ends."""
+        failure = await self._resolve()
+        if failure is not None:
+            return failure
+        port = self._parts.server.port
+        candidates = [socket_address(address, port) for address in self.server_addresses]
+        async with trio.open_nursery() as nursery:
+            dialled = await dial(
+                candidates, self._parts.open_connection, nursery, self._parts.limits
+            )
+            if isinstance(dialled, Failure):
+                return dialled
+            self._prefer(ip_address(dialled.remote.host))
+            _log.info("handshake with %s done, the server is authenticated", dialled.remote.host)
+            session = ClientSession(config=self._session_config, http3=dialled.http3)
+            self.live = (dialled, session)
+            try:
+                return await self._use(dialled, session, reporter)
+            finally:
+                self.live = None
+                session.close(read_clock())
+                dialled.driver.finish()
+
+    async def _resolve(self) -> Failure | None:
+        host = self._parts.server.host
+        known = self.server_addresses
+        if not known:
+            _log.info("resolving %s", host)
+        with trio.move_on_after(REFRESH_LIMIT if known else RESOLVE_LIMIT) as scope:
+            try:
+                found = await self._parts.resolver.resolve(host)
+            except HostError as error:
+                if known:
+                    return None
+                return Failure(kind=FailureKind.NAME_NOT_FOUND, message=str(error))
+            # What worked last goes first as long as the name still leads there.
+            kept = [address for address in known[:1] if address in found]
+            self.server_addresses = tuple(dict.fromkeys([*kept, *found]))
+            _log.info("connecting to %s port %d", _listed(found), self._parts.server.port)
+        if scope.cancelled_caught and not known:
+            return Failure(
+                kind=FailureKind.NAME_NOT_FOUND,
+                message=f"cannot resolve {host}: no answer from the name server",
+            )
+        return None
+
+    def _prefer(self, address: IPAddress) -> None:
+        others = [other for other in self.server_addresses if other != address]
+        self.server_addresses = (address, *others)
+
+    async def _use(
+        self, dialled: ClientConnection, session: ClientSession, reporter: AttemptReporter
+    ) -> Failure:
+        watch = SessionWatch(session)
+        dialled.driver.attach(session, watch)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_finished, dialled.driver.finished, nursery.cancel_scope)
+            try:
+                refusal = await self._report_changes(dialled, watch, reporter)
+                if refusal is not None:
+                    return refusal
+            finally:
+                nursery.cancel_scope.cancel()
+        return self._read_end(dialled, watch.ended)
+
+    async def _report_changes(
+        self, dialled: ClientConnection, watch: SessionWatch, reporter: AttemptReporter
+    ) -> Failure | None:
+        """Tell the supervisor what the tunnel has, until the session has ended."""
+        shown: SessionPicture | None = None
+        while watch.ended is None:
+            await watch.wait_change()
+            picture = watch.picture
+            if picture is None or picture == shown:
+                continue
+            assignment = self._assignment(picture, dialled)
+            if isinstance(assignment, Failure):
+                return assignment
+            if shown is None:
+                await reporter.up(assignment)
+                dialled.driver.carry(self._parts.tun)
+            else:
+                await reporter.changed(assignment)
+            shown = picture
+        return None
+
+    def _assignment(
+        self, picture: SessionPicture, dialled: ClientConnection
+    ) -> Assignment | Failure:
+        try:
+            routes = networks_of_ranges(picture.routes, limit=MAX_HOST_ROUTES)
+        except LocalProtocolError:
+            return Failure(
+                kind=FailureKind.REFUSED,
+                message=f"the server advertises more than {MAX_HOST_ROUTES} routes;"
+                " --routes default takes none of them",
+            )
+        self._session_config = replace(
+            self._session_config,
+            requested_addresses=tuple(address.ip for address in picture.addresses),
+        )
+        return Assignment(
+            addresses=picture.addresses,
+            routes=routes,
+            mtu=picture.mtu,
+            server=ip_address(dialled.remote.host),
+        )
+
+    def _read_end(self, dialled: ClientConnection, ended: SessionEnded | None) -> Failure:
+        if dialled.driver.device_failure is not None:
+            return Failure(kind=FailureKind.HOST, message=str(dialled.driver.device_failure))
+        if ended is None:
+            return Failure(kind=FailureKind.LOST, message="the connection has ended")
+        if ended.cause is EndCause.ADDRESS_REQUEST_REFUSED:
+            self._session_config = replace(self._session_config, may_request_addresses=False)
+        elif ended.cause is EndCause.IPV6_MTU_TOO_SMALL:
+            self._session_config = replace(self._session_config, want_ipv6=False)
+        return Failure(
+            kind=kind_of_end(ended.cause), message=ended.message, may_retry=ended.may_retry
+        )
+
+
+async def _cancel_when_finished(finished: trio.Event, scope: trio.CancelScope) -> None:
+    await finished.wait()
+    scope.cancel()
+
+
+def kind_of_end(cause: EndCause) -> FailureKind:
+    """Return what the end of a session means to the lifecycle."""
+    match cause:
+        case EndCause.REFUSED_AUTHENTICATION:
+            return FailureKind.CREDENTIALS
+        case EndCause.TIMEOUT:
+            return FailureKind.UNREACHABLE
+        case (
+            EndCause.REFUSED
+            | EndCause.MALFORMED_RESPONSE
+            | EndCause.NO_EXTENDED_CONNECT
+            | EndCause.NO_DATAGRAM_SUPPORT
+            | EndCause.NO_ADDRESS
+            | EndCause.ADDRESS_REQUEST_REFUSED
+            | EndCause.IPV6_MTU_TOO_SMALL
+        ):
+            return FailureKind.REFUSED
+        case EndCause.CLOSED_BY_PEER | EndCause.CONNECTION_LOST | EndCause.CLOSED_LOCALLY:
+            return FailureKind.LOST
+        case _:
+            assert_never(cause)
+
+
+def _listed(addresses: tuple[IPAddress, ...]) -> str:
+    return ", ".join(str(address) for address in addresses)
