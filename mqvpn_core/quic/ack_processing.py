@@ -7,6 +7,7 @@ learn what happened to their packets.
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import DeliveryState
+from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_spaces import SentRun
 from mqvpn_core.quic.packetizer import PacketSources
 from mqvpn_core.quic.paths import Path
@@ -73,35 +74,56 @@ class AckProcessor:
 
     def _settle_acked(self, path: Path, runs: list[SentRun], now: Instant) -> bool:
         changed = False
-        current = path.current
         for run in runs:
             if run.handlers:
                 self._fire(run.handlers, DeliveryState.ACKED)
             if run.largest_acked_sent is not None:
                 path.received.on_ack_acknowledged(run.largest_acked_sent)
             self._sources.protection.on_ack_of_phase(run.key_phase, now)
-            if run.generation != current.generation:
+            carrier = self._carrier(path, run)
+            if carrier is None:
                 continue
             if run.is_probe_of_mtu:
-                changed |= current.pmtu.on_probe_acked(run.is_probe_of_mtu, now)
+                grew = carrier.pmtu.on_probe_acked(run.is_probe_of_mtu, now)
+                changed |= self._take_over_mtu(path, carrier, changed=grew)
             elif run.packet_bytes > BASE_DATAGRAM_SIZE:
-                current.pmtu.on_acked(run.packet_bytes)
+                carrier.pmtu.on_acked(run.packet_bytes)
         return changed
 
     def _settle_lost(self, path: Path, runs: list[SentRun], now: Instant) -> bool:
         changed = False
-        current = path.current
         for run in runs:
             if run.handlers:
                 self._fire(run.handlers, DeliveryState.LOST)
-            if run.is_probe_of_mtu:
-                if run.generation == current.generation:
-                    changed |= current.pmtu.on_probe_lost(run.is_probe_of_mtu, now)
+            carrier = self._carrier(path, run)
+            if not run.is_probe_of_mtu:
+                path.lost_packets += run.count
+            if carrier is None:
                 continue
-            path.lost_packets += run.count
-            if run.generation == current.generation and run.packet_bytes > BASE_DATAGRAM_SIZE:
-                changed |= current.pmtu.on_lost(run.packet_bytes, now)
+            if run.is_probe_of_mtu:
+                shrank = carrier.pmtu.on_probe_lost(run.is_probe_of_mtu, now)
+            elif run.packet_bytes > BASE_DATAGRAM_SIZE:
+                shrank = carrier.pmtu.on_lost(run.packet_bytes, now)
+            else:
+                continue
+            changed |= self._take_over_mtu(path, carrier, changed=shrank)
         return changed
+
+    def _carrier(self, path: Path, run: SentRun) -> NetworkPath | None:
+        """Find the network path that carried a settled run, if it is still remembered.
+
+        The recovery of the current one has counted the run out of its flight itself; a network path
+        that the peer has left may be used again and must not count it for ever.
+        """
+        carrier = path.network_path_of(run.generation)
+        if carrier is not None and carrier is not path.current:
+            carrier.recovery.forget((run,))
+        return carrier
+
+    def _take_over_mtu(self, path: Path, carrier: NetworkPath, *, changed: bool) -> bool:
+        if changed and carrier is not path.current:
+            carrier.recovery.set_max_datagram_size(carrier.pmtu.current)
+        return changed and carrier is path.current
 
     def _fire(
         self, handlers: tuple[tuple[object, tuple[object, ...]], ...], state: DeliveryState

@@ -75,6 +75,15 @@ class Path:
         self.network_paths[four_tuple] = created
         return created
 
+    def network_path_of(self, generation: int) -> NetworkPath | None:
+        """Find the four-tuple that packets of a generation were sent over, if it is remembered."""
+        if generation == self.current.generation:
+            return self.current
+        for network_path in self.network_paths.values():
+            if network_path.generation == generation:
+                return network_path
+        return None
+
     def migrate(self, network_path: NetworkPath, now: Instant) -> FourTuple:
         """Send over another network path from now on and return the one left (RFC 9000 s9.3)."""
         left = self.current
