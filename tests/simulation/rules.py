@@ -1,0 +1,145 @@
+"""Rules that every run of a pair must keep, checked from outside after each turn."""
+
+from collections import defaultdict
+
+from aioquic._buffer import Buffer
+from aioquic.quic.packet import QuicPacketType, pull_quic_header
+from aioquic.tls import CipherSuite
+
+from mqvpn_core.ids import Instant, SocketAddress
+from mqvpn_core.testing.link_elements import UdpDatagram
+from mqvpn_core.testing.pair import SERVER_ADDRESS, Pair, Peer
+from mqvpn_core.wire.code_points import FrameType
+from tests.simulation.wiretap import Wiretap
+
+AMPLIFICATION_FACTOR = 3
+SMALLEST_FULL_DATAGRAM = 1200
+
+
+class PairRules:
+    """Watches one pair: install before the handshake, call ``finish`` at the end."""
+
+    def __init__(self, pair: Pair, suite: CipherSuite = CipherSuite.AES_128_GCM_SHA256) -> None:
+        self.wiretap = Wiretap(SERVER_ADDRESS.port, suite)
+        self._pair = pair
+        engine = pair.client.connection.engine
+        engine._configuration.secrets_log_file = self.wiretap.secrets_log
+        self._received_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
+        # Without repeated datagrams, which an endpoint need not count.
+        self._fresh_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
+        self._seen_payloads: set[bytes] = set()
+        self._sent_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
+        self._validated: set[SocketAddress] = set()
+        pair.simulator.add_tap(self.wiretap.on_datagram)
+        pair.simulator.add_tap(self._check_validation_size)
+        pair.simulator.add_tap(self._limit_amplification)
+        pair.simulator.add_check(self.check)
+
+    def check(self) -> None:
+        """Look at both ends."""
+        for peer in self._peers():
+            statistics = peer.connection.statistics()
+            _check_bytes_in_flight(peer)
+            for path in statistics.paths:
+                assert path.congestion_window >= 2 * 1200, "RFC 9002 s7.2: the smallest window"
+            assert statistics.datagrams_waiting <= 100_000
+            ends = [index for index, event in enumerate(peer.events) if event == peer.termination]
+            assert ends in ([], [len(peer.events) - 1]), "something came after the end"
+
+    def assert_idle(self) -> None:
+        """Nothing may be in flight when nobody has anything to say."""
+        for peer in self._peers():
+            statistics = peer.connection.statistics()
+            assert statistics.datagrams_waiting == 0
+            for path in statistics.paths:
+                assert path.bytes_in_flight == 0, "bytes in flight on an idle path"
+
+    def finish(self) -> None:
+        """Check what can only be known at the end."""
+        assert not self.wiretap.unopened, "a packet that no key opens"
+
+    def _peers(self) -> list[Peer]:
+        node = self._pair.server_node
+        return [self._pair.client, *node.peers.values(), *node.discarded]
+
+    def _limit_amplification(self, now: Instant, what: str, datagram: UdpDatagram) -> None:
+        """RFC 9000 s8.1: at most three times what an unvalidated address has sent."""
+        del now
+        size = len(datagram.payload)
+        if what == "delivered" and datagram.destination == SERVER_ADDRESS:
+            self._received_bytes[datagram.source] += size
+            if datagram.payload not in self._seen_payloads:
+                self._seen_payloads.add(datagram.payload)
+                self._fresh_bytes[datagram.source] += size
+            if self._ends_handshake(datagram.payload):
+                self._validated.add(datagram.source)
+            self._validated |= self._answered_addresses(datagram.payload)
+        elif what == "sent" and datagram.source == SERVER_ADDRESS:
+            target = datagram.destination
+            self._sent_bytes[target] += size
+            allowed = AMPLIFICATION_FACTOR * self._received_bytes[target]
+            assert target in self._validated or self._sent_bytes[target] <= allowed, (
+                f"{self._sent_bytes[target]} bytes to {target}, which sent a third of {allowed}"
+            )
+
+    def _check_validation_size(self, now: Instant, what: str, datagram: UdpDatagram) -> None:
+        """RFC 9000 s8.2.1, s8.2.2: PATH_CHALLENGE and PATH_RESPONSE fill 1200 bytes.
+
+        "unless the anti-amplification limit for the path does not permit".
+        """
+        del now
+        packets = self.wiretap.packets
+        if what != "sent" or not packets or packets[-1].datagram is not datagram:
+            return
+        if not packets[-1].validates_path or len(datagram.payload) >= SMALLEST_FULL_DATAGRAM:
+            return
+        target = datagram.destination
+        assert not packets[-1].is_from_client, "path validation in a small datagram"
+        room = AMPLIFICATION_FACTOR * self._fresh_bytes[target] - self._sent_bytes[target]
+        assert target not in self._validated, "path validation in a small datagram"
+        assert room < SMALLEST_FULL_DATAGRAM, "path validation in a small datagram"
+
+    def _ends_handshake(self, payload: bytes) -> bool:
+        """A Handshake packet, or an Initial with a token, proves an address (RFC 9000 s8.1)."""
+        while payload[:1] >= b"\x80":
+            header = pull_quic_header(Buffer(data=payload), host_cid_length=8)
+            if header.packet_type == QuicPacketType.HANDSHAKE or header.token:
+                return True
+            payload = payload[header.packet_length :]
+        return False
+
+    def _answered_addresses(self, payload: bytes) -> set[SocketAddress]:
+        """Where the challenges went that a packet answers.
+
+        RFC 9000 s8.2.3: a PATH_RESPONSE "received on any network path validates the path on which
+        the PATH_CHALLENGE was sent".
+        """
+        answers = {
+            frame[1:]
+            for packet in self.wiretap.with_frame(FrameType.PATH_RESPONSE, is_from_client=True)
+            if packet.datagram.payload == payload
+            for kind, frame in packet.frames
+            if kind == FrameType.PATH_RESPONSE
+        }
+        if not answers:
+            return set()
+        return {
+            packet.datagram.destination
+            for packet in self.wiretap.with_frame(FrameType.PATH_CHALLENGE, is_from_client=False)
+            for kind, frame in packet.frames
+            if kind == FrameType.PATH_CHALLENGE and frame[1:] in answers
+        }
+
+
+def _check_bytes_in_flight(peer: Peer) -> None:
+    """Every network path counts exactly its own packets that are neither acknowledged nor lost."""
+    for path in peer.connection._paths.values():
+        expected: defaultdict[int, int] = defaultdict(int)
+        for run in path.sent._runs:
+            if run.in_flight:
+                expected[run.generation] += run.total_bytes
+        for network_path in path.network_paths.values():
+            counted = network_path.recovery.bytes_in_flight
+            assert counted == expected[network_path.generation], (
+                f"{counted} bytes in flight, the ledger has {expected[network_path.generation]}"
+            )
