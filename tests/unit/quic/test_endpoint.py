@@ -1,0 +1,189 @@
+"""What the server endpoint does with datagrams of no connection, and its bookkeeping."""
+
+from dataclasses import replace
+
+import pytest
+
+from mqvpn_core.ids import FourTuple, Instant, SocketAddress
+from mqvpn_core.quic.aioquic_bridge.credentials import ServerCertificate
+from mqvpn_core.quic.aioquic_bridge.long_headers import decode_long_header
+from mqvpn_core.quic.client import client_connection
+from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.endpoint import (
+    ConnectionAccepted,
+    EndpointConfig,
+    RetryPolicy,
+    ServerEndpoint,
+)
+from mqvpn_core.quic.transport_config import ClientTls, ServerTls, TransportConfig
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.testing.certificates import make_certificate
+from mqvpn_core.testing.entropy import SeededEntropy
+
+SERVER = SocketAddress("192.0.2.1", 443)
+CERTIFICATE = make_certificate(1, "vpn.example")
+IDENTITY = ServerCertificate(chain=(CERTIFICATE.certificate,), private_key=CERTIFICATE.private_key)
+NOW = Instant(50.0)
+
+
+def endpoint(**changes: object) -> ServerEndpoint:
+    config = EndpointConfig(
+        transport=TransportConfig(),
+        identity=ServerTls(certificate=IDENTITY),
+        reset_key=b"r" * 32,
+    )
+    return ServerEndpoint(replace(config, **changes), SeededEntropy(1, "server"))  # type: ignore[arg-type] # test values
+
+
+def client(number: int = 1) -> tuple[MultipathConnection, SocketAddress]:
+    address = SocketAddress(f"10.0.{number // 250}.{number % 250 + 1}", 5000)
+    connection = client_connection(
+        TransportConfig(),
+        ClientTls(server_name="vpn.example", ca_data=CERTIFICATE.certificate_pem),
+        entropy=SeededEntropy(number, "client"),
+    )
+    connection.connect(FourTuple(address, SERVER), NOW)
+    return connection, address
+
+
+def first_flight(number: int = 1) -> tuple[bytes, SocketAddress]:
+    connection, address = client(number)
+    return connection.transmits(NOW)[0].data, address
+
+
+def deliver(server: ServerEndpoint, data: bytes, address: SocketAddress) -> list[Transmit]:
+    batch = ReceivedDatagrams(FourTuple(SERVER, address), data, len(data), 0)
+    server.receive_datagrams(batch, NOW)
+    return server.transmits(NOW)
+
+
+def test_an_initial_opens_a_connection_and_is_answered_within_three_times_its_size() -> None:
+    server = endpoint()
+    data, address = first_flight()
+    answer = deliver(server, data, address)
+    event = server.next_event()
+    assert isinstance(event, ConnectionAccepted)
+    assert event.four_tuple.remote == address
+    assert 0 < sum(len(transmit.data) for transmit in answer) <= 3 * len(data)
+
+
+def test_a_short_initial_is_ignored() -> None:
+    server = endpoint()
+    data, address = first_flight()
+    assert deliver(server, data[:1199], address) == []
+    assert not server.connections
+
+
+def test_an_unknown_version_is_negotiated_without_state() -> None:
+    server = endpoint()
+    data, address = first_flight()
+    (answer,) = deliver(server, data[:1] + b"\x1a\x2a\x3a\x4a" + data[5:], address)
+    header = decode_long_header(answer.data)
+    assert header.version == 0
+    assert not server.connections
+
+
+def test_a_version_negotiation_packet_is_never_answered() -> None:
+    server = endpoint()
+    data, address = first_flight()
+    assert deliver(server, data[:1] + bytes(4) + data[5:], address) == []
+
+
+def test_retry_keeps_no_state_and_the_token_opens_the_connection() -> None:
+    server = endpoint(retry=RetryPolicy.ALWAYS)
+    connection, address = client()
+    (retry,) = deliver(server, connection.transmits(NOW)[0].data, address)
+    assert not server.connections
+    assert len(retry.data) < 1200
+    batch = ReceivedDatagrams(FourTuple(address, SERVER), retry.data, len(retry.data), 0)
+    connection.receive_datagrams(batch, NOW)
+    second = connection.transmits(NOW)[0].data
+    assert decode_long_header(second).token
+    assert deliver(server, second, address)
+    assert len(server.connections) == 1
+
+
+def test_a_token_of_another_address_is_refused_at_once() -> None:
+    server = endpoint(retry=RetryPolicy.ALWAYS)
+    connection, address = client()
+    (retry,) = deliver(server, connection.transmits(NOW)[0].data, address)
+    batch = ReceivedDatagrams(FourTuple(address, SERVER), retry.data, len(retry.data), 0)
+    connection.receive_datagrams(batch, NOW)
+    thief = SocketAddress("203.0.113.9", 1)
+    assert deliver(server, connection.transmits(NOW)[0].data, thief)  # INVALID_TOKEN
+    assert not server.connections
+
+
+@pytest.mark.slow
+def test_a_flood_of_initials_costs_no_state_beyond_the_half_open_limit() -> None:
+    server = endpoint(max_half_open=10, stateless_answers_per_second=1.0)
+    answers = 0
+    for number in range(300):
+        data, address = first_flight(number)
+        answers += len(deliver(server, data, address))
+    assert len(server.connections) == 10
+    assert len(server._routes) <= 2 * 10
+    # Half-open connections answered, then Retry until its rate limit: not one answer each.
+    assert answers < 250
+
+
+def test_connections_beyond_the_limit_are_not_accepted() -> None:
+    server = endpoint(max_connections=3, retry=RetryPolicy.NEVER)
+    for number in range(8):
+        data, address = first_flight(number)
+        deliver(server, data, address)
+    assert len(server.connections) == 3
+
+
+def test_an_unknown_short_header_gets_a_stateless_reset_that_is_smaller() -> None:
+    server = endpoint()
+    address = SocketAddress("10.0.0.9", 9)
+    packet = bytes([0x41]) + b"whatever" + bytes(60)
+    (reset,) = deliver(server, packet, address)
+    assert 21 <= len(reset.data) < len(packet)
+    assert reset.data[0] & 0xC0 == 0x40
+    # The same server key gives the same token after a restart.
+    (again,) = deliver(endpoint(), packet, address)
+    assert again.data[-16:] == reset.data[-16:]
+
+
+@pytest.mark.parametrize("size", [1, 5, 9, 20, 21])
+def test_tiny_datagrams_are_never_answered(size: int) -> None:
+    server = endpoint()
+    assert deliver(server, bytes([0x41]) * size, SocketAddress("10.0.0.9", 9)) == []
+    assert deliver(server, bytes([0xC1]) * size, SocketAddress("10.0.0.9", 9)) == []
+
+
+def test_resets_are_rate_limited() -> None:
+    server = endpoint(stateless_answers_per_second=10.0)
+    packet = bytes([0x41]) + b"whatever" + bytes(60)
+    address = SocketAddress("10.0.0.9", 9)
+    answers = sum(len(deliver(server, packet, address)) for _ in range(1000))
+    assert answers <= 210
+
+
+def test_coalesced_reads_of_several_connections_are_sorted_out() -> None:
+    server = endpoint()
+    first, address = first_flight(1)
+    second, _ = first_flight(2)
+    batch = ReceivedDatagrams(FourTuple(SERVER, address), first + second, len(first), 0)
+    server.receive_datagrams(batch, NOW)
+    assert len(server.connections) == 2
+
+
+def test_a_handshake_that_never_goes_on_is_forgotten() -> None:
+    server = endpoint()
+    data, address = first_flight()
+    deliver(server, data, address)
+    now: float = NOW
+    for _ in range(200):
+        due = server.next_timeout()
+        if due is None:
+            break
+        now = max(now + 1e-6, due)
+        server.handle_timeout(Instant(now))
+        server.transmits(Instant(now))
+    assert not server.connections
+    assert not server._routes
+    assert server.next_timeout() is None
+    assert now - NOW <= 61
