@@ -118,6 +118,8 @@ class CapsuleParser:
     def feed(self, data: Buffer) -> list[Capsule]:
         """Take the next bytes of the stream; return the capsules they complete, in order.
 
+        An error takes the capsules of the same piece with it: their stream is over.
+
         Raises:
             DecodeError: a capsule is malformed; UnacceptableCapsuleError if its stream has to be
                 aborted for another reason.

@@ -52,7 +52,7 @@ _IPV4_VERSION_AND_IHL: Final = 0x45
 _IPV6_VERSION_WORD: Final = 6 << 28
 # Identification 0 is fine as long as the packet may not be fragmented (RFC 6864 s4.1).
 _IPV4_DONT_FRAGMENT: Final = 0x4000
-# RFC 1812 s4.3.2.5: errors "SHOULD have their IP Precedence field set to 6".
+# RFC 1812 s4.3.2.5: errors should have precedence 6, INTERNETWORK CONTROL.
 _PRECEDENCE_INTERNETWORK_CONTROL: Final = 0xC0
 _MAX_UINT16: Final = 0xFFFF
 _MAX_UINT32: Final = 0xFFFFFFFF
@@ -140,8 +140,8 @@ def may_send_icmp_error(packet: Buffer, header: IpHeader, cause: IcmpCause) -> b
     if is_icmp_error(packet, header):
         return False
     if header.version == _IPV4:
-        # RFC 1812 s4.3.2.7: nor for broadcast and multicast destinations, "any fragment of a
-        # datagram other then the first fragment".
+        # RFC 1812 s4.3.2.7: nor for broadcast and multicast destinations, nor about any fragment
+        # but the first.
         return not (
             is_multicast(header.destination)
             or is_reserved(header.destination)

@@ -25,6 +25,8 @@ _IPV4: Final = 4
 _IPV6: Final = 6
 _IPV4_HEADER: Final = Struct("!xBHxxHBBxx4s4s")
 _IPV6_HEADER: Final = Struct("!IHBB16s16s")
+_IPV4_TTL_FIELDS: Final = Struct("!BBH")
+_TTL_OFFSET: Final = 8
 _MIN_IHL: Final = 0x45  # version 4, five words
 
 _DONT_FRAGMENT: Final = 0x4000
@@ -217,15 +219,8 @@ def with_decremented_hop_limit(packet: Buffer) -> bytes:
         if not hop_limit:
             raise LocalProtocolError("hop limit is 0")
         return b"".join((packet[:7], _ONE_BYTE[hop_limit - 1], packet[8:]))
-    hop_limit = packet[8]
-    if not hop_limit:
-        raise LocalProtocolError("TTL is 0")
-    # RFC 1624: the word with the TTL falls by 0x0100, so the complement of the sum grows by it.
-    checksum = (packet[10] << 8 | packet[11]) + _TTL_STEP
-    if checksum >= _CHECKSUM_MODULUS:
-        checksum -= _CHECKSUM_MODULUS
-    word = (hop_limit - 1) << 24 | packet[9] << 16 | checksum
-    return b"".join((packet[:8], word.to_bytes(4, "big"), packet[12:]))
+    fields = _decremented_ttl_fields(packet)
+    return b"".join((packet[:_TTL_OFFSET], fields, packet[_TTL_OFFSET + len(fields) :]))
 
 
 def decrement_hop_limit(packet: bytearray | memoryview) -> None:
@@ -235,14 +230,20 @@ def decrement_hop_limit(packet: bytearray | memoryview) -> None:
             raise LocalProtocolError("hop limit is 0")
         packet[7] -= 1
         return
-    if not packet[8]:
+    fields = _decremented_ttl_fields(packet)
+    packet[_TTL_OFFSET : _TTL_OFFSET + len(fields)] = fields
+
+
+def _decremented_ttl_fields(packet: Buffer) -> bytes:
+    """Return TTL, Protocol and Header Checksum as they are to be, one hop on."""
+    hop_limit, protocol, checksum = _IPV4_TTL_FIELDS.unpack_from(packet, _TTL_OFFSET)
+    if not hop_limit:
         raise LocalProtocolError("TTL is 0")
-    packet[8] -= 1
-    checksum = (packet[10] << 8 | packet[11]) + _TTL_STEP
+    # RFC 1624: the word with the TTL falls by 0x0100, so the complement of the sum grows by it.
+    checksum += _TTL_STEP
     if checksum >= _CHECKSUM_MODULUS:
         checksum -= _CHECKSUM_MODULUS
-    packet[10] = checksum >> 8
-    packet[11] = checksum & 0xFF
+    return _IPV4_TTL_FIELDS.pack(hop_limit - 1, protocol, checksum)
 
 
 def internet_checksum(data: Buffer) -> int:

@@ -7,8 +7,8 @@ Knows nothing of limits that depend on the connection: whether a path ID or sequ
 range is for the caller, who has to choose the error code. A DecodeError here is always
 FRAME_ENCODING_ERROR.
 
-Decoders start behind the frame type and return the value and the offset behind the frame; encoders
-write the frame type as well.
+The decoder starts behind the frame type and returns the value and the offset behind the frame; the
+encoder writes the frame type as well.
 """
 
 from collections.abc import Callable
@@ -176,45 +176,44 @@ PathFrame: TypeAlias = (
     | PathChallenge
     | PathResponse
 )
-"""Every frame of this module but ACK, which is not tied to 1-RTT packets."""
+"""Every frame of this module."""
 
 
-def decode_path_ack(data: Buffer, offset: int, *, with_ecn: bool = False) -> tuple[PathAck, int]:
-    """Decode PATH_ACK; ``with_ecn`` for type 0x3f. See ``decode_ack``."""
+def _path_and_number(data: Buffer, offset: int) -> tuple[PathId, int, int]:
+    """Decode the two fields that most frames have; the third value is the offset behind them."""
     path_id, offset = decode_varint(data, offset)
-    ack, offset = decode_ack(data, offset, with_ecn=with_ecn)
+    number, offset = decode_varint(data, offset)
+    return PathId(path_id), number, offset
+
+
+def _decode_path_ack(data: Buffer, offset: int) -> tuple[PathAck, int]:
+    path_id, offset = decode_varint(data, offset)
+    ack, offset = decode_ack(data, offset)
     return PathAck(path_id=PathId(path_id), ack=ack), offset
 
 
-def decode_path_abandon(data: Buffer, offset: int) -> tuple[PathAbandon, int]:
-    """Decode PATH_ABANDON."""
+def _decode_path_ack_with_ecn(data: Buffer, offset: int) -> tuple[PathAck, int]:
     path_id, offset = decode_varint(data, offset)
-    error_code, offset = decode_varint(data, offset)
-    return PathAbandon(path_id=PathId(path_id), error_code=error_code), offset
+    ack, offset = decode_ack(data, offset, with_ecn=True)
+    return PathAck(path_id=PathId(path_id), ack=ack), offset
 
 
-def decode_path_status_available(data: Buffer, offset: int) -> tuple[PathStatusAvailable, int]:
-    """Decode PATH_STATUS_AVAILABLE."""
-    path_id, offset = decode_varint(data, offset)
-    sequence_number, offset = decode_varint(data, offset)
-    frame = PathStatusAvailable(path_id=PathId(path_id), sequence_number=sequence_number)
-    return frame, offset
+def _decode_path_abandon(data: Buffer, offset: int) -> tuple[PathAbandon, int]:
+    path_id, error_code, offset = _path_and_number(data, offset)
+    return PathAbandon(path_id=path_id, error_code=error_code), offset
 
 
-def decode_path_status_backup(data: Buffer, offset: int) -> tuple[PathStatusBackup, int]:
-    """Decode PATH_STATUS_BACKUP."""
-    path_id, offset = decode_varint(data, offset)
-    sequence_number, offset = decode_varint(data, offset)
-    return PathStatusBackup(path_id=PathId(path_id), sequence_number=sequence_number), offset
+def _decode_path_status_available(data: Buffer, offset: int) -> tuple[PathStatusAvailable, int]:
+    path_id, sequence_number, offset = _path_and_number(data, offset)
+    return PathStatusAvailable(path_id=path_id, sequence_number=sequence_number), offset
 
 
-def decode_new_connection_id(data: Buffer, offset: int) -> tuple[NewConnectionId, int]:
-    """Decode NEW_CONNECTION_ID.
+def _decode_path_status_backup(data: Buffer, offset: int) -> tuple[PathStatusBackup, int]:
+    path_id, sequence_number, offset = _path_and_number(data, offset)
+    return PathStatusBackup(path_id=path_id, sequence_number=sequence_number), offset
 
-    Raises:
-        DecodeError: it is truncated, the connection ID has no legal length, or Retire Prior To
-            exceeds the sequence number.
-    """
+
+def _decode_new_connection_id(data: Buffer, offset: int) -> tuple[NewConnectionId, int]:
     sequence_number, offset = decode_varint(data, offset)
     retire_prior_to, offset = decode_varint(data, offset)
     # RFC 9000 s19.15: a greater Retire Prior To "MUST be treated as a connection error of type
@@ -238,10 +237,9 @@ def decode_new_connection_id(data: Buffer, offset: int) -> tuple[NewConnectionId
     return frame, offset
 
 
-def decode_path_new_connection_id(data: Buffer, offset: int) -> tuple[PathNewConnectionId, int]:
-    """Decode PATH_NEW_CONNECTION_ID; the rules are those of ``decode_new_connection_id``."""
+def _decode_path_new_connection_id(data: Buffer, offset: int) -> tuple[PathNewConnectionId, int]:
     path_id, offset = decode_varint(data, offset)
-    fields, offset = decode_new_connection_id(data, offset)
+    fields, offset = _decode_new_connection_id(data, offset)
     frame = PathNewConnectionId(
         path_id=PathId(path_id),
         sequence_number=fields.sequence_number,
@@ -252,50 +250,39 @@ def decode_path_new_connection_id(data: Buffer, offset: int) -> tuple[PathNewCon
     return frame, offset
 
 
-def decode_retire_connection_id(data: Buffer, offset: int) -> tuple[RetireConnectionId, int]:
-    """Decode RETIRE_CONNECTION_ID."""
+def _decode_retire_connection_id(data: Buffer, offset: int) -> tuple[RetireConnectionId, int]:
     sequence_number, offset = decode_varint(data, offset)
     return RetireConnectionId(sequence_number=sequence_number), offset
 
 
-def decode_path_retire_connection_id(
+def _decode_path_retire_connection_id(
     data: Buffer, offset: int
 ) -> tuple[PathRetireConnectionId, int]:
-    """Decode PATH_RETIRE_CONNECTION_ID."""
-    path_id, offset = decode_varint(data, offset)
-    sequence_number, offset = decode_varint(data, offset)
-    frame = PathRetireConnectionId(path_id=PathId(path_id), sequence_number=sequence_number)
-    return frame, offset
+    path_id, sequence_number, offset = _path_and_number(data, offset)
+    return PathRetireConnectionId(path_id=path_id, sequence_number=sequence_number), offset
 
 
-def decode_max_path_id(data: Buffer, offset: int) -> tuple[MaxPathId, int]:
-    """Decode MAX_PATH_ID; the caller judges the value, for its error is PROTOCOL_VIOLATION."""
+def _decode_max_path_id(data: Buffer, offset: int) -> tuple[MaxPathId, int]:
     maximum_path_id, offset = decode_varint(data, offset)
     return MaxPathId(maximum_path_id=maximum_path_id), offset
 
 
-def decode_paths_blocked(data: Buffer, offset: int) -> tuple[PathsBlocked, int]:
-    """Decode PATHS_BLOCKED."""
+def _decode_paths_blocked(data: Buffer, offset: int) -> tuple[PathsBlocked, int]:
     maximum_path_id, offset = decode_varint(data, offset)
     return PathsBlocked(maximum_path_id=maximum_path_id), offset
 
 
-def decode_path_cids_blocked(data: Buffer, offset: int) -> tuple[PathCidsBlocked, int]:
-    """Decode PATH_CIDS_BLOCKED."""
-    path_id, offset = decode_varint(data, offset)
-    next_sequence_number, offset = decode_varint(data, offset)
-    frame = PathCidsBlocked(path_id=PathId(path_id), next_sequence_number=next_sequence_number)
-    return frame, offset
+def _decode_path_cids_blocked(data: Buffer, offset: int) -> tuple[PathCidsBlocked, int]:
+    path_id, next_sequence_number, offset = _path_and_number(data, offset)
+    return PathCidsBlocked(path_id=path_id, next_sequence_number=next_sequence_number), offset
 
 
-def decode_path_challenge(data: Buffer, offset: int) -> tuple[PathChallenge, int]:
-    """Decode PATH_CHALLENGE."""
+def _decode_path_challenge(data: Buffer, offset: int) -> tuple[PathChallenge, int]:
     challenge, offset = _take(data, offset, PATH_CHALLENGE_BYTES)
     return PathChallenge(data=challenge), offset
 
 
-def decode_path_response(data: Buffer, offset: int) -> tuple[PathResponse, int]:
-    """Decode PATH_RESPONSE."""
+def _decode_path_response(data: Buffer, offset: int) -> tuple[PathResponse, int]:
     response, offset = _take(data, offset, PATH_CHALLENGE_BYTES)
     return PathResponse(data=response), offset
 
@@ -308,30 +295,26 @@ def _take(data: Buffer, offset: int, length: int) -> tuple[bytes, int]:
     return bytes(data[offset:end]), end
 
 
-def _decode_path_ack_with_ecn(data: Buffer, offset: int) -> tuple[PathAck, int]:
-    return decode_path_ack(data, offset, with_ecn=True)
-
-
 _DECODERS: Final[dict[int, Callable[[Buffer, int], tuple[PathFrame, int]]]] = {
-    FrameType.NEW_CONNECTION_ID: decode_new_connection_id,
-    FrameType.RETIRE_CONNECTION_ID: decode_retire_connection_id,
-    FrameType.PATH_CHALLENGE: decode_path_challenge,
-    FrameType.PATH_RESPONSE: decode_path_response,
-    FrameType.PATH_ACK: decode_path_ack,
+    FrameType.NEW_CONNECTION_ID: _decode_new_connection_id,
+    FrameType.RETIRE_CONNECTION_ID: _decode_retire_connection_id,
+    FrameType.PATH_CHALLENGE: _decode_path_challenge,
+    FrameType.PATH_RESPONSE: _decode_path_response,
+    FrameType.PATH_ACK: _decode_path_ack,
     FrameType.PATH_ACK_ECN: _decode_path_ack_with_ecn,
-    FrameType.PATH_ABANDON: decode_path_abandon,
-    FrameType.PATH_STATUS_BACKUP: decode_path_status_backup,
-    FrameType.PATH_STATUS_AVAILABLE: decode_path_status_available,
-    FrameType.PATH_NEW_CONNECTION_ID: decode_path_new_connection_id,
-    FrameType.PATH_RETIRE_CONNECTION_ID: decode_path_retire_connection_id,
-    FrameType.MAX_PATH_ID: decode_max_path_id,
-    FrameType.PATHS_BLOCKED: decode_paths_blocked,
-    FrameType.PATH_CIDS_BLOCKED: decode_path_cids_blocked,
+    FrameType.PATH_ABANDON: _decode_path_abandon,
+    FrameType.PATH_STATUS_BACKUP: _decode_path_status_backup,
+    FrameType.PATH_STATUS_AVAILABLE: _decode_path_status_available,
+    FrameType.PATH_NEW_CONNECTION_ID: _decode_path_new_connection_id,
+    FrameType.PATH_RETIRE_CONNECTION_ID: _decode_path_retire_connection_id,
+    FrameType.MAX_PATH_ID: _decode_max_path_id,
+    FrameType.PATHS_BLOCKED: _decode_paths_blocked,
+    FrameType.PATH_CIDS_BLOCKED: _decode_path_cids_blocked,
 }
 
 
 def decode_path_frame(frame_type: int, data: Buffer, offset: int) -> tuple[PathFrame, int]:
-    """Decode any frame of this module but ACK; ``offset`` is behind the frame type.
+    """Decode a frame that starts, behind its type, at ``offset``.
 
     Raises:
         DecodeError: the type is not one of ours, or the frame breaks its format.
