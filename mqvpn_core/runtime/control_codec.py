@@ -106,7 +106,8 @@ def _decode_object(line: bytes, limit: int) -> dict[str, JsonValue]:
         raise DecodeError("the line is not JSON") from error
     if not isinstance(message, dict):
         raise DecodeError("the line is not a JSON object")
-    if message.get("version") != VERSION:
+    version = message.get("version")
+    if isinstance(version, bool) or version != VERSION:
         raise DecodeError(f"not version {VERSION} of the control language")
     return message
 
