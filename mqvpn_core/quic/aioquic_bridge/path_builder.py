@@ -127,6 +127,11 @@ class PathPacketBuilder:
             return
         self.finish()
         self._open()
+        if self.remaining_flight_space < self._smallest_payload:
+            # The engine writes nothing where a stream frame does not fit and takes that for having
+            # nothing to say: it has to hear that it was stopped.
+            self._packet = None
+            raise BuilderStop
 
     def start_frame(
         self,

@@ -91,3 +91,12 @@ def test_handlers_belong_to_the_packet_of_their_frame() -> None:
     made.write_frame(bytes(60), is_ack_eliciting=True)
     made.finish()
     assert [len(packet.handlers) for packet in made.packets] == [1, 0]
+
+
+def test_the_engine_hears_that_the_window_is_full() -> None:
+    """Otherwise it takes a stream frame that does not fit for having nothing to send."""
+    made = builder(flight=29 + 63)
+    with pytest.raises(BuilderStop):
+        made.start_packet()
+    made.finish()
+    assert made.packets == []
