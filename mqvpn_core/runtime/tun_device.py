@@ -126,7 +126,8 @@ class TunDevice(PacketDevice):
     def close(self) -> None:
         """Close the descriptor, which removes the device; harmless when done twice."""
         if self._fd >= 0:
-            trio.lowlevel.notify_closing(self._fd)
+            if trio.lowlevel.in_trio_run():
+                trio.lowlevel.notify_closing(self._fd)
             os.close(self._fd)
             self._fd = -1
 

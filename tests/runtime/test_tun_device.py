@@ -1,0 +1,175 @@
+"""TUN devices against a real kernel, and what happens when the kernel says no."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.testing
+
+from mqvpn_core.errors import HostError
+from mqvpn_core.runtime.tun_device import TunDevice
+from mqvpn_helper.host.tun import open_tun
+from tests.helper.namespaces import fresh_namespace, run
+
+
+@pytest.fixture
+def tun() -> Iterator[TunDevice]:
+    """A device ``mqvpn0`` that is up, 10.9.0.1/24, in a namespace of its own."""
+    with fresh_namespace():
+        device = TunDevice(open_tun("mqvpn0").fd)
+        run("ip link set mqvpn0 addrgenmode none")
+        run("ip link set mqvpn0 up")
+        run("ip address add 10.9.0.1/24 dev mqvpn0")
+        yield device
+        device.close()
+
+
+def checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def udp_packet(payload: bytes, port: int = 9000) -> bytes:
+    """An IPv4 packet from 10.9.0.2 port 5 to 10.9.0.1."""
+    udp = struct.pack("!HHHH", 5, port, 8 + len(payload), 0) + payload
+    source, destination = socket.inet_aton("10.9.0.2"), socket.inet_aton("10.9.0.1")
+    head = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, source, destination
+    )
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + udp
+
+
+@pytest.mark.netns
+def test_packets_of_the_machine_are_read(tun: TunDevice) -> None:
+    assert tun.read_packets(8) == []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for n in range(5):
+            sender.sendto(bytes([n]) * 100, ("10.9.0.2", 7))
+    first = tun.read_packets(3)
+    rest = tun.read_packets(64)
+    assert [packet[28:] for packet in first + rest] == [bytes([n]) * 100 for n in range(5)]
+    assert len(first) == 3
+    assert (tun.counters.read_count, tun.counters.read_bytes) == (5, 5 * 128)
+
+
+@pytest.mark.netns
+def test_written_packets_reach_the_machine(tun: TunDevice) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("10.9.0.1", 9000))
+        receiver.settimeout(2)
+        assert tun.write_packets([udp_packet(b"one"), udp_packet(b"two")]) == 0
+        assert [receiver.recvfrom(99) for _ in range(2)] == [
+            (b"one", ("10.9.0.2", 5)),
+            (b"two", ("10.9.0.2", 5)),
+        ]
+    assert tun.counters.written_count == 2
+    assert tun.counters.written_bytes == 2 * 31
+
+
+@pytest.mark.netns
+def test_bad_packets_are_dropped_and_counted_and_the_good_pass(tun: TunDevice) -> None:
+    bad = [b"", b"\x00", b"\x55" + bytes(40), b"not an IP packet"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("10.9.0.1", 9000))
+        receiver.settimeout(2)
+        dropped = tun.write_packets([*bad, udp_packet(b"good"), *bad])
+        assert receiver.recv(99) == b"good"
+    # The kernel takes an empty write for done.
+    assert dropped == tun.counters.dropped_count == 6
+    assert tun.counters.written_count == 3
+
+
+@pytest.mark.netns
+def test_device_that_is_down_drops(tun: TunDevice) -> None:
+    run("ip link set mqvpn0 down")
+    assert tun.write_packets([udp_packet(b"x")] * 3) == 3
+    assert tun.read_packets(8) == []
+
+
+@pytest.mark.netns
+def test_device_that_was_removed_says_so(tun: TunDevice) -> None:
+    run("ip link delete mqvpn0")
+    assert tun.write_packets([udp_packet(b"x")]) == 1
+    with pytest.raises(HostError, match="it has been removed"):
+        tun.read_packets(8)
+    with pytest.raises(HostError, match="it has been removed"):
+        tun.read_packets(8)
+
+
+@pytest.mark.netns
+def test_removal_wakes_the_reader(tun: TunDevice) -> None:
+    async def main() -> None:
+        with trio.fail_after(2):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tun.wait_readable)
+                await trio.testing.wait_all_tasks_blocked()
+                run("ip link delete mqvpn0")
+
+    trio.run(main)
+
+
+@pytest.mark.netns
+def test_waiting_for_a_packet(tun: TunDevice) -> None:
+    async def main() -> None:
+        with trio.fail_after(2):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tun.wait_readable)
+                await trio.testing.wait_all_tasks_blocked()
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(b"wake up", ("10.9.0.2", 7))
+        assert len(tun.read_packets(8)) == 1
+
+    trio.run(main)
+
+
+@pytest.mark.netns
+def test_biggest_packets_are_read_whole(tun: TunDevice) -> None:
+    run("ip link set mqvpn0 mtu 65535")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(bytes(65507), ("10.9.0.2", 7))
+    assert [len(packet) for packet in tun.read_packets(8)] == [65535]
+
+
+def test_closing_gives_the_descriptor_back_once() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with far:
+        device = TunDevice(near.detach())
+        far.send(b"\x45 packet")
+        assert device.read_packets(8) == [b"\x45 packet"]
+        device.close()
+        reused = os.dup(far.fileno())
+        device.close()
+        os.close(reused)
+
+
+def test_closing_wakes_who_waits() -> None:
+    async def wait(device: TunDevice) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await device.wait_readable()
+
+    async def main() -> None:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with far, trio.fail_after(2):
+            device = TunDevice(near.detach())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait, device)
+                await trio.testing.wait_all_tasks_blocked()
+                device.close()
+
+    trio.run(main)
+
+
+def test_full_queue_drops() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with far:
+        device = TunDevice(near.detach())
+        dropped = device.write_packets([bytes(60_000)] * 1000)
+        device.close()
+    assert 0 < dropped < 1000
+    assert device.counters.dropped_count == dropped
+    assert device.counters.written_count == 1000 - dropped
