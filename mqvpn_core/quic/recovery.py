@@ -176,7 +176,11 @@ class PathRecovery:
         if ecn_counts is not None and newest.generation == self.generation:
             self._process_ecn(ecn_counts[2], newest.sent_at, now)
         lost = self._detect_lost(sent, now)
+        is_persistent = self._process_lost(lost, now)
         self._process_acked(own, sent, now)
+        if is_persistent:
+            # Last, so that what arrived before the congestion does not open the window again.
+            self._collapse(now)
         if own:
             # RFC 9002 s6.2.1: an acknowledgment resets the backoff.
             self.pto_count = 0
@@ -199,6 +203,8 @@ class PathRecovery:
             if now < loss_time:
                 return TimeoutOutcome([], 0)
             lost = self._detect_lost(sent, now)
+            if self._process_lost(lost, now):
+                self._collapse(now)
             self._update_pacing_rate()
             return TimeoutOutcome(lost, 0)
         pto_time = self._pto_time(sent, handshake_confirmed=handshake_confirmed)
@@ -295,11 +301,20 @@ class PathRecovery:
         return Instant(last_sent_at + self.probe_timeout() * backoff)
 
     def _detect_lost(self, sent: SentPackets, now: Instant) -> list[SentRun]:
+        sent_before = Instant(now - self._loss_delay())
+        loss_time = self._loss_time()
+        if loss_time is not None and now >= loss_time:
+            # Rounding must not make the timer expire in vain, and then for ever.
+            sent_before = max(sent_before, self._earliest_unlost_sent_at or sent_before)
         lost, self._earliest_unlost_sent_at = sent.remove_lost(
-            sent_before=Instant(now - self._loss_delay()),
+            sent_before=sent_before,
             largest_acked=sent.largest_acknowledged,
             packet_threshold=PACKET_THRESHOLD,
         )
+        return lost
+
+    def _process_lost(self, lost: Sequence[SentRun], now: Instant) -> bool:
+        """Take losses out of the flight; True when they establish persistent congestion."""
         lost_bytes = 0
         largest_sent_at = _NO_TIME
         is_persistent = False
@@ -317,11 +332,13 @@ class PathRecovery:
                 largest_sent_at = max(largest_sent_at, run.sent_at)
         if lost_bytes:
             self.congestion.on_lost(lost_bytes, largest_sent_at, now)
-        if is_persistent:
-            self.congestion.on_persistent_congestion(now)
-            self.rtt.restart_minimum()
-            self._lost_streak = _LostStreak()
-        return lost
+        return is_persistent
+
+    def _collapse(self, now: Instant) -> None:
+        """React to persistent congestion (RFC 9002 s7.6.2 and s5.2)."""
+        self.congestion.on_persistent_congestion(now)
+        self.rtt.restart_minimum()
+        self._lost_streak = _LostStreak()
 
     def _is_persistent_congestion(self, run: SentRun) -> bool:
         # RFC 9002 s7.6.2: only packets sent after the first sample establish it.

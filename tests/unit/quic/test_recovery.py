@@ -6,8 +6,7 @@ from mqvpn_core.quic.recovery import AckOutcome, PathRecovery, RttEstimator
 
 PACKET = 1200
 MAX_ACK_DELAY = 0.025
-COLLAPSED = 3 * PACKET
-"""Two packets, and one for the packet whose acknowledgment revealed persistent congestion."""
+COLLAPSED = 2 * PACKET
 
 
 def at(seconds: float) -> Instant:
@@ -162,6 +161,18 @@ class TestLossDetection:
         sender.send(0.0, 2)
         sender.ack(0.00001, (1, 1))
         assert sender.next_timeout() == pytest.approx(0.001)
+
+    @pytest.mark.parametrize("start", [0.1, 123.456, 98765.4321, 1.7e9 / 3])
+    def test_the_timer_never_expires_in_vain(self, start: float) -> None:
+        # sent_at + delay - delay need not be sent_at.
+        for step in range(200):
+            sender = Sender()
+            sent_at = start + step * 0.001234567
+            sender.send(sent_at, 2)
+            sender.ack(sent_at + 0.0416789 + step * 1e-6, (1, 1))
+            due = sender.next_timeout()
+            assert due is not None
+            assert numbers(sender.recovery.on_timeout(sender.sent, at(due)).lost) == [0]
 
     def test_an_ack_of_the_late_packet_cancels_the_timer(self) -> None:
         sender = Sender()
