@@ -149,6 +149,8 @@ class AddressPool:
         address = int(lease.address)
         self._entries[address].in_use = False
         self._idle[address] = None
+        own = self._by_user[lease.user]
+        own[address] = own.pop(address)
         self._trim()
 
     def export_leases(self) -> tuple[LeaseRecord, ...]:
