@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv6Interface
 
 import trio
@@ -21,8 +22,8 @@ _MIN_IPV6_MTU = 1280  # RFC 8200 s5
 class FakeHost(HostOperations):
     """A machine in memory.
 
-    The TUN device is one end of a socket pair that keeps packet borders: what is written to
-    ``tun_far_end`` can be read from the device, and the other way round.
+    The TUN device is one end of a socket pair that keeps packet borders; the other end is used by
+    ``send_into_tun`` and ``packets_from_tun``.
     """
 
     def __init__(self) -> None:
@@ -43,9 +44,8 @@ class FakeHost(HostOperations):
         """How often ``undo`` was called."""
         self.taken_names: set[str] = set()
         """Interfaces that exist already."""
-        self.tun_far_end: socket.socket | None = None
-        """Where tests put packets in and take them out; close it with ``close``."""
         self._tun: TunHandle | None = None
+        self._far_end: socket.socket | None = None
 
     @override
     async def open_tun(self, name: str | None) -> TunHandle:
@@ -61,7 +61,7 @@ class FakeHost(HostOperations):
         far.setblocking(False)
         self.close()
         self.taken_names.add(given)
-        self.tun_far_end = far
+        self._far_end = far
         ifindex = IfIndex(_FIRST_IFINDEX + len(self.taken_names))
         self._tun = TunHandle(fd=near.detach(), name=given, ifindex=ifindex)
         os.set_blocking(self._tun.fd, False)
@@ -96,11 +96,32 @@ class FakeHost(HostOperations):
         await self._begin()
         return self.links.get(address)
 
+    def send_into_tun(self, packets: Sequence[bytes]) -> None:
+        """Let the machine route packets into the device.
+
+        Args:
+            packets: IP packets.
+        """
+        if self._far_end is not None:
+            for packet in packets:
+                self._far_end.send(packet)
+
+    def packets_from_tun(self) -> list[bytes]:
+        """Return the packets that were written to the device since the last call."""
+        packets: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while self._far_end is not None:
+                packet = self._far_end.recv(65535)
+                if not packet:
+                    break
+                packets.append(packet)
+        return packets
+
     def close(self) -> None:
         """Close the tests' end of the TUN device; harmless when done twice."""
-        if self.tun_far_end is not None:
-            self.tun_far_end.close()
-            self.tun_far_end = None
+        if self._far_end is not None:
+            self._far_end.close()
+            self._far_end = None
 
     def _is_taken(self, name: str) -> bool:
         return name in self.taken_names
@@ -111,16 +132,3 @@ class FakeHost(HostOperations):
         if self.refusal is not None:
             message, self.refusal = self.refusal, None
             raise HostError(message)
-
-
-def drain(far_end: socket.socket) -> list[bytes]:
-    """Return the packets that were written to the device.
-
-    Args:
-        far_end: the tests' end of the TUN device.
-    """
-    packets: list[bytes] = []
-    with contextlib.suppress(BlockingIOError):
-        while packet := far_end.recv(65535):
-            packets.append(packet)
-    return packets

@@ -23,7 +23,7 @@ class FakeUdpNetwork:
 
     def __init__(self) -> None:
         """Begin with no socket."""
-        self._sockets: list["FakeUdp"] = []
+        self._sockets: list[FakeUdp] = []
 
     def attach(self, joined: "FakeUdp") -> None:
         """Let a socket take part.
