@@ -193,7 +193,7 @@ class Packetizer:
     def _write_ack(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
         received = path.received
         ecn = received.ecn_counts
-        builder.start_packet()
+        builder.start_own_packet()
         room = min(current_room(path) - _MIN_ACK_BYTES, builder.remaining_buffer_space - 1)
         body = encode_ack_body(
             received.ack_ranges(),

@@ -58,9 +58,9 @@ class PlainPacket:
 class PathPacketBuilder:
     """Builds packets for one path within its size, congestion and amplification limits.
 
-    A: packets, packet_is_empty, remaining_*; C: start_packet, start_frame, write_frame, finish.
-    The engine calls start_packet and start_frame; both raise BuilderStop when a limit is reached,
-    before anything is written.
+    A: packets, packet_is_empty, remaining_*; C: start_packet, start_frame, start_own_packet,
+    write_frame, keep_open, finish. The engine calls start_packet and start_frame; both raise
+    BuilderStop when a limit is reached, before anything is written.
     """
 
     def __init__(
@@ -132,6 +132,15 @@ class PathPacketBuilder:
             # nothing to say: it has to hear that it was stopped.
             self._packet = None
             raise BuilderStop
+
+    def start_own_packet(self) -> None:
+        """Open a packet for our own frames: an ACK may leave though the congestion window is full.
+
+        Raises:
+            BuilderStop: the amplification limit allows no packet.
+        """
+        self.finish()
+        self._open()
 
     def start_frame(
         self,
