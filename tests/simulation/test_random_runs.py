@@ -26,14 +26,14 @@ from mqvpn_core.testing.link_elements import (
     RateLimit,
     Reorder,
 )
-from mqvpn_core.testing.nat import Nat, Rebinding
+from mqvpn_core.testing.nat import Nat
 from mqvpn_core.testing.pair import Pair, PairConfig
 from mqvpn_core.testing.seeds import seeds_to_run
 from tests.simulation.rules import PairRules
 
 RUNS = 200
-PUBLIC_HOST = "203.0.113.1"
-OTHER_PUBLIC_HOST = "203.0.113.9"
+PUBLIC_HOSTS = ("203.0.113.1", "203.0.113.9")
+FIRST_PORT = 40_000
 UP_STREAM, DOWN_STREAM = 0, 1
 TIME_LIMIT = 120.0
 HEARTBEAT = b"heartbeat"
@@ -41,35 +41,38 @@ HEARTBEAT = b"heartbeat"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a seed has decided to do."""
+    """What a seed has decided to do; times count from the end of the handshake."""
 
-    client_link: tuple[LinkElement, ...]
+    network: tuple[LinkElement, ...]
     upload: bytes
     download: bytes
     up_datagrams: list[bytes]
     down_datagrams: list[bytes]
     key_updates: list[tuple[float, bool]]
-    rebinding_count: int
+    rebindings: list[tuple[float, str]]
 
     @classmethod
     def from_seed(cls, seed: int) -> "Plan":
         """Throw the dice."""
         dice = seeded_dice(seed, "plan")
-        rebindings = tuple(
-            Rebinding(at, dice.choice([PUBLIC_HOST, OTHER_PUBLIC_HOST]))
-            for at in sorted(dice.uniform(0.5, 4.0) for _ in range(dice.choice([0, 1, 1, 2])))
-        )
         return cls(
-            client_link=(*random_network(dice), Nat(PUBLIC_HOST, rebindings)),
+            network=tuple(random_network(dice)),
             upload=dice.randbytes(dice.randrange(1, 60_000)),
             download=dice.randbytes(dice.randrange(1, 60_000)),
             up_datagrams=random_datagrams(dice),
             down_datagrams=random_datagrams(dice),
             key_updates=[
-                (dice.uniform(0.3, 5.0), dice.random() < 0.5) for _ in range(dice.randrange(4))
+                (dice.uniform(0.0, 4.0), dice.random() < 0.5) for _ in range(dice.randrange(4))
             ],
-            rebinding_count=len(rebindings),
+            rebindings=[
+                (dice.uniform(0.0, 4.0), dice.choice(PUBLIC_HOSTS))
+                for _ in range(dice.choice([0, 1, 1, 2]))
+            ],
         )
+
+    def client_link(self, public_host: str, first_port: int) -> tuple[LinkElement, ...]:
+        """Return the chain of the client's link with a fresh NAT at its end."""
+        return (*self.network, Nat(public_host, first_port=first_port))
 
 
 def random_network(dice: Random) -> list[LinkElement]:
@@ -115,13 +118,17 @@ class Run:
         start = simulator.elapsed
         for at, by_client in plan.key_updates:
             simulator.at(start + at, "key update", partial(self._update_keys, by_client))
+        for index, (at, host) in enumerate(plan.rebindings, start=1):
+            chain = plan.client_link(host, FIRST_PORT + index)
+            link = simulator.link("client", "wifi")
+            simulator.at(start + at, "NAT rebinding", partial(link.replace, chain))
         self._send_heartbeat()
         self._send_datagrams()
         self.pair.client.send_stream(UP_STREAM, plan.upload, end_stream=True)
         self.pair.server.send_stream(DOWN_STREAM, plan.download, end_stream=True)
         simulator.run_until(self._is_transferred, limit=TIME_LIMIT)
         # Rebindings and key updates that are still to come have to work as well.
-        simulator.run_for(max(0.0, start + 6.0 - simulator.elapsed))
+        simulator.run_for(max(0.0, start + 5.0 - simulator.elapsed))
         self._exchange_last_words()
         self.is_over = True
         simulator.run_until_quiet(quiet=3.0, limit=TIME_LIMIT)
@@ -198,7 +205,7 @@ def execute(seed: int) -> str:
     config = PairConfig(
         client=TransportConfig(keep_alive=None),
         server=TransportConfig(keep_alive=None),
-        client_link=plan.client_link,
+        client_link=plan.client_link(PUBLIC_HOSTS[0], FIRST_PORT),
         server_link=(Delay(0.002),),
     )
     with Pair(seed, config) as pair:
