@@ -3,6 +3,7 @@
 Commands are imported when they are chosen, so that ``--help`` answers at once.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from mqvpn_core.app.one_line import one_line
 from mqvpn_core.cli.texts import COMMANDS, PROGRAM, overview
 from mqvpn_core.config.parsing import quote
 from mqvpn_core.errors import ConfigError, MqvpnError
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,17 +31,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(error, ExitCode.USAGE)
     except BrokenPipeError:
-        # Who read our output has seen enough; nothing may be written to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILURE
+        _give_up_output()
+        return ExitCode.FAILURE  # who read our output has seen enough
     except MqvpnError as error:
+        return _fail(error, ExitCode.FAILURE)
+    except OSError as error:
+        _LOGGER.debug("unexpected refusal of the system", exc_info=True)
+        _give_up_output()
         return _fail(error, ExitCode.FAILURE)
     except KeyboardInterrupt:
         return ExitCode.FAILURE
     return code
 
 
-def _fail(error: MqvpnError, code: ExitCode) -> int:
+def _give_up_output() -> None:
+    """Make the interpreter's last flush harmless: what is left would only fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(error: Exception, code: ExitCode) -> int:
     sys.stderr.write(f"{PROGRAM}: {one_line(str(error))}\n")
     return code
 
@@ -58,7 +69,8 @@ def _run(arguments: list[str]) -> int:
     if first.startswith("-"):  # options without a command, as the C program takes them
         return _command("")(arguments)
     if first not in COMMANDS:
-        near = get_close_matches(first, COMMANDS, n=1)
+        near = [name for name in COMMANDS if name.startswith(first)]
+        near += get_close_matches(first, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(COMMANDS)}"
         raise ConfigError(f"unknown command {quote(first)}; {hint} (see {PROGRAM} --help)")
     return _command(first)(arguments[1:])
