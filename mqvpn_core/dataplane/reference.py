@@ -210,18 +210,24 @@ def open_batch(
     if not packets:
         return []
     masks = keys.header_masks([packet[sample_start:sample_stop] for packet in packets])
+    fields = iter_unpack(">I", b"".join([packet[number_offset:sample_start] for packet in packets]))
     decrypt = keys.aead.decrypt
     nonce_base = keys.iv ^ context.path_id << 64
     expected_phase = context.key_phase_bit << 2
     expected = context.largest_received + 1
     results: list[OpenResult] = []
-    for packet, (first_mask, number_mask) in zip(packets, masks, strict=True):
+    length = shift = near = 0
+    for packet, (first_mask, number_mask), (field,) in zip(packets, masks, fields, strict=True):
         first_byte = packet[0] ^ (first_mask & _PROTECTED_BITS)
-        length = (first_byte & 0x03) + 1
-        shift = 8 * (_MAX_PACKET_NUMBER_LENGTH - length)
-        field = int.from_bytes(packet[number_offset:sample_start], "big")
+        if (first_byte & 0x03) + 1 != length:
+            length = (first_byte & 0x03) + 1
+            shift = 8 * (_MAX_PACKET_NUMBER_LENGTH - length)
+            near = 1 << 8 * length - 1
         truncated = (field ^ number_mask) >> shift
-        packet_number = decode_packet_number(truncated, length, expected)
+        # The common case of decode_packet_number, without the call.
+        packet_number = (expected & -2 * near) | truncated
+        if not -near < packet_number - expected <= near:
+            packet_number = decode_packet_number(truncated, length, expected)
         if first_byte & _KEY_PHASE_BIT != expected_phase:
             results.append(OtherPhase(packet_number))
             continue

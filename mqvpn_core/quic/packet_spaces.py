@@ -272,8 +272,6 @@ class SentRun:
     """Largest number of the ACK this packet carried, if it carried one."""
     app_limited: bool = False
     """Sent while there was less to send than the congestion window allowed."""
-    ecn: int = 0
-    """ECN codepoint the packets were sent with."""
 
     @property
     def stop(self) -> int:
@@ -298,7 +296,6 @@ class SentRun:
             is_probe_of_mtu=self.is_probe_of_mtu,
             key_phase=self.key_phase,
             app_limited=self.app_limited,
-            ecn=self.ecn,
         )
 
 

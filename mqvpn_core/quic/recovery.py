@@ -139,6 +139,7 @@ class PathRecovery:
             return
         run.app_limited = self._usage.is_application_limited
         self.bytes_in_flight += run.total_bytes
+        self._update_pacing_rate()
         self.pacer.on_sent(run.total_bytes, now)
         room = self.congestion.congestion_window - self.bytes_in_flight
         self._usage.on_sent(self.bytes_in_flight, is_full=room < self._max_datagram_size)
@@ -248,6 +249,8 @@ class PathRecovery:
         for run in runs:
             if run.generation == self.generation and run.in_flight:
                 self.bytes_in_flight -= run.total_bytes
+        # If anything is left that may be lost by time, the next acknowledgment finds it.
+        self._earliest_unlost_sent_at = None
 
     def _sample_rtt(
         self, own: Sequence[SentRun], largest: int, ack_delay: float, now: Instant

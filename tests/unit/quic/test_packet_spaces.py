@@ -205,12 +205,11 @@ class TestSentRun:
             in_flight=True,
             generation=2,
             key_phase=1,
-            ecn=2,
         )
         head, tail = run.part(10, 12), run.part(12, 14)
         assert (head.count, head.total_bytes) == (2, 2400)
         assert (tail.first, tail.count, tail.total_bytes) == (12, 2, 1270)
-        assert (tail.generation, tail.key_phase, tail.ecn, tail.sent_at) == (2, 1, 2, 1.0)
+        assert (tail.generation, tail.key_phase, tail.sent_at) == (2, 1, 1.0)
 
 
 class TestSentPackets:

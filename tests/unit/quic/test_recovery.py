@@ -340,6 +340,13 @@ class TestCongestion:
         sender.recovery.forget(sender.sent.forget_all())
         assert sender.recovery.bytes_in_flight == 0
 
+    def test_forgotten_runs_leave_no_timer(self) -> None:
+        sender = Sender()
+        sender.send(0.0, 2)
+        sender.ack(0.1, (1, 1))
+        sender.recovery.forget(sender.sent.forget_all())
+        assert sender.next_timeout() is None
+
     def test_a_packet_size_reaches_window_and_pacer(self) -> None:
         sender = Sender()
         sender.recovery.set_max_datagram_size(1452)
