@@ -1,6 +1,6 @@
 """One QUIC connection of a client to one address of its server, with its socket.
 
-Binds the socket to the physical link towards the server, so that the tunnel's own packets never
+The socket is bound to the physical link towards the server, so that the tunnel's own packets never
 enter the tunnel, whatever the routes say.
 """
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 
-from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.client import client_connection
 from mqvpn_core.quic.connection import MultipathConnection
@@ -17,7 +16,7 @@ from mqvpn_core.quic.http3 import Http3Connection
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, ClientTls, TransportConfig
 from mqvpn_core.runtime.client_driver import ClientDriver
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo
+from mqvpn_core.runtime.host_operations import LinkInfo
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
 from mqvpn_core.wire.code_points import Http3ErrorCode, TransportErrorCode
@@ -25,9 +24,6 @@ from mqvpn_core.wire.code_points import Http3ErrorCode, TransportErrorCode
 _IPV4_AND_UDP_HEADERS = 28
 _ALERTS = 256
 _CERTIFICATE_ALERTS = range(41, 50)  # no_certificate to access_denied (RFC 8446 s6)
-
-OpenSocket = Callable[[LinkInfo, SocketAddress], DatagramSocket]
-"""Makes a socket on a link for datagrams to an address; raises HostError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +41,22 @@ class DialSettings:
 class ClientConnection:
     """A connection under way: `mqvpn_core.runtime.dialing.Dialled`.
 
-    A: `remote`, `driver`, `sockets`, `connection`, `http3`, `link`, `failure`. C: `abandon`.
+    A: `remote`, `driver`, `link_name`, `sockets`, `connection`, `http3`, `failure`. C: `abandon`.
     """
 
     def __init__(
-        self, connection: MultipathConnection, socket: DatagramSocket, remote: SocketAddress
+        self,
+        connection: MultipathConnection,
+        socket: DatagramSocket,
+        remote: SocketAddress,
+        *,
+        link_name: str,
     ) -> None:
         """Take over a socket and a connection, and start the handshake."""
         self.remote = remote
         """The server's address."""
+        self.link_name = link_name
+        """Link that its packets leave by."""
         self.connection = connection
         """The QUIC connection."""
         self.http3 = Http3Connection(connection)
@@ -81,23 +84,17 @@ class ClientConnection:
         self.driver.finish()
 
 
-async def open_client_connection(
-    remote: SocketAddress, host: HostOperations, open_socket: OpenSocket, settings: DialSettings
+def open_client_connection(
+    remote: SocketAddress, link: LinkInfo, socket: DatagramSocket, settings: DialSettings
 ) -> ClientConnection:
-    """Make a socket and a connection to ``remote`` and start the handshake.
+    """Make a connection to ``remote`` over a socket on ``link`` and start the handshake.
 
-    Raises:
-        HostError: no link leads there, or the socket cannot be made.
+    The socket is closed when that fails.
     """
-    address = ip_address(remote.host)
-    link = await host.link_towards(address)
-    if link is None:
-        raise HostError("no link leads there: is the network up?")
     transport = replace(settings.transport, max_udp_payload=largest_payload(link.mtu))
-    socket = open_socket(link, remote)
     try:
         connection = client_connection(transport, settings.trust, entropy=settings.entropy)
-        return ClientConnection(connection, socket, remote)
+        return ClientConnection(connection, socket, remote, link_name=link.name)
     except BaseException:
         socket.close()
         raise

@@ -1,0 +1,236 @@
+"""``mqvpn-core client``: puts the parts of a client together and runs them.
+
+The tree of tasks:
+
+    run_client
+    |- serve_control      answers ``mqvpn-core status``
+    |- _disconnect_on     asks the supervisor to disconnect
+    `- supervisor.run     one lifecycle; below it one attempt at a time, and below that its drivers
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_address
+
+import trio
+
+from mqvpn_core.app.client_status import client_status
+from mqvpn_core.app.exit_codes import ExitCode
+from mqvpn_core.app.quic_settings import client_trust, transport_config
+from mqvpn_core.app.termination import (
+    STOP_SIGNALS,
+    exit_code_of,
+    report_errors,
+    set_on_signal,
+)
+from mqvpn_core.config import DEFAULT_PORT, ClientConfig, HostPort, RoutesMode
+from mqvpn_core.errors import ConfigError, HostError
+from mqvpn_core.ids import SocketAddress
+from mqvpn_core.masque.client_config import ClientSessionConfig
+from mqvpn_core.masque.tunnel_link import LinkConfig
+from mqvpn_core.runtime.client_connection import (
+    ClientConnection,
+    DialSettings,
+    open_client_connection,
+)
+from mqvpn_core.runtime.client_supervisor import ClientSupervisor, SupervisorParts
+from mqvpn_core.runtime.control_socket import serve_control
+from mqvpn_core.runtime.dialing import DialLimits
+from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo
+from mqvpn_core.runtime.local_host import LocalHost
+from mqvpn_core.runtime.name_resolution import NameResolver
+from mqvpn_core.runtime.named_links import named_link
+from mqvpn_core.runtime.tun_device import TunDevice
+from mqvpn_core.runtime.tunnel_attempt import AttemptParts, TunnelAttempts
+from mqvpn_core.runtime.udp_opening import UdpOptions
+from mqvpn_core.runtime.udp_sockets import UdpSocket
+from mqvpn_core.tunnel.assignment import Assignment
+from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
+from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
+from mqvpn_core.tunnel.lifecycle import Failure
+from mqvpn_core.wire.uri_templates import parse_uri_template
+from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
+
+_log = logging.getLogger(__name__)
+
+_INSTANCE_BYTES = 9
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSurroundings:
+    """What a client touches of the world; tests bring their own."""
+
+    host: HostOperations = field(default_factory=LocalHost)
+    """The machine."""
+    resolver: NameResolver = field(default_factory=NameResolver)
+    """Name service."""
+
+
+def run(config: ClientConfig) -> int:
+    """Run a client until it is stopped; return the exit code."""
+    return trio.run(_main, config)
+
+
+async def _main(config: ClientConfig) -> ExitCode:
+    code = ExitCode.FAILURE
+    try:
+        with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                stop = trio.Event()
+                nursery.start_soon(set_on_signal, signals, stop)
+                code = exit_code_of(await run_client(config, ClientSurroundings(), stop))
+                nursery.cancel_scope.cancel()
+    except* (HostError, ConfigError) as group:
+        code = report_errors(group)
+    return code
+
+
+async def run_client(
+    config: ClientConfig, surroundings: ClientSurroundings, stop: trio.Event
+) -> Failure | None:
+    """Keep a tunnel up until ``stop`` is set.
+
+    Args:
+        config: the settings.
+        surroundings: the world.
+        stop: ends the run in order.
+
+    Returns:
+        Why it ended; None when it was stopped.
+
+    Raises:
+        HostError: the machine refuses what a tunnel needs.
+    """
+    _say_what_is_unsafe(config)
+    host = surroundings.host
+    for line in await host.recover():
+        _log.info("%s", line)
+    handle = await host.open_tun(config.tun_name)
+    tun = TunDevice(handle.fd)
+    try:
+        attempts = _make_attempts(config, surroundings, tun)
+        supervisor = _make_supervisor(config, host, attempts, handle.name)
+        async with trio.open_nursery() as nursery:
+            if config.control_socket is not None:
+                status = partial(client_status, config, supervisor, attempts, handle.name)
+                await nursery.start(serve_control, config.control_socket, status)
+            nursery.start_soon(_disconnect_on, stop, supervisor)
+            failure = await supervisor.run()
+            nursery.cancel_scope.cancel()
+    finally:
+        tun.close()
+    if failure is not None:
+        _log.error("%s", failure.message)
+    return failure
+
+
+async def _disconnect_on(stop: trio.Event, supervisor: ClientSupervisor) -> None:
+    await stop.wait()
+    await supervisor.disconnect()
+
+
+def _make_attempts(
+    config: ClientConfig, surroundings: ClientSurroundings, tun: TunDevice
+) -> TunnelAttempts:
+    settings = DialSettings(
+        transport=transport_config(config.quic, is_client=True),
+        trust=client_trust(config),
+        entropy=secrets.token_bytes,
+    )
+
+    async def open_connection(remote: SocketAddress) -> ClientConnection:
+        link = await _choose_link(config, surroundings.host, remote)
+        return open_client_connection(remote, link, _open_socket(link), settings)
+
+    return TunnelAttempts(
+        AttemptParts(
+            server=config.server,
+            session=_session_config(config),
+            tun=tun,
+            resolver=surroundings.resolver,
+            open_connection=open_connection,
+            limits=DialLimits(),
+        )
+    )
+
+
+def _make_supervisor(
+    config: ClientConfig, host: HostOperations, attempts: TunnelAttempts, tun_name: str
+) -> ClientSupervisor:
+    settings = ClientHostSettings(
+        tun_name=tun_name,
+        manage_routes=config.manage_routes,
+        everything=config.routes is RoutesMode.DEFAULT,
+    )
+
+    def plan(assignment: Assignment) -> HostPlan:
+        return client_host_plan(settings, assignment, attempts.server_addresses)
+
+    pause = config.reconnect_interval
+    backoff = BackoffConfig(
+        first=pause * 0.1, early_ceiling=pause * 0.9, ceiling=max(pause, _LONGEST_PAUSE)
+    )
+    return ClientSupervisor(
+        SupervisorParts(
+            host=host,
+            attempt=attempts.run,
+            plan=plan,
+            backoff=Backoff(backoff, secrets.token_bytes),
+            reconnect=config.reconnect,
+        )
+    )
+
+
+def _session_config(config: ClientConfig) -> ClientSessionConfig:
+    authority = _authority(config)
+    key = config.auth_key
+    return ClientSessionConfig(
+        template=parse_uri_template(f"https://{authority}{config.template}"),
+        authority=authority,
+        authorization=None if key is None else f"Bearer {key.reveal()}".encode(),
+        want_ipv4=config.ipv4,
+        want_ipv6=config.ipv6,
+        instance=secrets.token_urlsafe(_INSTANCE_BYTES),
+        link=LinkConfig() if config.mtu is None else LinkConfig(max_mtu=config.mtu),
+    )
+
+
+def _authority(config: ClientConfig) -> str:
+    name = str(HostPort(host=config.tls_name, port=config.server.port))
+    return name.removesuffix(f":{DEFAULT_PORT}")
+
+
+async def _choose_link(
+    config: ClientConfig, host: HostOperations, remote: SocketAddress
+) -> LinkInfo:
+    address: IPAddress = ip_address(remote.host)
+    refusals: list[str] = []
+    for interface in config.paths:
+        try:
+            return named_link(interface, address)
+        except HostError as error:
+            refusals.append(str(error))
+    if refusals:
+        raise HostError("; ".join(refusals))
+    link = await host.link_towards(address)
+    if link is None:
+        raise HostError("no link leads there: is the network up?")
+    return link
+
+
+def _open_socket(link: LinkInfo) -> UdpSocket:
+    local = SocketAddress(str(link.source), 0)
+    return UdpSocket(local, UdpOptions(interface=link.name))
+
+
+def _say_what_is_unsafe(config: ClientConfig) -> None:
+    if config.insecure:
+        _log.warning(
+            "INSECURE: the server's certificate is NOT checked. Anybody on the way can read and"
+            " change everything. Use --pin instead"
+        )
+    if config.dns:
+        _log.warning("name servers are not set by this version: the dns setting has no effect")

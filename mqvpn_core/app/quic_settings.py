@@ -1,0 +1,25 @@
+"""From the user's settings to those of the QUIC rooms."""
+
+from mqvpn_core.config import ClientConfig, QuicConfig
+from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
+
+
+def transport_config(quic: QuicConfig, *, is_client: bool) -> TransportConfig:
+    """Return the transport settings of one role; only clients keep idle connections alive."""
+    keep_alive = quic.keep_alive if is_client and quic.keep_alive > 0 else None
+    return TransportConfig(
+        idle_timeout=quic.idle_timeout,
+        keep_alive=keep_alive,
+        congestion_control=quic.congestion_control.value,
+        key_update_interval=quic.key_update_interval or None,
+    )
+
+
+def client_trust(config: ClientConfig) -> ClientTls:
+    """Return which servers the client believes."""
+    return ClientTls(
+        server_name=config.tls_name,
+        ca_file=None if config.ca_file is None else str(config.ca_file),
+        pins=frozenset(pin.sha256 for pin in config.pins),
+        verify=not config.insecure,
+    )

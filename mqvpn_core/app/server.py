@@ -1,0 +1,205 @@
+"""``mqvpn-core server``: puts the parts of a server together and runs them.
+
+The tree of tasks:
+
+    run_server
+    |- serve_control      answers ``mqvpn-core status``
+    |- driver.run         sockets, TUN device and timers of all clients
+    |- site.run           one task for each file being sent
+    |- keeper.run         one task for each name being resolved
+    |- leases.run         writes the lease table
+    `- _reload_on         SIGHUP: reads the configuration again
+"""
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import trio
+
+from mqvpn_core.app.exit_codes import ExitCode
+from mqvpn_core.app.server_core import ServerCore, ServerPorts
+from mqvpn_core.app.server_settings import (
+    listen_addresses,
+    load_materials,
+    make_pools,
+    server_host_settings,
+)
+from mqvpn_core.app.server_status import ServerStatus
+from mqvpn_core.app.termination import STOP_SIGNALS, report_errors, set_on_signal
+from mqvpn_core.config import ServerConfig
+from mqvpn_core.errors import ConfigError, HostError
+from mqvpn_core.ids import SocketAddress
+from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
+from mqvpn_core.runtime.control_socket import serve_control
+from mqvpn_core.runtime.host_operations import HostOperations
+from mqvpn_core.runtime.local_host import LocalHost
+from mqvpn_core.runtime.name_resolution import NameResolver
+from mqvpn_core.runtime.tun_device import TunDevice
+from mqvpn_core.runtime.udp_opening import UdpOptions
+from mqvpn_core.runtime.udp_sockets import UdpSocket
+from mqvpn_core.tunnel.host_plan import server_host_plan
+
+_log = logging.getLogger(__name__)
+
+_WILDCARDS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - compared with, not bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSurroundings:
+    """What a server touches of the world; tests bring their own."""
+
+    host: HostOperations = field(default_factory=LocalHost)
+    """The machine."""
+    resolver: NameResolver = field(default_factory=NameResolver)
+    """Name service."""
+
+
+def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) -> int:
+    """Run a server until it is stopped; return the exit code.
+
+    Args:
+        config: the settings.
+        reload: reads them again at SIGHUP; when it raises ConfigError nothing changes.
+    """
+    return trio.run(_main, config, reload)
+
+
+async def _main(config: ServerConfig, reload: Callable[[], ServerConfig] | None) -> ExitCode:
+    code = ExitCode.OK
+    try:
+        with (
+            trio.open_signal_receiver(*STOP_SIGNALS) as signals,
+            trio.open_signal_receiver(signal.SIGHUP) as hang_ups,
+        ):
+            async with trio.open_nursery() as nursery:
+                stop = trio.Event()
+                nursery.start_soon(set_on_signal, signals, stop)
+                reloads = read_again(hang_ups, reload)
+                await run_server(config, ServerSurroundings(), stop, reloads)
+                nursery.cancel_scope.cancel()
+    except* (HostError, ConfigError) as group:
+        code = report_errors(group)
+    return code
+
+
+async def run_server(
+    config: ServerConfig,
+    surroundings: ServerSurroundings,
+    stop: trio.Event,
+    reloads: AsyncIterator[ServerConfig],
+) -> None:
+    """Serve until ``stop`` is set.
+
+    Args:
+        config: the settings.
+        surroundings: the world.
+        stop: ends the run in order.
+        reloads: configurations to change to while running.
+
+    Raises:
+        ConfigError: the certificate, its key or the site cannot be used.
+        HostError: the machine refuses what a server needs.
+    """
+    materials = load_materials(config)
+    pools = make_pools(config)
+    host = surroundings.host
+    with ExitStack() as resources:
+        resources.callback(materials.files.close)
+        for line in await host.recover():
+            _log.info("%s", line)
+        sockets = open_sockets(config, resources)
+        handle = await host.open_tun(config.tun_name)
+        tun = TunDevice(handle.fd)
+        resources.callback(tun.close)
+        ports = ServerPorts(sockets=sockets, tun=tun, resolver=surroundings.resolver)
+        core = ServerCore(config, materials, pools, ports)
+        _log.debug("%d leases of earlier runs", core.leases.load())
+        plan = server_host_plan(server_host_settings(config, pools, handle.name))
+        try:
+            for warning in (await host.apply(plan)).warnings:
+                _log.warning("%s", warning)
+            listening = tuple(socket.local_address for socket in sockets)
+            status = ServerStatus(core.keeper, core.driver, listening, plan)
+            await _serve(config, core, status, (stop, reloads))
+        finally:
+            with trio.move_on_after(RESTORE_LIMIT, shield=True):
+                await host.undo()
+    _log.info("stopped")
+
+
+async def _serve(
+    config: ServerConfig,
+    core: ServerCore,
+    status: ServerStatus,
+    orders: tuple[trio.Event, AsyncIterator[ServerConfig]],
+) -> None:
+    stop, reloads = orders
+    async with trio.open_nursery() as nursery:
+        try:
+            if config.control_socket is not None:
+                await nursery.start(serve_control, config.control_socket, status.take)
+            for task in (core.driver.run, core.site.run, core.keeper.run, core.leases.run):
+                nursery.start_soon(task)
+            nursery.start_soon(_reload_on, reloads, core)
+            _log.info("listening on %s (UDP), device %s", status.listening_text, status.tun_name)
+            await stop.wait()
+        finally:
+            # Sends synchronously: the sockets are still open, whatever is being cancelled.
+            core.close()
+            nursery.cancel_scope.cancel()
+
+
+async def _reload_on(reloads: AsyncIterator[ServerConfig], core: ServerCore) -> None:
+    async for config in reloads:
+        core.change_config(config)
+
+
+async def read_again(
+    hang_ups: AsyncIterator[int], reload: Callable[[], ServerConfig] | None
+) -> AsyncIterator[ServerConfig]:
+    """Give the configuration anew at each SIGHUP, if it can be had and used."""
+    async for _ in hang_ups:
+        if reload is None:
+            _log.warning("SIGHUP: there is nothing to read again")
+            continue
+        try:
+            config = await trio.to_thread.run_sync(reload)
+        except ConfigError as error:
+            _log.error("reload: %s; nothing is changed", error)
+            continue
+        yield config
+
+
+def open_sockets(config: ServerConfig, resources: ExitStack) -> list[UdpSocket]:
+    """Open the sockets to listen on; a family this machine lacks is left out.
+
+    Raises:
+        HostError: an address cannot be had.
+    """
+    sockets: list[UdpSocket] = []
+    refusals: list[HostError] = []
+    for address in listen_addresses(config.listen):
+        try:
+            socket = UdpSocket(_on_the_same_port(address, sockets), UdpOptions())
+        except HostError as error:
+            if address.host not in _WILDCARDS:
+                raise
+            refusals.append(error)
+            continue
+        resources.callback(socket.close)
+        sockets.append(socket)
+    if not sockets:
+        raise refusals[0]
+    for refusal in refusals:
+        _log.warning("%s", refusal)
+    return sockets
+
+
+def _on_the_same_port(address: SocketAddress, earlier: Sequence[UdpSocket]) -> SocketAddress:
+    """Both families listen on one port, also when the kernel chose it."""
+    if address.port == 0 and address.host in _WILDCARDS and earlier:
+        return SocketAddress(address.host, earlier[0].local_address.port)
+    return address

@@ -1,0 +1,92 @@
+"""What ``mqvpn-core status`` shows of a server."""
+
+import os
+
+from mqvpn_core.app.client_status import packet_counts, text_of
+from mqvpn_core.app.version import program_version
+from mqvpn_core.dataplane.kernel import KERNEL_NAME
+from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress
+from mqvpn_core.masque.drop_reasons import PacketCounters
+from mqvpn_core.masque.server_session import ServerSession
+from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.control_codec import JsonValue
+from mqvpn_core.runtime.server_driver import ServerDriver
+from mqvpn_core.runtime.server_keeper import ServedClient, ServerKeeper
+from mqvpn_core.runtime.status_values import ClientStatus, Status, encode_status_values
+from mqvpn_helper.interface.host_plan import HostPlan
+
+_MILLISECONDS = 1000.0
+
+
+class ServerStatus:
+    """Takes snapshots of a server."""
+
+    def __init__(
+        self,
+        keeper: ServerKeeper,
+        driver: ServerDriver[ServerSession],
+        listening: tuple[SocketAddress, ...],
+        plan: HostPlan,
+    ) -> None:
+        """Look at these parts."""
+        self._keeper = keeper
+        self._driver = driver
+        self._listening = listening
+        self._plan = plan
+        self._since = read_clock()
+
+    @property
+    def listening_text(self) -> str:
+        """The sockets' addresses, for a line of the log."""
+        return " and ".join(text_of(address) for address in self._listening)
+
+    @property
+    def tun_name(self) -> str:
+        """The TUN device."""
+        return self._plan.tun_name
+
+    def take(self) -> JsonValue:
+        """Return the status of the moment."""
+        now = read_clock()
+        clients = tuple(
+            self._client(handle, client, now)
+            for handle, client in self._keeper.clients.items()
+            if client.tunnels
+        )
+        total = PacketCounters()
+        for session in self._keeper.sessions.values():
+            total.add(session.counters)
+        counters = packet_counts(total)
+        counters["connections"] = len(self._keeper.clients)
+        counters["strays"] = self._keeper.stray_count
+        counters["refused_by_host"] = self._driver.refused_packet_count
+        counters["internal_errors"] = self._driver.fault_count
+        return encode_status_values(
+            Status(
+                role="server",
+                state="running",
+                seconds_in_state=now - self._since,
+                version=program_version(),
+                pid=os.getpid(),
+                kernel=KERNEL_NAME,
+                tun_name=self._plan.tun_name,
+                mtu=self._plan.mtu,
+                server=" ".join(text_of(address) for address in self._listening),
+                addresses=tuple(map(str, self._plan.addresses)),
+                client_count=sum(len(client.tunnels) for client in self._keeper.clients.values()),
+                clients=clients,
+                counters=counters,
+            )
+        )
+
+    def _client(self, handle: ConnectionHandle, client: ServedClient, now: Instant) -> ClientStatus:
+        paths = client.connection.statistics().paths
+        return ClientStatus(
+            user=", ".join(sorted({user or "" for user in client.tunnels.values()})),
+            remote=text_of(paths[0].four_tuple.remote if paths else client.remote),
+            addresses=tuple(map(str, self._keeper.sessions[handle].addresses)),
+            seconds_connected=now - (client.tunnel_since or now),
+            srtt_ms=min((path.smoothed_rtt for path in paths), default=0.0) * _MILLISECONDS,
+            tx_bytes=sum(path.sent_bytes for path in paths),
+            rx_bytes=sum(path.received_bytes for path in paths),
+        )

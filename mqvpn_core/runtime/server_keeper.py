@@ -1,0 +1,263 @@
+"""The server's sessions: made and forgotten as connections come and go, their events carried out.
+
+Owns which connection a packet from the TUN device belongs to. What takes time (name resolution,
+files, the lease table) is handed to tasks; everything else happens within the driver's round.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+import trio
+
+from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress, StreamId
+from mqvpn_core.masque.client_table import ClientTable
+from mqvpn_core.masque.server_events import (
+    AuthenticationFailed,
+    ClientAuthenticated,
+    NameResolutionWanted,
+    ResolutionFailure,
+    ServerSessionEvent,
+    SiteRequestCancelled,
+    SiteRequested,
+    TunnelAddressesChanged,
+    TunnelClosed,
+    TunnelOpened,
+)
+from mqvpn_core.masque.server_policy import ServerPolicy
+from mqvpn_core.masque.server_session import ServerSession
+from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.endpoint import ConnectionAccepted, ConnectionDiscarded, ServerEndpoint
+from mqvpn_core.quic.http3 import Http3Connection
+from mqvpn_core.runtime.log_throttle import LogThrottle
+from mqvpn_core.runtime.name_resolution import NameNotFoundError, NameResolver
+from mqvpn_core.runtime.site_service import SiteService
+from mqvpn_core.wire.code_points import Http3ErrorCode
+from mqvpn_helper.interface.host_plan import IPAddress
+
+_log = logging.getLogger(__name__)
+
+RESOLVE_LIMIT = 5.0
+"""Seconds the name in a tunnel request may take to resolve."""
+MAX_RESOLUTIONS = 64
+"""Names waiting for resolution; more requests are refused."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ServedClient:
+    """What the status shows of one connection, besides its numbers."""
+
+    connection: MultipathConnection
+    """The connection."""
+    remote: SocketAddress
+    """Where it first came from."""
+    tunnels: dict[StreamId, str | None] = field(default_factory=dict)
+    """Its tunnels and whose they are; None for the shared key."""
+    tunnel_since: Instant | None = None
+    """When its first tunnel opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperParts:
+    """What a keeper works with."""
+
+    endpoint: ServerEndpoint
+    """Where connections come from."""
+    site: SiteService
+    """Answers web requests."""
+    resolver: NameResolver
+    """Resolves names in tunnel requests."""
+    kick: Callable[[ConnectionHandle], None]
+    """Has the driver carry out what a session was told outside its round."""
+    note_leases: Callable[[], None]
+    """Told when the lease table has changed; must not block."""
+
+
+class ServerKeeper:
+    """Keeps the sessions of one endpoint: `mqvpn_core.runtime.server_driver.SessionKeeper`.
+
+    A: `sessions`, `clients`, `policy`, `stray_count`
+    C: `change_policy`, `close_users_but`, `close_all`. Tasks: `run`.
+    """
+
+    def __init__(self, parts: KeeperParts, policy: ServerPolicy) -> None:
+        """Start with no session."""
+        self.clients: dict[ConnectionHandle, ServedClient] = {}
+        """The connections."""
+        self.policy = policy
+        """What sessions decide by."""
+        self.stray_count = 0
+        """Packets for addresses that no tunnel has."""
+        self._parts = parts
+        self._sessions: dict[ConnectionHandle, ServerSession] = {}
+        self._table: ClientTable[ConnectionHandle] = ClientTable()
+        self._wanted_in, self._wanted = trio.open_memory_channel[
+            tuple[ConnectionHandle, NameResolutionWanted]
+        ](MAX_RESOLUTIONS)
+        self._refusals = LogThrottle(per_minute=20.0)
+
+    @property
+    def sessions(self) -> Mapping[ConnectionHandle, ServerSession]:
+        """The sessions by connection."""
+        return self._sessions
+
+    def take_endpoint_events(self, now: Instant) -> None:
+        """Make and forget sessions as connections come and go."""
+        while (event := self._parts.endpoint.next_event()) is not None:
+            match event:
+                case ConnectionAccepted():
+                    self._sessions[event.handle] = ServerSession(
+                        policy=self.policy,
+                        http3=Http3Connection(event.connection),
+                        peer_host=event.four_tuple.remote.host,
+                    )
+                    self.clients[event.handle] = ServedClient(
+                        connection=event.connection, remote=event.four_tuple.remote
+                    )
+                case ConnectionDiscarded():
+                    session = self._sessions.get(event.handle)
+                    if session is not None:
+                        session.receive_events(now)
+                    self._forget(event.handle, session, now)
+
+    def look(self, handle: ConnectionHandle, session: ServerSession, now: Instant) -> None:
+        """Take the events of one session."""
+        while (event := session.next_event()) is not None:
+            self._take(handle, session, event, now)
+        self._parts.site.note_progress(handle)
+
+    def fail(self, handle: ConnectionHandle, now: Instant) -> None:
+        """End one connection whose handling raised an exception."""
+        client = self.clients.get(handle)
+        session = self._sessions.get(handle)
+        if client is not None:
+            client.connection.close(Http3ErrorCode.H3_INTERNAL_ERROR, "internal error")
+            self._parts.endpoint.wake(handle)
+        self._forget(handle, session, now)
+
+    def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
+        """Sort packets from the TUN device by the connection they go to."""
+        batches, strays = self._table.dispatch(packets)
+        self.stray_count += len(strays)
+        return batches
+
+    def change_policy(self, policy: ServerPolicy) -> None:
+        """Decide by another policy; open tunnels stay as they are."""
+        self.policy = policy
+        for session in self._sessions.values():
+            session.change_policy(policy)
+
+    def close_users_but(self, users: Collection[str | None], now: Instant) -> None:
+        """Close the connections that have a tunnel of somebody who is not among ``users``."""
+        for handle, client in list(self.clients.items()):
+            if any(user not in users for user in client.tunnels.values()):
+                _log.info("the key of a client from %s is no longer valid", client.remote.host)
+                self._sessions[handle].close(now)
+                self._parts.endpoint.wake(handle)
+
+    def close_all(self, now: Instant) -> None:
+        """Close every tunnel and connection in order; the driver still has to send it."""
+        for handle, session in list(self._sessions.items()):
+            session.close(now)
+            self._parts.endpoint.wake(handle)
+
+    async def run(self) -> None:
+        """Resolve names until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                handle, wanted = await self._wanted.receive()
+                nursery.start_soon(self._resolve, handle, wanted)
+
+    def _take(
+        self,
+        handle: ConnectionHandle,
+        session: ServerSession,
+        event: ServerSessionEvent,
+        now: Instant,
+    ) -> None:
+        match event:
+            case TunnelOpened():
+                client = self.clients[handle]
+                client.tunnels[event.stream_id] = event.user
+                client.tunnel_since = now if client.tunnel_since is None else client.tunnel_since
+                self._assign(handle, session)
+                _log.info("%s opened a tunnel from %s", _named(event.user), client.remote.host)
+            case TunnelAddressesChanged():
+                self._assign(handle, session)
+            case TunnelClosed():
+                client = self.clients[handle]
+                client.tunnels.pop(event.stream_id, None)
+                self._assign(handle, session)
+                _log.info(
+                    "the tunnel of %s from %s is closed: %s",
+                    _named(event.user),
+                    client.remote.host,
+                    event.reason.value,
+                )
+            case AuthenticationFailed():
+                self._refusals.warn(
+                    _log,
+                    "a tunnel request from %s has no valid key%s",
+                    event.peer_host,
+                    "; too many of them, the key was not looked at" * event.is_rate_limited,
+                    now=now,
+                )
+            case ClientAuthenticated():
+                pass  # said again by TunnelOpened
+            case _:
+                self._take_request(handle, session, event, now)
+
+    def _take_request(
+        self,
+        handle: ConnectionHandle,
+        session: ServerSession,
+        event: SiteRequested | SiteRequestCancelled | NameResolutionWanted,
+        now: Instant,
+    ) -> None:
+        match event:
+            case SiteRequested():
+                self._parts.site.answer(handle, session, event)
+            case SiteRequestCancelled():
+                self._parts.site.cancel(handle, event.stream_id)
+            case NameResolutionWanted():
+                try:
+                    self._wanted_in.send_nowait((handle, event))
+                except trio.WouldBlock:
+                    session.resolved(event.token, ResolutionFailure.TIMED_OUT, now)
+
+    def _assign(self, handle: ConnectionHandle, session: ServerSession) -> None:
+        self._table.assign(handle, [ip_network(address) for address in session.addresses])
+        self._parts.note_leases()
+
+    def _forget(
+        self, handle: ConnectionHandle, session: ServerSession | None, now: Instant
+    ) -> None:
+        try:
+            self._parts.site.cancel(handle)
+            if session is not None:
+                session.close(now)
+                self.look(handle, session, now)
+        finally:
+            self._sessions.pop(handle, None)
+            self._table.remove(handle)
+            self.clients.pop(handle, None)
+
+    async def _resolve(self, handle: ConnectionHandle, wanted: NameResolutionWanted) -> None:
+        outcome = await self._look_up(wanted.name)
+        session = self._sessions.get(handle)
+        if session is not None:
+            session.resolved(wanted.token, outcome, Instant(trio.current_time()))
+            self._parts.kick(handle)
+
+    async def _look_up(self, name: str) -> tuple[IPAddress, ...] | ResolutionFailure:
+        with trio.move_on_after(RESOLVE_LIMIT):
+            with suppress(NameNotFoundError):
+                return await self._parts.resolver.resolve(name)
+            return ResolutionFailure.NOT_FOUND
+        return ResolutionFailure.TIMED_OUT
+
+
+def _named(user: str | None) -> str:
+    return "a client with the shared key" if user is None else f"user {user}"
