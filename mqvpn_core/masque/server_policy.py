@@ -32,7 +32,7 @@ class AuthenticatorPort(Protocol):
 class TunnelQuota:
     """Counts open tunnels over all sessions.
 
-    A: ``open_count``. C: ``take``, ``give_back``.
+    A: ``open_count``. C: ``take``, ``give_back``, ``change_limits``.
     """
 
     def __init__(self, *, max_total: int = 1024, max_per_user: int = 64) -> None:
@@ -46,6 +46,11 @@ class TunnelQuota:
         self._max_total = max_total
         self._max_per_user = max_per_user
         self._by_user: dict[str, int] = {}
+
+    def change_limits(self, *, max_total: int, max_per_user: int) -> None:
+        """Allow more or fewer from now on; tunnels that are open stay."""
+        self._max_total = max_total
+        self._max_per_user = max_per_user
 
     def take(self, user: str | None) -> bool:
         """Count one more tunnel, unless there are too many."""
