@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from mqvpn_core.app.check_config import check_files, render_json, render_text
@@ -22,7 +23,7 @@ from mqvpn_core.app.secret_sources import ENVIRONMENT_VARIABLE
 from mqvpn_core.cli.parsing import Parser
 from mqvpn_core.cli.setting_options import GivenSettings, add_setting_options, negations
 from mqvpn_core.cli.texts import PROGRAM
-from mqvpn_core.config import ClientConfig
+from mqvpn_core.config import ClientConfig, ServerConfig
 from mqvpn_core.config.client_keys import SERVER_ADDRESS
 from mqvpn_core.config.reference import render_reference
 from mqvpn_core.config.setting import Role
@@ -111,7 +112,14 @@ def _run(sources: Sources, given: GivenSettings) -> int:
         return client.run(config)
     from mqvpn_core.app import server  # noqa: PLC0415 - keeps --help quick
 
-    return server.run(config)
+    return server.run(config, partial(_load_server, reloadable))
+
+
+def _load_server(sources: Sources) -> ServerConfig:
+    config = load_config(sources).config
+    if not isinstance(config, ServerConfig):
+        raise ConfigError("the configuration is now that of a client")
+    return config
 
 
 def _warnings(loaded: Loaded, given: GivenSettings) -> tuple[str, ...]:
