@@ -41,16 +41,21 @@ class SelfSignedCertificate:
         return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def make_certificate(seed: int, host_name: str = "vpn.example") -> SelfSignedCertificate:
+def make_certificate(
+    seed: int, host_name: str = "vpn.example", *, more_names: int = 0
+) -> SelfSignedCertificate:
     """Make a self-signed certificate.
 
     Args:
         seed: decides the key and with it every byte.
         host_name: the DNS name it is good for.
+        more_names: further names, some 30 bytes each, for a certificate of any size.
     """
     entropy = SeededEntropy(seed, "certificate")
     private_key = ed25519.Ed25519PrivateKey.from_private_bytes(entropy(32))
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host_name)])
+    names = [x509.DNSName(host_name)]
+    names += [x509.DNSName(f"alias{index:05}.{host_name}") for index in range(more_names)]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -59,7 +64,7 @@ def make_certificate(seed: int, host_name: str = "vpn.example") -> SelfSignedCer
         .serial_number(int.from_bytes(entropy(8)) + 1)
         .not_valid_before(_VALID_FROM)
         .not_valid_after(_VALID_TO)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host_name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(private_key, algorithm=None)
     )

@@ -31,7 +31,7 @@ from mqvpn_core.quic.events import (
 from mqvpn_core.quic.statistics import PathStatistics
 from mqvpn_core.quic.transport_config import ClientTls, ServerTls, TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
-from mqvpn_core.testing.certificates import make_certificate
+from mqvpn_core.testing.certificates import SelfSignedCertificate, make_certificate
 from mqvpn_core.testing.entropy import SeededEntropy, seeded_libraries
 from mqvpn_core.testing.link_elements import LinkElement
 from mqvpn_core.testing.links import Link
@@ -230,6 +230,8 @@ class PairConfig:
     """Chain of the client's only link."""
     server_link: tuple[LinkElement, ...] = ()
     """Chain of the server's only link."""
+    certificate: SelfSignedCertificate = _CERTIFICATE
+    """What the server shows and the client trusts."""
     retry: RetryPolicy = RetryPolicy.UNDER_LOAD
     """When the server sends Retry."""
     max_half_open: int = 64
@@ -249,9 +251,10 @@ class Pair:
         self.config = config or PairConfig()
         self.simulator = Simulator(seed)
         self.tickets: dict[bytes, SessionTicket] = {}
+        certificate = self.config.certificate
         self._server_tls = ServerTls(
             certificate=ServerCertificate(
-                chain=(_CERTIFICATE.certificate,), private_key=_CERTIFICATE.private_key
+                chain=(certificate.certificate,), private_key=certificate.private_key
             )
         )
         self._stack = ExitStack()
@@ -331,7 +334,7 @@ class Pair:
     def _new_connection(
         self, name: str, ticket: SessionTicket | None = None
     ) -> MultipathConnection:
-        trust = ClientTls(server_name=SERVER_NAME, ca_data=_CERTIFICATE.certificate_pem)
+        trust = ClientTls(server_name=SERVER_NAME, ca_data=self.config.certificate.certificate_pem)
         return client_connection(
             self.config.client,
             replace(trust, session_ticket=ticket),

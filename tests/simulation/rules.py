@@ -54,6 +54,10 @@ class PairRules:
             for path in statistics.paths:
                 assert path.bytes_in_flight == 0, "bytes in flight on an idle path"
 
+    def sent_bytes_to(self, client: SocketAddress) -> int:
+        """Return what the server has sent to an address, as the network sees it."""
+        return self._sent_bytes[client]
+
     def finish(self) -> None:
         """Check what can only be known at the end."""
         assert not self.wiretap.unopened, "a packet that no key opens"

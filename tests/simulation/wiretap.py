@@ -50,6 +50,9 @@ _LAYOUTS: dict[int, str] = {
 }
 
 
+_CLOSE_TYPES = {FrameType.CONNECTION_CLOSE, FrameType.CONNECTION_CLOSE_APPLICATION}
+
+
 def split_frames(payload: bytes) -> list[tuple[int, bytes]]:
     """Return type and bytes of each frame of a packet; PADDING is left out."""
     frames = []
@@ -138,6 +141,8 @@ class Wiretap:
     def __init__(self, server_port: int, suite: CipherSuite) -> None:
         self.secrets_log = io.StringIO()
         self.packets: list[SeenPacket] = []
+        self.repeated_count = 0
+        self._closes: set[bytes] = set()
         self.unopened: list[UdpDatagram] = []
         self.sent_bytes: Counter[tuple[str, int]] = Counter()
         self._early: list[tuple[Instant, UdpDatagram, bytes, bool]] = []
@@ -151,6 +156,10 @@ class Wiretap:
             return
         is_from_client = datagram.destination.port == self._server_port
         assert len(datagram.payload) <= 1472, "a datagram too big for any Ethernet path"
+        if datagram.payload in self._closes:
+            # RFC 9000 s10.2.1 allows to send the CONNECTION_CLOSE packet again as it was.
+            self.repeated_count += 1
+            return
         short_header = _skip_long_headers(datagram.payload)
         if short_header is not None:
             self._open(now, datagram, short_header, is_from_client=is_from_client)
@@ -194,6 +203,8 @@ class Wiretap:
                     now, datagram, is_from_client, packet[1 : 1 + CID_LENGTH], number, phase, frames
                 )
                 self.packets.append(seen)
+                if seen.frame_types & _CLOSE_TYPES:
+                    self._closes.add(datagram.payload)
                 return
         self.unopened.append(datagram)
 
