@@ -100,7 +100,10 @@ class DatagramQueue:
         """
         self._expire(now)
         items: list[tuple[bytes, bytes]] = []
-        while len(items) < max_count and (size := self.head_frame_bytes) is not None:
+        queue = self._items
+        while queue and len(items) < max_count:
+            prefix, payload = queue[0]
+            size = _FRAME_TYPE_BYTES + len(prefix) + len(payload)
             if size > max_frame_bytes:
                 self._drop_first()
                 self.too_big_count += 1

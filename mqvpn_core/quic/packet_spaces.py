@@ -21,6 +21,9 @@ from mqvpn_core.wire.code_points import TransportErrorCode
 DUPLICATE_WINDOW = 1 << 14
 """Packet numbers behind the largest that are still told apart; older ones count as duplicates."""
 
+MAX_NON_ELICITING = 1024
+"""Packets in a row that oblige the peer to nothing and are remembered; see `SentPackets.record`."""
+
 _REMEMBERED_SKIPS = 8
 _ECN_CE = 3
 
@@ -368,6 +371,7 @@ class SentPackets:
             self.non_eliciting_streak = 0
         else:
             self.non_eliciting_streak += run.count
+            self._bound_non_eliciting()
 
     def acknowledge(self, ranges: Sequence[tuple[int, int]]) -> list[SentRun]:
         """Remove what the peer acknowledges.
@@ -445,6 +449,16 @@ class SentPackets:
         self._firsts = []
         self.ack_eliciting_in_flight = 0
         return runs
+
+    def _bound_non_eliciting(self) -> None:
+        # Whoever only receives sends nothing but ACKs, which nobody need ever acknowledge. Their
+        # fate says little, so the oldest may go.
+        if self.non_eliciting_streak > MAX_NON_ELICITING and len(self._runs) > MAX_NON_ELICITING:
+            index = len(self._runs) - 1 - MAX_NON_ELICITING
+            run = self._runs[index]
+            if not run.ack_eliciting and not run.in_flight and not run.handlers:
+                del self._runs[index]
+                del self._firsts[index]
 
     def _has_skipped(self, ranges: Sequence[tuple[int, int]]) -> bool:
         return any(

@@ -4,6 +4,7 @@ from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.packet_spaces import (
     DUPLICATE_WINDOW,
+    MAX_NON_ELICITING,
     PacketNumberRanges,
     ReceivedPackets,
     SentPackets,
@@ -307,6 +308,18 @@ class TestSentPackets:
         send(sent, now=5.0)
         assert sent.non_eliciting_streak == 0
         assert sent.last_ack_eliciting_sent_at == 5.0
+
+    def test_acks_alone_do_not_fill_the_memory(self) -> None:
+        sent = SentPackets()
+        send(sent, 2)
+        for _ in range(MAX_NON_ELICITING + 500):
+            send(sent, eliciting=False)
+        assert len(sent) == 2 + MAX_NON_ELICITING
+        newest = sent.next_packet_number - 1
+        acked = sent.acknowledge([(0, newest)])
+        assert acked[0].first == 0
+        assert acked[-1].first == newest
+        assert len(sent) == 0
 
     def test_smallest_outstanding_packet(self) -> None:
         sent = SentPackets()
