@@ -109,11 +109,14 @@ class Journal:
             return None
         except OSError as error:
             raise DamagedJournalError(f"journal {path} cannot be opened: {error}") from error
-        with os.fdopen(fd, "rb") as file:
+        try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or not _is_trusted(status):
                 raise DamagedJournalError(f"journal {path} is not a file of ours")
-            data = file.read(_MAX_FILE_BYTES + 1)
+            with os.fdopen(fd, "rb", closefd=False) as file:
+                data = file.read(_MAX_FILE_BYTES + 1)
+        finally:
+            os.close(fd)
         record = _decode(data, path)
         if record.tun_name != tun_name or record.netns != netns:
             raise DamagedJournalError(f"journal {path} speaks of another TUN device")
@@ -180,6 +183,11 @@ class Journal:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = self._directory.lstat()
+        except PermissionError as error:
+            raise HostChangeError(
+                f"cannot use the state directory {self._directory}: permission denied; run as "
+                "root, or give the service a state directory of its own and CAP_NET_ADMIN"
+            ) from error
         except OSError as error:
             raise HostChangeError(
                 f"cannot make the state directory {self._directory}: {error}"

@@ -4,7 +4,7 @@ Each TUN device has a table of its own, ``inet mqvpn_<tun>``: two instances cann
 other, and ``nft delete table inet mqvpn_<tun>`` is the whole manual recovery.
 """
 
-import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -16,6 +16,7 @@ from mqvpn_helper.interface.host_plan import HostPlan
 _TABLE_PREFIX = "mqvpn_"
 # Not $PATH: this runs as root.
 _SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/run/current-system/sw/bin"
+_OUR_TABLE = re.compile(rf"^table inet {_TABLE_PREFIX}(\S+)$", re.MULTILINE)
 _DEADLINE = 15.0
 
 
@@ -136,11 +137,7 @@ class Nft:
 
     def tun_names_with_table(self) -> tuple[str, ...]:
         """Return the TUN devices that have a table of ours, whether they still exist or not."""
-        tables = (item.get("table") for item in self._list("tables"))
-        names = (_text(table, "name") for table in tables if _text(table, "family") == "inet")
-        return tuple(
-            name.removeprefix(_TABLE_PREFIX) for name in names if name.startswith(_TABLE_PREFIX)
-        )
+        return tuple(_OUR_TABLE.findall(self._run(["list", "tables"], "")))
 
     def foreign_forward_drops(self, tun_name: str) -> tuple[str, ...]:
         """Return the chains of others that drop forwarded packets unless told otherwise.
@@ -151,21 +148,18 @@ class Nft:
             tun_name: the device whose table is not foreign.
         """
         found = []
-        for item in self._list("chains"):
-            chain = item.get("chain")
-            if (
-                _text(chain, "hook") == "forward"
-                and _text(chain, "policy") == "drop"
-                and _text(chain, "table") != table_name(tun_name)
-            ):
-                parts = (_text(chain, key) for key in ("family", "table", "name"))
-                found.append(" ".join(parts))
-        return tuple(found)
-
-    def _list(self, what: str) -> list[dict[str, object]]:
-        answer: object = json.loads(self._run(["-j", "list", what], ""))
-        items = answer.get("nftables") if isinstance(answer, dict) else None
-        return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        table = chain = ""
+        for line in self._run(["list", "chains"], "").splitlines():
+            match line.split():
+                case ["table", family, name, "{"]:
+                    table = f"{family} {name}"
+                case ["chain", name, "{"]:
+                    chain = name
+                case words:
+                    is_dropping = words[-2:] == ["policy", "drop;"]
+                    if is_dropping and words[:4] == ["type", "filter", "hook", "forward"]:
+                        found.append(f"{table} {chain}")
+        return tuple(one for one in found if not one.startswith(f"inet {table_name(tun_name)} "))
 
     def _run(self, arguments: Sequence[str], text: str) -> str:
         command = shutil.which("nft", path=self._search_path)
@@ -190,8 +184,3 @@ class Nft:
             reason = " ".join(done.stderr.split())[:500]
             raise HostChangeError(f"nft refused the firewall rules: {reason}")
         return done.stdout
-
-
-def _text(table: object, key: str) -> str:
-    value = table.get(key) if isinstance(table, dict) else None
-    return value if isinstance(value, str) else ""

@@ -9,6 +9,7 @@ the same server) is in both journals and goes with the last of them.
 """
 
 import logging
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv6Interface, IPv6Network
@@ -99,11 +100,16 @@ class HostChanger:
         Raises:
             HostChangeError: no TUN support, no permission, or the name is taken.
         """
-        self._tun = tun = open_tun(name)
+        tun = open_tun(name)
+        try:
+            with self._journal.locked(), NetlinkConfig() as netlink:
+                # We hold the name, so whoever wrote a journal for it has lost its device.
+                self._undoer.undo_recorded(tun.name, netlink)
+        except BaseException:
+            os.close(tun.fd)
+            raise
+        self._tun = tun
         self._loaded_rules = None
-        with self._journal.locked(), NetlinkConfig() as netlink:
-            # We hold the name, so whoever wrote a journal for it has lost its device.
-            self._undoer.undo_recorded(tun.name, netlink)
         return tun
 
     def apply(self, plan: HostPlan) -> HostReport:
@@ -122,14 +128,16 @@ class HostChanger:
         if tun is None or tun.name != plan.tun_name:
             raise HostChangeError(f"the plan is for {plan.tun_name}, which is not our TUN device")
         warnings: list[str] = []
-        if not self._sysctls.has_ipv6 and _needs_ipv6(plan):
-            plan = _without_ipv6(plan)
-            warnings.append("this kernel has no IPv6: the tunnel carries IPv4 only")
         rules = ruleset(plan)
         if rules is not None and rules != self._loaded_rules:
             self._nft.check(rules)
         with self._journal.locked(), NetlinkConfig() as netlink:
-            warnings += self._apply_locked(plan, rules, netlink, tun)
+            link = TunLink(netlink, self._sysctls, tun)
+            link.bring_up(plan.mtu)
+            if _needs_ipv6(plan) and not link.has_ipv6:
+                plan = _without_ipv6(plan)
+                warnings.append("this machine has no IPv6: the tunnel carries IPv4 only")
+            warnings += self._apply_locked(plan, rules, netlink, link)
         if plan.forward_ipv4 or plan.forward_ipv6:
             warnings += [
                 f"the firewall chain {chain!r} drops forwarded packets by default: clients reach "
@@ -184,23 +192,30 @@ class HostChanger:
         Args:
             address: where to go.
         """
+        source: IPAddress | None = None
         with NetlinkConfig() as netlink:
-            way = PhysicalWays(netlink, self._tun.ifindex if self._tun else None).way_to(address)
-            link = netlink.link_at(way.ifindex) if way else None
-            source = netlink.source_towards(address, link.ifindex) if link else None
+            answer = netlink.lookup(address)
+            if answer is not None and answer.is_local:
+                # The link that has the address: with its packets the kernel counts the traffic
+                # of the machine with itself, although it passes over the loopback link.
+                link = netlink.link_at(answer.route.ifindex)
+                source = address
+            else:
+                ways = PhysicalWays(netlink, self._tun.ifindex if self._tun else None)
+                way = ways.way_to(address)
+                link = netlink.link_at(way.ifindex) if way else None
+                source = netlink.source_towards(address, link.ifindex) if link else None
         if link is None or source is None:
             return None
         return LinkTowards(ifindex=link.ifindex, name=link.name, source=source, mtu=link.mtu)
 
     def _apply_locked(
-        self, plan: HostPlan, rules: str | None, netlink: NetlinkConfig, tun: OpenedTun
+        self, plan: HostPlan, rules: str | None, netlink: NetlinkConfig, link: TunLink
     ) -> tuple[str, ...]:
-        link = TunLink(netlink, self._sysctls, tun)
-        link.bring_up(plan.mtu)
-        ways = PhysicalWays(netlink, tun.ifindex)
+        ways = PhysicalWays(netlink, link.ifindex)
         targets = _targets(plan, ways)
-        old = self._undoer.read(tun.name) or JournalRecord(
-            owner=current_process(), tun_name=tun.name, netns=current_netns()
+        old = self._undoer.read(plan.tun_name) or JournalRecord(
+            owner=current_process(), tun_name=plan.tun_name, netns=current_netns()
         )
         new = replace(
             old,
@@ -210,7 +225,7 @@ class HostChanger:
         )
         # Until the old is gone, the journal has both.
         self._journal.write(_union(old, new))
-        self._load(rules, tun.name)
+        self._load(rules, plan.tun_name)
         link.set_addresses(plan.addresses)
         for route in targets.beside:
             ways.install(route)
@@ -222,7 +237,7 @@ class HostChanger:
                 self._sysctls.enable(group)
         self._undoer.drop(_surplus(old, new), netlink)
         self._journal.write(new)
-        self._verify(plan, targets, netlink, tun)
+        self._verify(plan, targets, netlink, link.ifindex)
         return (*targets.warnings, *outside)
 
     def _load(self, rules: str | None, tun_name: str) -> None:
@@ -249,10 +264,10 @@ class HostChanger:
         return settings
 
     def _verify(
-        self, plan: HostPlan, targets: _Targets, netlink: NetlinkConfig, tun: OpenedTun
+        self, plan: HostPlan, targets: _Targets, netlink: NetlinkConfig, ifindex: int
     ) -> None:
         missing = [
-            str(address) for address in set(plan.addresses) - set(netlink.addresses(tun.ifindex))
+            str(address) for address in set(plan.addresses) - set(netlink.addresses(ifindex))
         ]
         present = {(route.destination, route.ifindex) for route in netlink.routes()}
         missing += [
@@ -268,7 +283,7 @@ class HostChanger:
         if missing:
             raise HostChangeError(
                 f"{', '.join(missing)} did not come into force: something else manages the "
-                f"network of this machine and removed it; let it leave {tun.name} alone"
+                f"network of this machine and removed it; let it leave {plan.tun_name} alone"
             )
 
 

@@ -69,11 +69,6 @@ class Sysctls:
         """
         self._root = root
 
-    @property
-    def has_ipv6(self) -> bool:
-        """Whether the kernel knows IPv6 at all."""
-        return (self._root / "net/ipv6").is_dir()
-
     def read(self, key: str) -> str | None:
         """Return a setting; None when it does not exist (an interface has gone)."""
         try:

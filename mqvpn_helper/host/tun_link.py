@@ -46,6 +46,11 @@ class TunLink:
         self._sysctls = sysctls
         self._tun = tun
 
+    @property
+    def ifindex(self) -> int:
+        """Index of the device."""
+        return self._tun.ifindex
+
     def bring_up(self, mtu: int) -> None:
         """Set the MTU and the device's own settings, then switch it on.
 
@@ -62,10 +67,19 @@ class TunLink:
             _LOGGER.debug("set the MTU of %s to %d", self._tun.name, mtu)
             self._netlink.set_mtu(self._tun.ifindex, mtu)
         for key, value in _SETTINGS:
-            self._sysctls.write(key.format(self._tun.name), value)
+            try:
+                self._sysctls.write(key.format(self._tun.name), value)
+            except HostChangeError as error:
+                # Containers often have /proc/sys read-only. The tunnel works without these.
+                _LOGGER.debug("%s", error)
         if not link.is_up:
             _LOGGER.debug("switch %s on", self._tun.name)
             self._netlink.set_up(self._tun.ifindex, up=True)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether the device takes IPv6 addresses; asked when it is up."""
+        return self._sysctls.read(f"net/ipv6/conf/{self._tun.name}/disable_ipv6") == "0"
 
     def set_addresses(self, wanted: Iterable[IPInterface]) -> None:
         """Give the device exactly these addresses.
@@ -82,11 +96,13 @@ class TunLink:
         first = {address for address in rivals if isinstance(address, IPv6Interface)}
         for rival in first:
             self._remove_address(rival)
-        for address in missing:
-            _LOGGER.debug("add address %s to %s", address, self._tun.name)
-            self._netlink.add_address(self._tun.ifindex, address)
+        self._add_addresses(missing)
         for address in surplus - first:
             self._remove_address(address)
+        if surplus:
+            # Without promote_secondaries some of the new ones went with the old.
+            present = set(self._netlink.addresses(self._tun.ifindex))
+            self._add_addresses(address for address in missing if address not in present)
 
     def set_routes(self, wanted: Iterable[IPNetwork]) -> tuple[str, ...]:
         """Route exactly these destinations into the device.
@@ -131,6 +147,11 @@ class TunLink:
         self.set_addresses(())
         self._netlink.set_up(self._tun.ifindex, up=False)
         self._netlink.set_mtu(self._tun.ifindex, _DEFAULT_MTU)
+
+    def _add_addresses(self, addresses: Iterable[IPInterface]) -> None:
+        for address in addresses:
+            _LOGGER.debug("add address %s to %s", address, self._tun.name)
+            self._netlink.add_address(self._tun.ifindex, address)
 
     def _remove_address(self, address: IPInterface) -> None:
         _LOGGER.debug("remove address %s from %s", address, self._tun.name)

@@ -1,5 +1,6 @@
 """Several instances on one machine, and in several namespaces of it, leave each other alone."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -193,3 +194,59 @@ def test_one_tunnel_is_not_put_into_another(pair: tuple[_Instance, _Instance]) -
     plan = replace(client_plan("mqvpn1"), bypass=(server,), routes=(ip_network("10.9.0.0/16"),))
     other.changer.apply(plan)
     assert "via 192.0.2.1 dev eth0" in run(f"ip route get {server}")
+
+
+def test_many_processes_at_once(tmp_path: Path) -> None:
+    before = machine_state()
+    state = tmp_path / "state"
+    children = []
+    for n in range(6):
+        child = os.fork()
+        if child == 0:
+            _start_and_stop(state, f"mqvpn{n}", is_server=n % 2 == 0)
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    assert statuses == [0] * 6
+    assert machine_state() == before
+    assert list(state.glob("*.journal")) == []
+
+
+def _start_and_stop(state: Path, name: str, *, is_server: bool) -> None:
+    """Be a process that comes and goes three times; never returns."""
+    try:
+        for _ in range(3):
+            changer = HostChanger(state)
+            changer.recover()
+            instance = _Instance(state, name)
+            plan = server_plan(name) if is_server else client_plan(name)
+            instance.changer.apply(replace(plan, addresses=()))
+            instance.stop()
+    except BaseException:
+        logging.getLogger(__name__).exception("process for %s failed", name)
+        os._exit(1)
+    os._exit(0)
+
+
+def test_without_privilege_the_reason_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        for attempt in (
+            HostChanger(Path("/run/mqvpn-nowhere/state")).recover,
+            lambda: HostChanger(tmp_path).open_tun("mqvpn0"),
+        ):
+            try:
+                attempt()
+            except HostChangeError as error:
+                os.write(writer, f"{error}\n".encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        first, second = lines.read().splitlines()
+    os.waitpid(child, 0)
+    assert "permission denied; run as root" in first
+    assert "permission denied" in second

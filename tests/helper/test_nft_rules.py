@@ -109,9 +109,52 @@ def test_command_that_cannot_run(tmp_path: Path) -> None:
         Nft(search_path=str(tmp_path)).check("")
 
 
-@pytest.mark.parametrize("answer", ["[]", '{"nftables": 3}', '{"nftables": [1, {"table": 2}, {}]}'])
-def test_odd_listing_is_an_empty_one(tmp_path: Path, answer: str) -> None:
-    (tmp_path / "nft").write_text(f"#!/bin/sh\necho '{answer}'\n")
-    (tmp_path / "nft").chmod(0o755)
-    assert Nft(search_path=str(tmp_path)).tun_names_with_table() == ()
-    assert Nft(search_path=str(tmp_path)).foreign_forward_drops("mqvpn0") == ()
+def answering(directory: Path, answer: str) -> Nft:
+    (directory / "answer").write_text(answer)
+    (directory / "nft").write_text(f"#!/bin/sh\nexec cat {directory}/answer\n")
+    (directory / "nft").chmod(0o755)
+    return Nft(search_path=f"{directory}:/usr/bin:/bin")
+
+
+def test_our_tables_among_others(tmp_path: Path) -> None:
+    listing = "table ip filter\ntable inet mqvpn_a\ntable ip6 mqvpn_b\ntable inet mqvpn_c.d-e\n"
+    assert answering(tmp_path, listing).tun_names_with_table() == ("a", "c.d-e")
+    assert answering(tmp_path, "").tun_names_with_table() == ()
+
+
+CHAINS = """\
+table ip filter {
+\tchain INPUT {
+\t\ttype filter hook input priority filter; policy drop;
+\t}
+\tchain FORWARD {
+\t\ttype filter hook forward priority filter; policy drop;
+\t}
+\tchain DOCKER {
+\t}
+}
+table inet mqvpn_mqvpn0 {
+\tchain forward {
+\t\ttype filter hook forward priority filter; policy drop;
+\t}
+}
+table inet open {
+\tchain forward {
+\t\ttype filter hook forward priority filter; policy accept;
+\t}
+}
+table inet mqvpn_mqvpn01 {
+\tchain forward {
+\t\ttype filter hook forward priority -10; policy drop;
+\t}
+}
+"""
+
+
+def test_chains_of_others_that_drop(tmp_path: Path) -> None:
+    nft = answering(tmp_path, CHAINS)
+    assert nft.foreign_forward_drops("mqvpn0") == (
+        "ip filter FORWARD",
+        "inet mqvpn_mqvpn01 forward",
+    )
+    assert answering(tmp_path, "").foreign_forward_drops("mqvpn0") == ()

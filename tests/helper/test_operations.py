@@ -1,6 +1,7 @@
 """Host plans against a real kernel, each test in a network namespace of its own."""
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -8,9 +9,11 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.operations import HostChanger
+from mqvpn_helper.host.process_identity import current_netns
 from mqvpn_helper.host.sysctls import Sysctls
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.host_plan import HostPlan
@@ -351,6 +354,103 @@ def test_impossible_plans_touch_nothing(
     assert machine_state() == before
 
 
+class _ReadOnlySysctls(Sysctls):
+    """As in a container: /proc/sys can be read only."""
+
+    @override
+    def write(self, key: str, value: str) -> None:
+        if self.read(key) not in {None, value}:
+            raise HostChangeError(f"cannot set {key}: read-only")
+
+
+def test_read_only_settings_do_not_stop_a_client(tmp_path: Path) -> None:
+    changer = HostChanger(tmp_path / "state", sysctls=_ReadOnlySysctls())
+    tun = changer.open_tun("mqvpn0")
+    try:
+        plan = replace(client_plan(tun.name), addresses=(ip_interface("10.0.0.2/24"),))
+        assert changer.apply(plan).warnings == ()
+        Path("/proc/sys/net/ipv4/conf/mqvpn0/promote_secondaries").write_text("0")
+        changer.apply(replace(plan, addresses=(ip_interface("10.0.0.3/24"),)))
+        shown = run("ip -br address show mqvpn0 scope global")
+        assert shown.split()[2:] == ["10.0.0.3/24"]
+        assert "dev mqvpn0" in way_to("198.51.100.1")
+    finally:
+        os.close(tun.fd)
+
+
+def test_read_only_forwarding_is_explained_and_undone(tmp_path: Path) -> None:
+    before = machine_state()
+    changer = HostChanger(tmp_path / "state", sysctls=_ReadOnlySysctls())
+    tun = changer.open_tun("mqvpn0")
+    with pytest.raises(HostChangeError, match="ip_forward: read-only"):
+        changer.apply(server_plan(tun.name))
+    changer.undo()
+    os.close(tun.fd)
+    assert machine_state() == before
+
+
+def test_failed_start_closes_the_device(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    with pytest.raises(HostChangeError, match="state directory"):
+        HostChanger(tmp_path / "state").open_tun("mqvpn0")
+    assert run("ip link show type tun") == ""
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.0.2.2", "::1", "2001:db8:2::2"])
+def test_link_towards_ourselves(changer: HostChanger, address: str) -> None:
+    link = changer.link_towards(ip_address(address))
+    assert link is not None
+    assert str(link.source) == address
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with (
+        socket.socket(family, socket.SOCK_DGRAM) as receiver,
+        socket.socket(family, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.bind((address, 0))
+        receiver.settimeout(2)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.name.encode())
+        sender.bind((str(link.source), 0))
+        sender.settimeout(2)
+        sender.sendto(b"to ourselves", receiver.getsockname())
+        data, back = receiver.recvfrom(99)
+        receiver.sendto(data + b" and back", back)
+        assert sender.recv(99) == b"to ourselves and back"
+
+
+@pytest.mark.parametrize("damage", ["garbage", "link", "directory", "pipe", "foreign"])
+def test_hostile_journal_is_reported_and_cleared_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    path = state / f"mqvpn0@{current_netns():x}.journal"
+    match damage:
+        case "garbage":
+            path.write_bytes(os.urandom(1000))  # noqa: TID251 - any bytes will do
+        case "link":
+            path.symlink_to(precious)
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.write_text("{}")
+            os.chown(path, 65534, 65534)
+    before = machine_state()
+    changer = HostChanger(state)
+    if damage == "directory":
+        with pytest.raises(HostChangeError, match="cannot remove the journal"):
+            changer.recover()
+    else:
+        assert len(changer.recover()) == 1
+        assert not os.path.lexists(path)
+        assert "journal" in caplog.text
+    assert precious.read_text() == "kept"
+    assert machine_state() == before
+
+
 def test_kernel_without_ipv6(tmp_path: Path) -> None:
     no_ipv6 = tmp_path / "sys"
     (no_ipv6 / "net").mkdir(parents=True)
@@ -359,7 +459,7 @@ def test_kernel_without_ipv6(tmp_path: Path) -> None:
     tun = changer.open_tun(None)
     try:
         report = changer.apply(server_plan(tun.name))
-        assert report.warnings == ("this kernel has no IPv6: the tunnel carries IPv4 only",)
+        assert report.warnings == ("this machine has no IPv6: the tunnel carries IPv4 only",)
         shown = run(f"ip -br address show {tun.name} scope global")
         assert shown.split()[2:] == ["10.0.0.1/24"]
         changer.undo()

@@ -91,6 +91,4 @@ def test_setting_that_cannot_be_read(root: Path) -> None:
 
 
 def test_kernel_without_ipv6(tmp_path: Path) -> None:
-    assert not Sysctls(tmp_path).has_ipv6
     assert not Sysctls(tmp_path).is_forwarding(ForwardingGroup.IPV6)
-    assert Sysctls().has_ipv6 == Path("/proc/sys/net/ipv6").is_dir()
