@@ -13,6 +13,7 @@ RFC 8899 mean something (RFC 9000 s14: QUIC packets must not be fragmented).
 import errno
 import socket
 import struct
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -40,8 +41,11 @@ _CONTROL_BYTES = (
 )
 _MAX_CACHED = 4096
 _ECN_MASK = 0b11
+# The traffic class comes as one byte (IPv4) or as an int (IPv6).
+_LOWEST_BYTE = 0 if sys.byteorder == "little" else -1
 
 _ControlMessage: TypeAlias = tuple[int, int, bytes]
+_Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 # An error of the socket itself rather than of one datagram: a bug or a closed socket.
 _FATAL_ERRORS = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EFAULT})
@@ -90,7 +94,10 @@ class UdpSocket(DatagramSocket):
         self._counters = UdpCounters()
         self._segmentation = options.segmentation
         self._ecn = 0
-        self._four_tuples: dict[tuple[str, int, str], FourTuple] = {}
+        self._traffic_class = socket.IPV6_TCLASS if self._is_ipv6 else socket.IP_TOS
+        self._packet_info = socket.IPV6_PKTINFO if self._is_ipv6 else IP_PKTINFO
+        # By the remote address and the raw control message: parsing once a peer is enough.
+        self._four_tuples: dict[tuple[_Address, bytes], FourTuple] = {}
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
         self._socket = open_udp(local, options)
         bound = self._socket.getsockname()
@@ -154,42 +161,40 @@ class UdpSocket(DatagramSocket):
             self._socket.close()
 
     def _received(
-        self, data: bytes, control: list[_ControlMessage], remote: tuple[str, int]
+        self, data: bytes, control: list[_ControlMessage], remote: _Address
     ) -> ReceivedDatagrams:
-        local_host = self._local_address.host
         segment_size = len(data)
         ecn = 0
+        local = b""
         for level, kind, value in control:
-            if level == SOL_UDP and kind == UDP_GRO:
-                segment_size = _INT.unpack(value)[0]
-            elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
-                ecn = value[0] & _ECN_MASK
-            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_TCLASS:
-                ecn = _INT.unpack(value)[0] & _ECN_MASK
-            elif level == socket.IPPROTO_IP and kind == IP_PKTINFO:
-                local_host = socket.inet_ntop(socket.AF_INET, _PKTINFO4.unpack(value)[1])
-            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-                local_host = socket.inet_ntop(socket.AF_INET6, _PKTINFO6.unpack(value)[0])
+            if level == SOL_UDP:
+                if kind == UDP_GRO:
+                    segment_size = _INT.unpack(value)[0]
+            elif kind == self._traffic_class:
+                ecn = value[_LOWEST_BYTE] & _ECN_MASK
+            elif kind == self._packet_info:
+                local = value
         self._counters.received_count += -(-len(data) // segment_size)
         self._counters.received_bytes += len(data)
-        return ReceivedDatagrams(
-            four_tuple=self._four_tuple(remote[0], remote[1], local_host),
-            data=data,
-            segment_size=segment_size,
-            ecn=ecn,
-        )
+        four_tuple = self._four_tuples.get((remote, local))
+        if four_tuple is None:
+            four_tuple = self._learn(remote, local)
+        return ReceivedDatagrams(four_tuple, data, segment_size, ecn)
 
-    def _four_tuple(self, remote_host: str, remote_port: int, local_host: str) -> FourTuple:
-        key = (remote_host, remote_port, local_host)
-        known = self._four_tuples.get(key)
-        if known is None:
-            if len(self._four_tuples) >= _MAX_CACHED:
-                self._four_tuples.clear()
-            known = self._four_tuples[key] = FourTuple(
-                local=SocketAddress(host=local_host, port=self._local_address.port),
-                remote=SocketAddress(host=remote_host, port=remote_port),
-            )
-        return known
+    def _learn(self, remote: _Address, packet_info: bytes) -> FourTuple:
+        if len(self._four_tuples) >= _MAX_CACHED:
+            self._four_tuples.clear()
+        if not packet_info:
+            host = self._local_address.host
+        elif self._is_ipv6:
+            host = socket.inet_ntop(socket.AF_INET6, _PKTINFO6.unpack(packet_info)[0])
+        else:
+            host = socket.inet_ntop(socket.AF_INET, _PKTINFO4.unpack(packet_info)[1])
+        four_tuple = self._four_tuples[remote, packet_info] = FourTuple(
+            local=SocketAddress(host=host, port=self._local_address.port),
+            remote=SocketAddress(host=remote[0], port=remote[1]),
+        )
+        return four_tuple
 
     def _send_one(self, transmit: Transmit) -> Transmit | None:
         """Send what one transmit holds; return what there was no room for."""
