@@ -14,6 +14,7 @@ import trio
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.statistics import ConnectionStatistics
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.outbox import Outbox
@@ -24,6 +25,10 @@ MAX_READS = 32
 """Socket reads of one wake-up; each may carry several coalesced datagrams."""
 MAX_PACKETS = 64
 """IP packets taken from the TUN device in one wake-up."""
+SILENCE_LIMIT = 3.0
+"""Seconds without a packet from the server after which the connection may count as lost."""
+SILENT_PROBES = 4
+"""Unanswered probe time-outs in a row that it takes besides; on a slow path they take longer."""
 
 
 class Transport(Protocol):
@@ -48,6 +53,9 @@ class Transport(Protocol):
 
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` wants to be called."""
+
+    def statistics(self) -> ConnectionStatistics:
+        """Take a snapshot of the numbers."""
 
 
 class PacketSession(Protocol):
@@ -79,7 +87,8 @@ class SessionObserver(Protocol):
 class ClientDriver:
     """Drives one connection over its sockets.
 
-    A: `settled`, `finished`, `received_any`, `refused_packet_count`, `device_failure`
+    A: `settled`, `finished`, `received_any`, `has_fallen_silent`, `refused_packet_count`,
+    `device_failure`
     C: `attach`, `carry`, `finish`, `kick`. Tasks: `run`.
     """
 
@@ -91,6 +100,8 @@ class ClientDriver:
         """Set when nothing more will happen."""
         self.received_any = False
         """The server has answered something."""
+        self.has_fallen_silent = False
+        """Ended because the server does not answer any more."""
         self.refused_packet_count = 0
         """IP packets that the host did not take."""
         self.device_failure: HostError | None = None
@@ -103,6 +114,7 @@ class ClientDriver:
         self._observer: SessionObserver | None = None
         self._tun: PacketDevice | None = None
         self._carrying = trio.Event()
+        self._last_received = read_clock()
 
     def attach(self, session: PacketSession, observer: SessionObserver) -> None:
         """Let ``session`` use the connection from now on."""
@@ -145,8 +157,10 @@ class ClientDriver:
             await socket.wait_readable()
             batches = socket.receive(MAX_READS)
             now = read_clock()
-            for batch in batches:
+            if batches:
                 self.received_any = True
+                self._last_received = now
+            for batch in batches:
                 self._transport.receive_datagrams(batch, now)
             self._pump(now)
 
@@ -173,6 +187,18 @@ class ClientDriver:
             if self._session is not None:
                 self._session.handle_timeout(now)
             self._pump(now)
+            if now - self._last_received >= SILENCE_LIMIT and self._goes_unanswered():
+                self.has_fallen_silent = True
+                self.finished.set()
+
+    def _goes_unanswered(self) -> bool:
+        """Tell whether what we sent stays unacknowledged on every path.
+
+        Waiting for the idle time-out, or for an old connection's ever slower probes, would leave
+        the user without a tunnel long after the server is back.
+        """
+        paths = self._transport.statistics().paths
+        return bool(paths) and all(path.probe_timeouts >= SILENT_PROBES for path in paths)
 
     def _pump(self, now: Instant) -> None:
         transport = self._transport

@@ -32,6 +32,7 @@ from mqvpn_core.tunnel.lifecycle import (
     Failure,
     FailureKind,
     HostRestored,
+    Reconnecting,
     RestoreHost,
     StartAttempt,
     State,
@@ -161,6 +162,8 @@ class ClientSupervisor:
         elif isinstance(self.state, Connecting):
             self._outage_since = now
             self._parts.backoff.reset()
+        if isinstance(self.state, Reconnecting):
+            _log.info("reconnecting; addresses and routes stay in place")
         _log.debug("%s -> %s", type(before).__name__, type(self.state).__name__)
         self.state_since = now
 

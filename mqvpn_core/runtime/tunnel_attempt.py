@@ -17,7 +17,7 @@ from mqvpn_core.errors import HostError, LocalProtocolError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.masque.client_session import ClientSession, ClientSessionConfig
 from mqvpn_core.masque.route_ranges import networks_of_ranges
-from mqvpn_core.masque.session_events import EndCause, SessionEnded
+from mqvpn_core.masque.session_events import EndCause, IPInterface, SessionEnded
 from mqvpn_core.runtime.client_connection import ClientConnection
 from mqvpn_core.runtime.client_supervisor import AttemptReporter
 from mqvpn_core.runtime.clock import read_clock
@@ -156,8 +156,10 @@ class TunnelAttempts:
             if shown is None:
                 await reporter.up(assignment)
                 dialled.driver.carry(self._parts.tun)
+                _log.info("tunnel is up: %s, MTU %d", _listed(picture.addresses), picture.mtu)
             else:
                 await reporter.changed(assignment)
+                _log.info("tunnel changed: %s, MTU %d", _listed(picture.addresses), picture.mtu)
             shown = picture
         return None
 
@@ -186,6 +188,10 @@ class TunnelAttempts:
     def _read_end(self, dialled: ClientConnection, ended: SessionEnded | None) -> Failure:
         if dialled.driver.device_failure is not None:
             return Failure(kind=FailureKind.HOST, message=str(dialled.driver.device_failure))
+        if dialled.driver.has_fallen_silent:
+            return Failure(
+                kind=FailureKind.LOST, message="the connection is lost: the server is silent"
+            )
         if ended is None:
             return Failure(kind=FailureKind.LOST, message="the connection has ended")
         if ended.cause is EndCause.ADDRESS_REQUEST_REFUSED:
@@ -225,5 +231,5 @@ def kind_of_end(cause: EndCause) -> FailureKind:
             assert_never(cause)
 
 
-def _listed(addresses: tuple[IPAddress, ...]) -> str:
-    return ", ".join(str(address) for address in addresses)
+def _listed(addresses: tuple[IPAddress, ...] | tuple[IPInterface, ...]) -> str:
+    return ", ".join(str(address) for address in addresses) or "no address"

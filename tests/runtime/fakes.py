@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import trio
 
 from mqvpn_core.errors import HostError
-from mqvpn_core.ids import FourTuple, Instant, SocketAddress
+from mqvpn_core.ids import FourTuple, Instant, PathId, SocketAddress
+from mqvpn_core.quic.statistics import ConnectionStatistics, PathStatistics
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.tun_device import TunCounters
 
@@ -155,6 +156,8 @@ class FakeTransport:
         self.timeouts: list[float] = []
         self.outgoing: list[Transmit] = []
         self.deadline: Instant | None = None
+        self.probe_timeouts = 0
+        self.period: float | None = None
         self._quiet = quiet
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
@@ -173,7 +176,7 @@ class FakeTransport:
     def handle_timeout(self, now: Instant) -> None:
         self.timeouts.append(now)
         if self.deadline is not None and self.deadline <= now:
-            self.deadline = None
+            self.deadline = None if self.period is None else Instant(now + self.period)
 
     def transmits(self, now: Instant) -> list[Transmit]:
         del now
@@ -182,6 +185,33 @@ class FakeTransport:
 
     def next_timeout(self) -> Instant | None:
         return self.deadline
+
+    def statistics(self) -> ConnectionStatistics:
+        path = PathStatistics(
+            path_id=PathId(0),
+            four_tuple=FOUR_TUPLE,
+            state="active",
+            smoothed_rtt=0.1,
+            min_rtt=0.1,
+            rtt_variance=0.0,
+            congestion_window=1,
+            bytes_in_flight=0,
+            sent_bytes=0,
+            sent_packets=0,
+            received_bytes=0,
+            received_packets=0,
+            lost_packets=0,
+            probe_timeouts=self.probe_timeouts,
+            max_datagram_size=1200,
+        )
+        return ConnectionStatistics(
+            paths=(path,),
+            key_phase=0,
+            datagrams_waiting=0,
+            datagrams_dropped=0,
+            undecryptable_packets=0,
+            last_received_at=0.0,
+        )
 
 
 class FakeSession:

@@ -8,7 +8,13 @@ import trio
 import trio.testing
 
 from mqvpn_core.ids import Instant
-from mqvpn_core.runtime.client_driver import MAX_PACKETS, MAX_READS, ClientDriver
+from mqvpn_core.runtime.client_driver import (
+    MAX_PACKETS,
+    MAX_READS,
+    SILENCE_LIMIT,
+    SILENT_PROBES,
+    ClientDriver,
+)
 from mqvpn_core.runtime.clock import read_clock
 from tests.runtime.fakes import FakeSession, FakeSocket, FakeTransport, FakeTun, datagram, transmit
 from tests.runtime.virtual_time import run_virtual
@@ -127,6 +133,33 @@ def test_timers_of_connection_and_session_fire_when_due() -> None:
             fired = [round(at - start, 3) for at in scene.transport.timeouts]
             assert fired == [3.0, 7.0]
             assert [round(at - start, 3) for at in scene.session.timeouts] == [3.0, 7.0]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("probes", "answers", "expected"),
+    [(SILENT_PROBES, False, True), (SILENT_PROBES - 1, False, False), (99, True, False)],
+)
+def test_a_server_that_answers_no_probe_has_fallen_silent(
+    *, probes: int, answers: bool, expected: bool
+) -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.transport.period = 0.5
+        scene.transport.probe_timeouts = probes
+        start = read_clock()
+        with trio.move_on_after(10.0):
+            async with trio.open_nursery() as nursery:
+                scene.socket.arrive(datagram(b"timer 0.5"))
+                nursery.start_soon(scene.driver.run)
+                await trio.sleep(2.0)
+                while answers:
+                    scene.socket.arrive(datagram(b"ack"))
+                    await trio.sleep(2.0)
+        assert scene.driver.has_fallen_silent is expected
+        if expected:
+            assert SILENCE_LIMIT <= read_clock() - start < SILENCE_LIMIT + 1.0
 
     run_virtual(main)
 
