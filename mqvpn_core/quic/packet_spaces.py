@@ -283,15 +283,19 @@ class SentRun:
 
     def part(self, start: int, stop: int) -> "SentRun":
         """Return the packets ``start`` up to but excluding ``stop`` of this run."""
+        packet_bytes = self.packet_bytes
         if stop == self.first + self.count:
-            total_bytes = self.total_bytes - self.packet_bytes * (start - self.first)
+            total_bytes = self.total_bytes - packet_bytes * (start - self.first)
+            if stop - start == 1:
+                # The last packet alone: its size tells what the path carries.
+                packet_bytes = total_bytes
         else:
-            total_bytes = self.packet_bytes * (stop - start)
+            total_bytes = packet_bytes * (stop - start)
         return SentRun(
             first=start,
             count=stop - start,
             sent_at=self.sent_at,
-            packet_bytes=self.packet_bytes,
+            packet_bytes=packet_bytes,
             total_bytes=total_bytes,
             ack_eliciting=self.ack_eliciting,
             in_flight=self.in_flight,
