@@ -116,10 +116,13 @@ def _run(sources: Sources, given: GivenSettings) -> int:
 
 
 def _load_server(sources: Sources) -> ServerConfig:
-    config = load_config(sources).config
-    if not isinstance(config, ServerConfig):
+    """Read the configuration again, at SIGHUP."""
+    loaded = load_config(sources)
+    if not isinstance(loaded.config, ServerConfig):
         raise ConfigError("the configuration is now that of a client")
-    return config
+    for warning in (*loaded.warnings, *check_files(loaded.config)):
+        _LOGGER.warning("%s", warning)
+    return loaded.config
 
 
 def _warnings(loaded: Loaded, given: GivenSettings) -> tuple[str, ...]:

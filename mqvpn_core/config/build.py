@@ -68,7 +68,7 @@ def build_client(raw: Iterable[RawSetting]) -> tuple[ClientConfig, tuple[str, ..
         reconnect=values.get(client_keys.RECONNECT),
         reconnect_interval=values.get(client_keys.RECONNECT_INTERVAL),
         paths=values.get(client_keys.PATHS),
-        quic=_quic(values),
+        quic=_quic(values, keep_alive=values.get(client_keys.KEEP_ALIVE)),
         control_socket=_control_socket(values),
         log_level=values.get(common_keys.LOG_LEVEL),
     )
@@ -111,7 +111,7 @@ def build_server(raw: Iterable[RawSetting], *, salt: bytes) -> tuple[ServerConfi
         tun_name=values.get(common_keys.TUN_NAME),
         mtu=values.get(common_keys.MTU),
         dns=values.get(common_keys.DNS),
-        quic=_quic(values),
+        quic=_quic(values, keep_alive=0.0),  # that is the client's part
         control_socket=_control_socket(values),
         log_level=values.get(common_keys.LOG_LEVEL),
     )
@@ -163,20 +163,14 @@ class _Values:
         ]
 
 
-def _quic(values: _Values) -> QuicConfig:
-    quic = QuicConfig(
-        keep_alive=values.get(common_keys.KEEP_ALIVE),
+def _quic(values: _Values, *, keep_alive: float) -> QuicConfig:
+    return QuicConfig(
+        keep_alive=keep_alive,
         idle_timeout=values.get(common_keys.IDLE_TIMEOUT),
         key_update_interval=values.get(common_keys.KEY_UPDATE_INTERVAL),
         scheduler=values.get(common_keys.SCHEDULER),
         congestion_control=values.get(common_keys.CONGESTION_CONTROL),
     )
-    if quic.keep_alive >= quic.idle_timeout:
-        raise ConfigError(
-            f"keep_alive ({quic.keep_alive:g}) must be less than idle_timeout"
-            f" ({quic.idle_timeout:g}): half of it or less is usual"
-        )
-    return quic
 
 
 def _control_socket(values: _Values) -> Path | None:
@@ -248,6 +242,12 @@ def _check_client(config: ClientConfig) -> None:
         raise ConfigError("ipv4 and ipv6 are both false: nothing could pass; set one to true")
     if config.pins and config.insecure:
         raise ConfigError("pins and insecure exclude each other: leave insecure out")
+    quic = config.quic
+    if quic.keep_alive >= quic.idle_timeout:
+        raise ConfigError(
+            f"keep_alive ({quic.keep_alive:g}) must be less than idle_timeout"
+            f" ({quic.idle_timeout:g}): half of it or less is usual"
+        )
     if config.mtu is not None and config.mtu < _MIN_MTU_IPV6 and config.ipv6:
         raise ConfigError(
             f"mtu {config.mtu} is too small for IPv6, which needs {_MIN_MTU_IPV6}: raise it, or set"

@@ -123,7 +123,8 @@ PATHS: Setting[tuple[str, ...]] = Setting(
     form=Form.LIST,
     allowed="names of network interfaces; empty: as the kernel routes",
     default=(),
-    doc="Interfaces to send through, in order of preference.",
+    doc="Interfaces to send through, in order of preference; the first that can reach the server"
+    " carries the tunnel.",
     parse=parsing.sequence(parsing.link_name),
     placeholder="IFACE",
     options=("--path",),
@@ -153,4 +154,15 @@ RECONNECT_INTERVAL: Setting[float] = Setting(
     parse=last(parsing.seconds(0.1, 3600)),
     placeholder="SECONDS",
     ini="Interface.ReconnectInterval",
+)
+KEEP_ALIVE: Setting[float] = Setting(
+    name="keep_alive",
+    roles=CLIENT,
+    group=Group.CONNECTION,
+    form=Form.NUMBER,
+    allowed="1 to 600 seconds, or 0 for none; less than idle_timeout",
+    default=("15",),
+    doc="Silence after which the client sends a sign of life; keeps NAT bindings open.",
+    parse=last(parsing.seconds(1, 600, zero=True)),
+    placeholder="SECONDS",
 )

@@ -140,21 +140,10 @@ MTU: Setting[int | None] = Setting(
     form=Form.NUMBER,
     allowed="auto, or 576 to 65535; at least 1280 with IPv6",
     default=("auto",),
-    doc="MTU of the TUN device; auto follows what the network carries.",
+    doc="Largest MTU of the tunnel; auto follows what the network carries.",
     parse=last(parsing.optional(parsing.integer(576, 65535), "auto")),
     placeholder="BYTES",
     ini="Interface.MTU",
-)
-KEEP_ALIVE: Setting[float] = Setting(
-    name="keep_alive",
-    roles=BOTH,
-    group=Group.CONNECTION,
-    form=Form.NUMBER,
-    allowed="1 to 600 seconds, or 0 for none; less than idle_timeout",
-    default=("15",),
-    doc="Silence after which a sign of life is sent; keeps NAT bindings open.",
-    parse=last(parsing.seconds(1, 600, zero=True)),
-    placeholder="SECONDS",
 )
 IDLE_TIMEOUT: Setting[float] = Setting(
     name="idle_timeout",

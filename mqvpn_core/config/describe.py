@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mqvpn_core.config.secret_values import HashedKey, Secret
+from mqvpn_core.config.setting import Role
 from mqvpn_core.config.settings import ClientConfig, QuicConfig, ServerConfig
+from mqvpn_core.config.table import settings_of
 from mqvpn_core.config.values import HostPort, Pin
 
 PlainValue: TypeAlias = bool | int | float | str | list[str] | dict[str, str]
@@ -22,6 +24,8 @@ _WORDS_FOR_NONE = {"mtu": "auto", "lease_file": "off", "control_socket": "off"}
 
 def describe(config: ClientConfig | ServerConfig) -> dict[str, PlainValue]:
     """Return each key with its effective value."""
+    role = Role.CLIENT if isinstance(config, ClientConfig) else Role.SERVER
+    keys = {setting.name for setting in settings_of(role)}
     described: dict[str, PlainValue] = {}
     for name in type(config).__dataclass_fields__:
         value: object = getattr(config, name)
@@ -30,7 +34,7 @@ def describe(config: ClientConfig | ServerConfig) -> dict[str, PlainValue]:
                 described[part] = _plain(part, getattr(value, part))
         else:
             described[_NOT_CONFIGURED_BY_KEY.get(name, name)] = _plain(name, value)
-    return described
+    return {name: value for name, value in described.items() if name in keys}
 
 
 def _plain(name: str, value: object) -> PlainValue:

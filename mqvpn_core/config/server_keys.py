@@ -189,7 +189,8 @@ MAX_HANDSHAKES: Setting[int] = Setting(
     form=Form.NUMBER,
     allowed="1 to 65535",
     default=("256",),
-    doc="Unfinished handshakes at the same time; more are turned away.",
+    doc='Unfinished handshakes at the same time; beyond it retry = "auto" makes clients prove their'
+    " address first.",
     parse=last(parsing.integer(1, 65535)),
     placeholder="N",
 )

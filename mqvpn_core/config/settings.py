@@ -33,7 +33,7 @@ class QuicConfig:
     """Settings of the QUIC connection, the same for both roles."""
 
     keep_alive: float = 15.0
-    """Seconds of silence after which a client sends PING; 0 sends none."""
+    """Seconds of silence after which PING is sent; 0 sends none."""
     idle_timeout: float = 30.0
     """Seconds of silence after which the connection counts as lost (max_idle_timeout)."""
     key_update_interval: float = 3600.0
@@ -69,7 +69,7 @@ class ClientConfig:
     tun_name: str = "mqvpn0"
     """Name of the TUN device."""
     mtu: int | None = None
-    """MTU of the TUN device; ``None`` follows what the path carries."""
+    """Largest MTU of the tunnel; ``None`` follows what the path carries."""
     manage_routes: bool = True
     """Set routes; without, only the device and its addresses."""
     routes: RoutesMode = RoutesMode.DEFAULT
@@ -126,7 +126,7 @@ class ServerConfig:
     max_clients_per_user: int = 8
     """Tunnels at the same time of one named user."""
     max_handshakes: int = 256
-    """Unfinished handshakes at the same time."""
+    """Unfinished handshakes beyond which `RetryMode.AUTO` validates addresses first."""
     retry: RetryMode = RetryMode.AUTO
     """When to validate a client's address before keeping state."""
     client_to_client: bool = False
@@ -140,10 +140,10 @@ class ServerConfig:
     tun_name: str = "mqvpn0"
     """Name of the TUN device."""
     mtu: int | None = None
-    """MTU of the TUN device; ``None`` follows what the paths carry."""
+    """Largest MTU of each tunnel; ``None`` follows what its path carries."""
     dns: tuple[IPAddress, ...] = ()
     """Name servers for clients."""
-    quic: QuicConfig = field(default_factory=QuicConfig)
+    quic: QuicConfig = field(default_factory=lambda: QuicConfig(keep_alive=0.0))
     """QUIC settings."""
     control_socket: Path | None = Path("/run/mqvpn/mqvpn0.sock")
     """Where the status is served; ``None`` serves none."""

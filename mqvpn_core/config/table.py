@@ -41,7 +41,7 @@ TABLE: tuple[Setting[object], ...] = (
     client_keys.PATHS,
     client_keys.RECONNECT,
     client_keys.RECONNECT_INTERVAL,
-    common_keys.KEEP_ALIVE,
+    client_keys.KEEP_ALIVE,
     common_keys.IDLE_TIMEOUT,
     common_keys.KEY_UPDATE_INTERVAL,
     common_keys.SCHEDULER,

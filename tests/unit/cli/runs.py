@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -42,6 +42,7 @@ class CommandLine:
         self._capsys = capsys
         self._configs: list[Config] = []
         self.run_code = 0
+        self.reload: Callable[[], Config] | None = None
         for role in ("client", "server"):
             fake = ModuleType(f"mqvpn_core.app.{role}")
             fake.__dict__["run"] = self._run
@@ -59,7 +60,8 @@ class CommandLine:
         captured = self._capsys.readouterr()
         return Outcome(code=code, out=captured.out, err=captured.err, configs=list(self._configs))
 
-    def _run(self, config: Config) -> int:
+    def _run(self, config: Config, reload: Callable[[], Config] | None = None) -> int:
+        self.reload = reload
         logging.getLogger("mqvpn_core.app").info("running")
         assert "MQVPN_AUTH_KEY" not in os.environ
         self._configs.append(config)

@@ -12,6 +12,7 @@ from mqvpn_core.config import ClientConfig, HostPort, LogLevel, RoutesMode, Secr
 from mqvpn_core.config.reference import render_reference
 from mqvpn_core.config.setting import Form, Role, Setting
 from mqvpn_core.config.table import BY_NAME, TABLE
+from mqvpn_core.errors import ConfigError
 from tests.unit.cli.runs import CommandLine
 from tests.unit.config.samples import KEY, PIN
 from tests.unit.config.test_table import SAMPLES
@@ -58,6 +59,27 @@ def test_server_from_files(mqvpn: CommandLine, files: Path) -> None:
     assert config.shared_key is not None
     assert config.cert_file == Path("server.crt")
     assert (files / "auth.key").exists()
+
+
+def test_server_can_read_its_configuration_again(
+    mqvpn: CommandLine, files: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = files / "s.toml"
+    reading, writing = os.pipe()
+    os.write(writing, KEY.encode())
+    os.close(writing)
+    file.write_text('mode = "server"\ncert_file = "server.crt"\nkey_file = "server.key"\n')
+    first = server_config(mqvpn, "--config", str(file), "--auth-key-file", f"fd:{reading}")
+    assert mqvpn.reload is not None
+    file.write_text(file.read_text() + 'subnet = "10.0.0.0/29"\n')
+    second = mqvpn.reload()
+    assert isinstance(second, ServerConfig)
+    assert (first.max_clients, str(second.subnet)) == (64, "10.0.0.0/29")
+    assert second.shared_key is not None, "the descriptor was read once"
+    assert "room for 5 clients" in caplog.text
+    file.write_text('mode = "client"\nserver = "a"\n')
+    with pytest.raises(ConfigError):
+        mqvpn.reload()
 
 
 OPTION_OF_THE_C_PROGRAM = [

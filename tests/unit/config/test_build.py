@@ -122,6 +122,11 @@ def test_no_message_or_repr_shows_a_key() -> None:
     assert not any(secret in text for secret in [*secrets, KEY] for text in shown)
 
 
+def test_server_leaves_signs_of_life_to_its_clients() -> None:
+    config, _ = server(idle_timeout="5")
+    assert (config.quic.keep_alive, config.quic.idle_timeout) == (0.0, 5.0)
+
+
 def test_users_may_be_keys_or_hashes() -> None:
     hashed = HashedKey.from_key(Secret("some-key-of-somebody"), bytes(16))
     config, _ = server(users=("alice:another-key-of-hers", f"bob:{hashed.to_text()}"))

@@ -19,6 +19,8 @@ _OTHER_NAME = {"shared_key": "auth_key"}
 def _field_names(config: type[ClientConfig | ServerConfig]) -> set[str]:
     own = {field.name for field in fields(config)} - {"quic"}
     parts = {field.name for field in fields(QuicConfig)}
+    if config is ServerConfig:
+        parts.remove("keep_alive")  # a server sends no signs of life
     return {_OTHER_NAME.get(name, name) for name in own | parts}
 
 
