@@ -2,7 +2,6 @@
 
 import os
 import socket
-import struct
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_helper.host.tun import open_tun
 from tests.helper.namespaces import fresh_namespace, run
+from tests.helper.packets import udp_packet
 
 
 @pytest.fixture
@@ -27,21 +27,8 @@ def tun() -> Iterator[TunDevice]:
         device.close()
 
 
-def checksum(data: bytes) -> int:
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def udp_packet(payload: bytes, port: int = 9000) -> bytes:
-    """An IPv4 packet from 10.9.0.2 port 5 to 10.9.0.1."""
-    udp = struct.pack("!HHHH", 5, port, 8 + len(payload), 0) + payload
-    source, destination = socket.inet_aton("10.9.0.2"), socket.inet_aton("10.9.0.1")
-    head = struct.pack(
-        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, source, destination
-    )
-    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + udp
+def packet_with(payload: bytes) -> bytes:
+    return udp_packet("10.9.0.2", "10.9.0.1", payload, (5, 9000))
 
 
 @pytest.mark.netns
@@ -62,7 +49,7 @@ def test_written_packets_reach_the_machine(tun: TunDevice) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("10.9.0.1", 9000))
         receiver.settimeout(2)
-        assert tun.write_packets([udp_packet(b"one"), udp_packet(b"two")]) == 0
+        assert tun.write_packets([packet_with(b"one"), packet_with(b"two")]) == 0
         assert [receiver.recvfrom(99) for _ in range(2)] == [
             (b"one", ("10.9.0.2", 5)),
             (b"two", ("10.9.0.2", 5)),
@@ -77,7 +64,7 @@ def test_bad_packets_are_dropped_and_counted_and_the_good_pass(tun: TunDevice) -
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("10.9.0.1", 9000))
         receiver.settimeout(2)
-        dropped = tun.write_packets([*bad, udp_packet(b"good"), *bad])
+        dropped = tun.write_packets([*bad, packet_with(b"good"), *bad])
         assert receiver.recv(99) == b"good"
     # The kernel takes an empty write for done.
     assert dropped == tun.counters.dropped_count == 6
@@ -87,14 +74,14 @@ def test_bad_packets_are_dropped_and_counted_and_the_good_pass(tun: TunDevice) -
 @pytest.mark.netns
 def test_device_that_is_down_drops(tun: TunDevice) -> None:
     run("ip link set mqvpn0 down")
-    assert tun.write_packets([udp_packet(b"x")] * 3) == 3
+    assert tun.write_packets([packet_with(b"x")] * 3) == 3
     assert tun.read_packets(8) == []
 
 
 @pytest.mark.netns
 def test_device_that_was_removed_says_so(tun: TunDevice) -> None:
     run("ip link delete mqvpn0")
-    assert tun.write_packets([udp_packet(b"x")]) == 1
+    assert tun.write_packets([packet_with(b"x")]) == 1
     with pytest.raises(HostError, match="it has been removed"):
         tun.read_packets(8)
     with pytest.raises(HostError, match="it has been removed"):

@@ -21,6 +21,7 @@ from mqvpn_core.runtime import udp_sockets
 from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
 from tests.helper.namespaces import add_uplink, fresh_namespace, run
+from tests.helper.packets import Tap
 
 LOOPBACK = ("127.0.0.1", "::1")
 SO_NO_CHECK = 11
@@ -207,28 +208,6 @@ def test_families_do_not_mix(opener: Opener) -> None:
     assert four.counters.send_errors.total() == six.counters.send_errors.total() == 1
 
 
-class _Tap:
-    """Sees the frames that arrive at the far end of a link."""
-
-    def __init__(self, interface: str) -> None:
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self._socket.bind((interface, 3))
-        self._socket.settimeout(2)
-
-    def next_packet(self) -> bytes:
-        while True:
-            packet = self._socket.recv(65536)
-            is_udp = (packet[0] >> 4 == 4 and packet[9] == 17) or (
-                packet[0] >> 4 == 6 and packet[6] == 17
-            )
-            if is_udp:
-                return packet
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 def _neighbours() -> None:
     for gateway in ("192.0.2.1", "fe80::1"):
         run(f"ip neigh add {gateway} lladdr 02:00:00:00:00:01 dev eth0 nud permanent")
@@ -238,7 +217,7 @@ def _neighbours() -> None:
 @pytest.mark.usefixtures("namespace")
 def test_packets_are_never_fragmented(opener: Opener) -> None:
     _neighbours()
-    tap = _Tap("eth0-far")
+    tap = Tap("eth0-far")
     try:
         four, six = opener("192.0.2.2"), opener("2001:db8:2::2")
         for sender, remote, header_bytes in (
@@ -301,7 +280,7 @@ def test_full_buffer_gives_back_what_did_not_fit(opener: Opener, segmentation: b
     _neighbours()
     run("tc qdisc add dev eth0 root tbf rate 2mbit burst 1600 limit 1000000")
     sender = opener("192.0.2.2", buffer_bytes=4096, segmentation=segmentation)
-    tap = _Tap("eth0-far")
+    tap = Tap("eth0-far")
     try:
         arrived, blocked_count = trio.run(_send_through, sender, tap)
     finally:
@@ -312,7 +291,7 @@ def test_full_buffer_gives_back_what_did_not_fit(opener: Opener, segmentation: b
     assert sender.counters.send_errors.total() == 0
 
 
-async def _send_through(sender: UdpSocket, tap: _Tap) -> tuple[list[int], int]:
+async def _send_through(sender: UdpSocket, tap: Tap) -> tuple[list[int], int]:
     """Send 100 transmits of 8 numbers each over a slow link."""
     remote = SocketAddress("198.51.100.1", 443)
     payloads = [b"".join(struct.pack("!I", 8 * n + k) for k in range(8)) for n in range(100)]
@@ -378,7 +357,7 @@ def test_socket_of_a_link_uses_no_other(opener: Opener) -> None:
     add_uplink("eth1", network=3)
     run("ip neigh add 192.0.3.1 lladdr 02:00:00:00:00:02 dev eth1 nud permanent")
     assert "dev eth0" in run("ip route get 198.51.100.1")
-    tap = _Tap("eth1-far")
+    tap = Tap("eth1-far")
     try:
         sender = opener("192.0.3.2", interface="eth1")
         sender.send([to(sender, SocketAddress("198.51.100.1", 443), b"over eth1")])
@@ -400,7 +379,7 @@ def test_link_local_address_of_a_link(opener: Opener) -> None:
     run("ip neigh add fe80::9 lladdr 02:00:00:00:00:01 dev eth0 nud permanent")
     sender = opener("fe80::2", interface="eth0")
     assert sender.local_address.host == "fe80::2"
-    tap = _Tap("eth0-far")
+    tap = Tap("eth0-far")
     try:
         sender.send([to(sender, SocketAddress("fe80::9", 443), b"near")])
         assert tap.next_packet().endswith(b"near")
