@@ -68,6 +68,7 @@ class Peer:
         self.connection = connection
         self.events: list[Event] = []
         self.ended_streams: set[int] = set()
+        self.termination: ConnectionTerminated | None = None
         self._on_command = on_command
         self._streams: dict[int, bytearray] = {}
         self._datagrams: list[bytes] = []
@@ -82,12 +83,6 @@ class Peer:
         """Numbers of path 0."""
         statistics = self.connection.statistics()
         return next(path for path in statistics.paths if path.path_id == PathId(0))
-
-    @property
-    def termination(self) -> ConnectionTerminated | None:
-        """The last event of the connection, if it has come."""
-        ends = self.events_of(ConnectionTerminated)
-        return ends[0] if ends else None
 
     def events_of(self, kind: type[_E]) -> list[_E]:
         """Return the events of one kind, oldest first."""
@@ -129,6 +124,8 @@ class Peer:
                     self.ended_streams.add(event.stream_id)
             elif isinstance(event, DatagramsReceived):
                 self._datagrams.extend(event.payloads)
+            elif isinstance(event, ConnectionTerminated):
+                self.termination = event
         return len(self.events) - before
 
 
