@@ -86,6 +86,8 @@ def set_up_logging(
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(max(_LEVELS[level], logging.WARNING))
+    # aioquic warns of whatever a stranger sends; what matters of it is in our own messages.
+    logging.getLogger("quic").setLevel(logging.ERROR)
     for name in _OUR_LOGGERS:
         logging.getLogger(name).setLevel(_LEVELS[level])
 
