@@ -104,7 +104,7 @@ async def run_client(
     Raises:
         HostError: the machine refuses what a tunnel needs.
     """
-    _say_what_is_unsafe(config)
+    _say_what_is_missing(config)
     host = surroundings.host
     for line in await host.recover():
         _log.info("%s", line)
@@ -152,6 +152,7 @@ def _make_attempts(
             tun=tun,
             resolver=surroundings.resolver,
             open_connection=open_connection,
+            known_by=_known_by(config),
             limits=DialLimits(),
         )
     )
@@ -198,6 +199,12 @@ def _session_config(config: ClientConfig) -> ClientSessionConfig:
     )
 
 
+def _known_by(config: ClientConfig) -> str:
+    if config.insecure:
+        return "NOT AUTHENTICATED (insecure)"
+    return "known by its pinned key" if config.pins else "known by its certificate"
+
+
 def _authority(config: ClientConfig) -> str:
     name = str(HostPort(host=config.tls_name, port=config.server.port))
     return name.removesuffix(f":{DEFAULT_PORT}")
@@ -226,11 +233,6 @@ def _open_socket(link: LinkInfo) -> UdpSocket:
     return UdpSocket(local, UdpOptions(interface=link.name))
 
 
-def _say_what_is_unsafe(config: ClientConfig) -> None:
-    if config.insecure:
-        _log.warning(
-            "INSECURE: the server's certificate is NOT checked. Anybody on the way can read and"
-            " change everything. Use --pin instead"
-        )
+def _say_what_is_missing(config: ClientConfig) -> None:
     if config.dns:
         _log.warning("name servers are not set by this version: the dns setting has no effect")

@@ -55,6 +55,8 @@ class AttemptParts:
     """Finds the server's addresses."""
     open_connection: OpenConnection
     """Makes a connection to one of them."""
+    known_by: str
+    """How the server proves who it is, for the log."""
     limits: DialLimits
     """How long to wait for answers."""
 
@@ -88,7 +90,11 @@ class TunnelAttempts:
             if isinstance(dialled, Failure):
                 return dialled
             self._prefer(ip_address(dialled.remote.host))
-            _log.info("handshake with %s done, the server is authenticated", dialled.remote.host)
+            _log.info(
+                "handshake with %s done, the server is %s",
+                dialled.remote.host,
+                self._parts.known_by,
+            )
             session = ClientSession(config=self._session_config, http3=dialled.http3)
             self.live = (dialled, session)
             try:
@@ -113,7 +119,8 @@ class TunnelAttempts:
             # What worked last goes first as long as the name still leads there.
             kept = [address for address in known[:1] if address in found]
             self.server_addresses = tuple(dict.fromkeys([*kept, *found]))
-            _log.info("connecting to %s port %d", _listed(found), self._parts.server.port)
+            if set(known) != set(found):
+                _log.info("connecting to %s port %d", _listed(found), self._parts.server.port)
         if scope.cancelled_caught and not known:
             return Failure(
                 kind=FailureKind.NAME_NOT_FOUND,
