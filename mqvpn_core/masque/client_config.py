@@ -16,7 +16,7 @@ class ClientSessionConfig:
     """Where the tunnel is (RFC 9484 s3)."""
     authority: str
     """``:authority`` of the request."""
-    authorization: bytes | None = None
+    authorization: bytes | None = field(default=None, repr=False)
     """Whole value of the Authorization field; never logged."""
     scope: RequestScope = field(default_factory=RequestScope)
     """What to limit the request to (RFC 9484 s4.6)."""

@@ -241,17 +241,23 @@ class ClientTunnel:
                     "the server refused to assign an address; its pool may be used up",
                 )
                 return
-            if self._addresses and not self._has_requested:
-                if self._misses_preference():
-                    self._request_addresses(now)
-                else:
-                    # The other family may follow in a capsule of its own.
-                    self._wait_deadline = Instant(now + self._address_wait)
-        self._apply_rules()
-        self._start_proof(now)
-        self._take_routes()
+            self._decide_to_wait(now)
         if self._state is _State.ESTABLISHED and self._addresses != old:
             self._events.append(AddressesChanged(addresses=self._addresses))
+        self._start_proof(now)
+        self._take_routes()
+
+    def _decide_to_wait(self, now: Instant) -> None:
+        """See what may still change before the tunnel is up."""
+        if not self._addresses:
+            return
+        if not self._has_requested and self._misses_preference():
+            self._request_addresses(now)
+        elif self._open_request_ids or not self._has_requested:
+            # The other family may follow in a capsule of its own.
+            self._wait_deadline = Instant(now + self._address_wait)
+        else:
+            self._wait_deadline = None
 
     def _take_routes(self) -> None:
         old = self._routes

@@ -118,6 +118,18 @@ def assign(*prefixes: str, request_id: int = 0) -> bytes:
     )
 
 
+def assign_answers(*answers: tuple[int, str]) -> bytes:
+    """Encode ADDRESS_ASSIGN with these request IDs and prefixes."""
+    return encode_capsule(
+        AddressAssign(
+            addresses=tuple(
+                AssignedAddress(request_id=number, prefix=ip_network(prefix))
+                for number, prefix in answers
+            )
+        )
+    )
+
+
 def advertise(*ranges: IpAddressRange) -> bytes:
     """Encode ROUTE_ADVERTISEMENT."""
     return encode_capsule(RouteAdvertisement(ranges=ranges))
