@@ -47,19 +47,20 @@ class LineFormatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         """Return the line or lines, without secrets and control characters."""
-        text = super().format(record)
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        message, *traceback = text.split("\n")
-        lines = [message]
+        message, *traceback = self._without_secrets(super().format(record)).split("\n")
         if record.exc_info is None:
             lines = [" ".join([message, *(line.strip() for line in traceback)])]
         elif self._with_traceback:
-            lines += traceback
-        elif traceback:
-            lines = [f"{message}: {traceback[-1].strip()}"]
+            lines = [message, *traceback]
+        else:
+            lines = [f"{message}: {self._without_secrets(_summary(record.exc_info[1]))}"]
         prefix = f"<{_priority(record.levelno)}>" if self._for_journal else ""
         return "\n".join(prefix + one_line(line) for line in lines)
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
 
 def set_up_logging(
@@ -100,6 +101,13 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     except (OSError, ValueError, AttributeError):  # a stream without descriptor
         return False
     return named == f"{status.st_dev}:{status.st_ino}"
+
+
+def _summary(error: BaseException | None) -> str:
+    """Return type and message; of a group, those of what is in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_summary(member) for member in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 def _priority(level: int) -> int:

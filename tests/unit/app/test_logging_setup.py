@@ -106,6 +106,19 @@ def test_traceback_is_one_line_unless_debugging(stream: io.StringIO) -> None:
     assert line.endswith(f"ERROR cannot go on: ValueError: {_PROBLEM}")
 
 
+def test_group_is_one_line_with_what_is_in_it(stream: io.StringIO) -> None:
+    set_up_logging(LogLevel.INFO, secrets=[Secret(OWN_KEY)], stream=stream)
+    inner = ExceptionGroup("inner", [OSError(9, f"line one\nline two {OWN_KEY}")])
+    try:
+        raise ExceptionGroup("outer", [ValueError("first"), inner])
+    except ExceptionGroup:
+        logging.getLogger("mqvpn_core.x").exception("cannot go on")
+    (line,) = lines(stream)
+    assert line.endswith(
+        r"cannot go on: ValueError: first; OSError: [Errno 9] line one\nline two (hidden)"
+    )
+
+
 def test_traceback_is_shown_while_debugging(stream: io.StringIO) -> None:
     set_up_logging(LogLevel.DEBUG, stream=stream)
     _log_failure()
