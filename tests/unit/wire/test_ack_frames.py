@@ -62,6 +62,8 @@ def test_every_truncation_is_an_error(with_ecn: bool) -> None:
 def test_an_absurd_range_count_fails_at_once() -> None:
     with pytest.raises(DecodeError, match="fewer ranges"):
         decode_ack(integers(5, 0, MAX_VARINT, 0) + bytes(1000), 0)
+    with pytest.raises(DecodeError, match="fewer ranges"):
+        decode_ack(integers(5, 0, 3, 0) + bytes(5), 0)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -88,6 +90,8 @@ def test_the_count_of_ranges_may_take_the_last_byte() -> None:
     assert encode_ack_body(ranges, 0, max_bytes=len(exact)) == exact
     smaller, _ = decode_ack(encode_ack_body(ranges, 0, max_bytes=len(exact) - 1), 0)
     assert len(smaller.ranges) == 64
+    last_of_one_byte = encode_ack_body(ranges[:64], 0, max_bytes=ROOMY)
+    assert encode_ack_body(ranges, 0, max_bytes=len(last_of_one_byte)) == last_of_one_byte
 
 
 def test_ecn_counts_are_never_dropped() -> None:

@@ -155,6 +155,18 @@ def test_checklist_18_control_capsules_are_capped(capsule_type: int) -> None:
     assert len(parser(control=14).feed(encode_capsule_header(1, 14) + at_the_cap)) == 1
 
 
+def test_checklist_18_default_limits() -> None:
+    target = CapsuleParser(CapsuleLimits())
+    # The largest IPv6 packet behind the longest context ID.
+    target.feed(encode_capsule_header(0, 8 + 40 + 65535) + bytes(8 + 40 + 65535))
+    assert target.discarded_datagram_count == 0
+    target.feed(encode_capsule_header(0, 8 + 40 + 65535 + 1))
+    assert target.discarded_datagram_count == 1
+    assert CapsuleParser(CapsuleLimits()).feed(encode_capsule_header(1, 64 * 1024)) == []
+    with pytest.raises(UnacceptableCapsuleError):
+        CapsuleParser(CapsuleLimits()).feed(encode_capsule_header(1, 64 * 1024 + 1))
+
+
 def test_what_is_held_stays_within_the_limit() -> None:
     target = parser()
     target.feed(encode_capsule_header(1, 60_000))

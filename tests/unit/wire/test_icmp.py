@@ -195,7 +195,8 @@ def test_our_own_mistakes(
 
 
 ECHO = IcmpEcho(is_reply=False, identifier=0xABCD, sequence_number=7, data=b"abcdefg")
-REPLY = IcmpEcho(is_reply=True, identifier=0, sequence_number=0xFFFF, data=b"")
+REPLY = IcmpEcho(is_reply=True, identifier=0xFFFF, sequence_number=0, data=b"")
+EDGES = IcmpEcho(is_reply=False, identifier=0, sequence_number=0xFFFF, data=b"\xff")
 HOST4, HOST6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1")
 
 
@@ -209,7 +210,7 @@ def test_layout_of_an_icmpv4_echo_request() -> None:
     assert has_valid_header_checksum(packet)
 
 
-@pytest.mark.parametrize("echo", [ECHO, REPLY])
+@pytest.mark.parametrize("echo", [ECHO, REPLY, EDGES])
 def test_echo_survives_the_wire(echo: IcmpEcho) -> None:
     packet = compose_icmp_echo(echo, HOST4, ROUTER4)
     assert decode_icmp_echo(packet, decode_ip_header(packet)) == echo

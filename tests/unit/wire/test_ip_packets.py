@@ -77,7 +77,7 @@ def test_bytes_behind_the_packet_are_not_part_of_it() -> None:
 
 @pytest.mark.parametrize("first", [0x00, 0x05, 0x54, 0x35, 0x74, 0xF6, 0x16])
 def test_other_versions_are_an_error(first: int) -> None:
-    with pytest.raises(DecodeError, match="IP version"):
+    with pytest.raises(DecodeError, match=f"IP version {first >> 4}"):
         decode_ip_header(bytes((first,)) + ipv4()[1:])
 
 
@@ -255,6 +255,17 @@ def test_checklist_50_every_checksum_survives_a_decrement() -> None:
         in_place = memoryview(bytearray(before))
         decrement_hop_limit(in_place)
         assert with_decremented_hop_limit(before) == bytes(in_place) == after
+
+
+def test_checklist_50_the_carry_of_the_checksum() -> None:
+    plain = int.from_bytes(ipv4(destination="10.1.0.0", payload=b"")[10:12], "big")
+    for wanted in (0xFEFE, 0xFEFF, 0xFF00):
+        low = (plain - wanted) % 0xFFFF
+        destination = f"10.1.{low >> 8}.{low & 0xFF}"
+        before = ipv4(destination=destination, payload=b"")
+        assert int.from_bytes(before[10:12], "big") == wanted
+        after = ipv4(destination=destination, payload=b"", ttl=63)
+        assert with_decremented_hop_limit(before) == after
 
 
 def test_checklist_50_hop_limit() -> None:

@@ -221,6 +221,7 @@ def test_other_paths_do_not_match(path: str) -> None:
         "/.well-known/masque/ip/*/256/",
         "/.well-known/masque/ip/*/udp/",
         "/.well-known/masque/ip/%/17/",
+        "/.well-known/masque/ip/a,b/17/",
     ],
 )
 def test_checklist_32_invalid_values_are_malformed(path: str) -> None:
