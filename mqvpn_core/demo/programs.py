@@ -6,6 +6,7 @@ Knows the command line and nothing of what the programs do.
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,11 @@ INNER_SUBNET = "10.0.0.0/24"
 INNER_SUBNET6 = "fd00:6d71::/64"
 """Pool of inner IPv6 addresses."""
 
+WEB_PORT = 80
+"""TCP port of the web host."""
+
 _POLL_INTERVAL = 0.1
+_START_PATIENCE = 10.0
 _LOG_TAIL_LINES = 12
 
 
@@ -168,6 +173,21 @@ def start_client(
         *options,
     )
     return start_program(namespace.label, namespace, command, credentials.directory)
+
+
+def start_web_host(namespace: NetworkNamespace, log: Path, port: int = WEB_PORT) -> Process:
+    """Start the tiny web server of `mqvpn_core.demo.web_host` and wait until it listens."""
+    command = [sys.executable, "-m", "mqvpn_core.demo.web_host", str(port)]
+    process = namespace.start(command, log)
+    deadline = time.perf_counter() + _START_PATIENCE
+    while time.perf_counter() < deadline:
+        try:
+            namespace.call(lambda: socket.create_connection(("127.0.0.1", port)).close())
+        except ConnectionRefusedError:
+            time.sleep(_POLL_INTERVAL)
+        else:
+            return process
+    raise ProgramError(f"the web host does not listen: {log.read_text(encoding='utf-8')}")
 
 
 def start_program(

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqvpn_core.demo.processes import Process
-from mqvpn_core.demo.programs import Program, make_credentials, start_client, start_server
+from mqvpn_core.demo.programs import (
+    WEB_PORT,
+    Program,
+    make_credentials,
+    start_client,
+    start_server,
+    start_web_host,
+)
 from mqvpn_core.demo.proof import CountingPoints, Reading, objections
 from mqvpn_core.demo.screen import Screen, bits, size
 from mqvpn_core.demo.topology import SERVER_IPV4, SERVER_LAN_IPV4, WEB_IPV4, World
@@ -20,7 +27,6 @@ from mqvpn_core.runtime.status_values import Status
 
 _TUNNEL_PATIENCE = 15.0
 _PING_COUNT = 5
-_WEB_PORT = 80
 _REFRESH = 0.25
 
 
@@ -149,8 +155,7 @@ class Story:
         return mean
 
     def _download(self, client: Program, amount: int) -> tuple[float, Reading]:
-        web_host = [sys.executable, "-m", "mqvpn_core.demo.web_host", str(_WEB_PORT)]
-        self._world.web.start(web_host, self._scratch / "web.log")
+        start_web_host(self._world.web, self._scratch / "web.log")
         seen = self._fetch(client, "/you")
         if seen["beginning"] != SERVER_LAN_IPV4:
             raise DemoError(f"the web host saw {seen['beginning']}, not the server's address")
@@ -189,7 +194,7 @@ class Story:
     def _fetch(self, client: Program, path: str) -> dict[str, str | int | float]:
         log = self._scratch / "download.log"
         log.unlink(missing_ok=True)
-        url = f"http://{WEB_IPV4}:{_WEB_PORT}{path}"
+        url = f"http://{WEB_IPV4}:{WEB_PORT}{path}"
         command = [sys.executable, "-m", "mqvpn_core.demo.download", url]
         code = self._watch(client, self._world.client.start(command, log))
         text = log.read_text(encoding="utf-8")

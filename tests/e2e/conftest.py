@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mqvpn_core.demo.programs import Credentials, make_credentials
+from mqvpn_core.demo.programs import Credentials, make_credentials, start_web_host
 from tests.e2e.topology import Lab
 
 
@@ -39,8 +39,7 @@ def connected(credentials: Credentials) -> Iterator[Lab]:
 
 def serve_web(laboratory: Lab) -> None:
     """Start the web host's server."""
-    command = [sys.executable, "-m", "mqvpn_core.demo.web_host", "80"]
-    laboratory.world.web.start(command, laboratory.directory / "web.log")
+    start_web_host(laboratory.world.web, laboratory.directory / "web.log")
 
 
 @contextmanager
