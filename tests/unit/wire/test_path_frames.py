@@ -61,6 +61,12 @@ LAYOUTS: list[tuple[PathFrame, str]] = [
         ),
         f"18 01 00 14 {'00' * 20} {TOKEN_HEX}",
     ),
+    (
+        NewConnectionId(
+            sequence_number=0, retire_prior_to=0, connection_id=b"!", stateless_reset_token=TOKEN
+        ),
+        f"18 00 00 01 21 {TOKEN_HEX}",
+    ),
     (RetireConnectionId(sequence_number=9), "19 09"),
     (PathChallenge(data=b"question"), "1a 7175657374696f6e"),
     (PathResponse(data=b"question"), "1b 7175657374696f6e"),
