@@ -30,8 +30,8 @@ class SentStream:
 
     headers: list[tuple[tuple[bytes, bytes], ...]] = field(default_factory=list)
     """Header sections in order."""
-    data: bytearray = field(default_factory=bytearray)
-    """Content of all DATA frames."""
+    data: bytes = b""
+    """Content of all DATA frames since the last `take_data`."""
     datagrams: list[bytes] = field(default_factory=list)
     """HTTP Datagram payloads, context ID included."""
     is_finished: bool = False
@@ -40,6 +40,11 @@ class SentStream:
     """Error code of our reset."""
     is_stopped: bool = False
     """The peer reads no more (STOP_SENDING): sending fails."""
+
+    def take_data(self) -> bytes:
+        """Return the content and forget it."""
+        data, self.data = self.data, b""
+        return data
 
     @property
     def status(self) -> bytes | None:

@@ -14,8 +14,10 @@ from mqvpn_core.masque.session_events import SessionEvent
 from mqvpn_core.testing.fake_http3 import FakeHttp3, join
 from mqvpn_core.wire.address_capsules import (
     AddressAssign,
+    AddressRequest,
     AssignedAddress,
     IpAddressRange,
+    RequestedAddress,
     RouteAdvertisement,
 )
 from mqvpn_core.wire.capsules import Capsule, CapsuleLimits, CapsuleParser, encode_capsule
@@ -125,6 +127,18 @@ def assign_answers(*answers: tuple[int, str]) -> bytes:
             addresses=tuple(
                 AssignedAddress(request_id=number, prefix=ip_network(prefix))
                 for number, prefix in answers
+            )
+        )
+    )
+
+
+def request_addresses(*requests: tuple[int, str]) -> bytes:
+    """Encode ADDRESS_REQUEST with these request IDs and prefixes."""
+    return encode_capsule(
+        AddressRequest(
+            addresses=tuple(
+                RequestedAddress(request_id=number, prefix=ip_network(prefix))
+                for number, prefix in requests
             )
         )
     )
