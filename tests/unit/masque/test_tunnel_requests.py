@@ -195,6 +195,12 @@ def test_checklist_34_requests_that_are_well_formed_but_refused(
     assert refusal_of(scene)[0] == status
 
 
+def test_checklist_28_only_https_is_a_tunnel() -> None:
+    scene = Scene()
+    scene.ask(request(scheme=b"http"))
+    assert refusal_of(scene)[0] == b"400"
+
+
 def test_checklist_27_the_wildcards_may_be_percent_encoded_or_not() -> None:
     for path in (b"/.well-known/masque/ip/*/*/", b"/.well-known/masque/ip/%2A/%2a/"):
         assert Scene().ask(request(path))[-1] == OPENED
