@@ -19,6 +19,7 @@ from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.hide_arguments import hide_arguments
 from mqvpn_core.app.logging_setup import set_up_logging
 from mqvpn_core.app.one_line import one_line
+from mqvpn_core.app.privileges import missing_privilege
 from mqvpn_core.app.secret_sources import ENVIRONMENT_VARIABLE
 from mqvpn_core.cli.parsing import Parser
 from mqvpn_core.cli.setting_options import GivenSettings, add_setting_options, negations
@@ -106,6 +107,10 @@ def _run(sources: Sources, given: GivenSettings) -> int:
     set_up_logging(config.log_level, secrets=[] if key is None else [key])
     for warning in warnings:
         _LOGGER.warning("%s", warning)
+    missing = missing_privilege()
+    if missing is not None:
+        _LOGGER.error("%s", missing)
+        return ExitCode.PERMISSION
     if isinstance(config, ClientConfig):
         from mqvpn_core.app import client  # noqa: PLC0415 - keeps --help quick
 

@@ -148,9 +148,6 @@ class _Values:
         except ConfigError as error:
             raise ConfigError(f"{raw.origin}: {setting.name}: {error}") from None
 
-    def has(self, setting: Setting[object]) -> bool:
-        return setting.name in self._raw
-
     def origin(self, setting: Setting[object]) -> str:
         raw = self._raw.get(setting.name)
         return setting.name if raw is None else f"{raw.origin}: {setting.name}"

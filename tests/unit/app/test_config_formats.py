@@ -317,6 +317,7 @@ BAD = [
     (Format.TOML, "mtu = ", "not valid TOML: Invalid value (at end of document)"),
     (Format.TOML, "mtu = '", "not valid TOML"),
     (Format.TOML, "mtu = " + "9" * 5000, "number too long"),
+    (Format.TOML, "dns = [0x" + "f" * 5000 + "]", "found a number in it"),
     (Format.TOML, "dns = " + "[" * 100_000, "nested too deep"),
     (Format.TOML, "a" * 10_000 + " = 1\n" + "a" * 10_000 + " = 2", "not valid TOML"),
     (Format.JSON, '{"mtuu": 5}', "f:1: unknown key 'mtuu'; did you mean mtu?"),
@@ -376,6 +377,12 @@ def test_mistake_near_a_secret_does_not_show_it(text: str, form: Format) -> None
     with pytest.raises(ConfigError) as caught:
         read(text, form)
     assert "my-own-secret" not in str(caught.value)
+
+
+def test_hexadecimal_number_of_any_length_is_read() -> None:
+    assert values(read("mtu = 0x" + "f" * 5000, Format.TOML))["mtu"] == (
+        "a number with thousands of digits",
+    )
 
 
 def test_nearest_ignores_case_and_gives_up_on_nonsense() -> None:

@@ -1,9 +1,12 @@
 """Secrets disappear from the process list."""
 
+import os
 import subprocess
 import sys
 
-from mqvpn_core.app.hide_arguments import blot
+import pytest
+
+from mqvpn_core.app.hide_arguments import blot, hide_arguments
 
 _PROGRAM = """
 import sys
@@ -16,6 +19,14 @@ print(Path("/proc/self/cmdline").read_bytes().split(b"\\0"))
 
 def test_every_occurrence_is_blotted_and_the_length_stays() -> None:
     assert blot(b"a\0--auth-key=xyz\0xyz\0", ["xyz", ""]) == b"a\0--auth-key=***\0***\0"
+
+
+def test_machine_that_does_not_let_us_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert not hide_arguments(["x"])
 
 
 def test_kernel_no_longer_shows_the_secret() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import mqvpn_core.app
 from mqvpn_core.app.config_files import Config
-from mqvpn_core.cli import main
+from mqvpn_core.cli import main, tunnels
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class CommandLine:
         self._configs: list[Config] = []
         self.run_code = 0
         self.reload: Callable[[], Config] | None = None
+        self.missing_privilege: str | None = None
+        monkeypatch.setattr(tunnels, "missing_privilege", lambda: self.missing_privilege)
         for role in ("client", "server"):
             fake = ModuleType(f"mqvpn_core.app.{role}")
             fake.__dict__["run"] = self._run

@@ -54,6 +54,13 @@ def test_exit_code_is_that_of_the_run(mqvpn: CommandLine) -> None:
     assert mqvpn("client", "vpn.example.org").code == 3
 
 
+def test_missing_privilege_is_exit_code_5_before_anything_runs(mqvpn: CommandLine) -> None:
+    mqvpn.missing_privilege = "a tunnel needs root"
+    outcome = mqvpn("client", "vpn.example.org")
+    assert (outcome.code, outcome.configs) == (5, [])
+    assert "ERROR a tunnel needs root" in outcome.err
+
+
 def test_server_from_files(mqvpn: CommandLine, files: Path) -> None:
     config = server_config(mqvpn, *SERVER, "--auth-key-file", "auth.key")
     assert config.shared_key is not None

@@ -1,6 +1,8 @@
 """A described configuration shows everything but secrets, and builds itself again."""
 
 import json
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -55,3 +57,9 @@ def test_description_is_json_without_secrets(config: ClientConfig | ServerConfig
     text = json.dumps(describe(config))
     assert USERS_KEY not in text
     assert SALT.hex() not in text
+
+
+def test_value_that_nobody_taught_to_describe_is_an_error() -> None:
+    config = replace(client()[0], tun_name=cast("str", b"bytes"))
+    with pytest.raises(TypeError, match="tun_name has a bytes"):
+        describe(config)

@@ -98,6 +98,8 @@ BAD: list[tuple[Callable[[str], object], str, str]] = [
     (p.pool_ipv4, "169.254.0.0/16", "unicast"),
     (p.pool_ipv4, "fd00::/64", "unicast IPv4"),
     (p.pool_ipv6, "10.0.0.0/24", "unicast IPv6"),
+    (p.pool_ipv6, "fd00::", "/32 to /126"),
+    (p.pool_ipv6, "fd00::1/64", "fd00::/64 would be one"),
     (p.pool_ipv6, "fd00::/16", "/32 to /126"),
     (p.pool_ipv6, "fe80::/64", "unicast"),
     (p.pool_ipv6, "ff02::/64", "unicast"),
