@@ -20,7 +20,7 @@ from ipaddress import (
     ip_network,
 )
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from pyroute2 import IPRoute
 from pyroute2.netlink import nlmsg_base
@@ -44,6 +44,8 @@ _RTM_F_FIB_MATCH = 0x2000
 _MAIN_TABLES = frozenset({253, 254})
 _MAIN_TABLE = 254
 _DUMP_ATTEMPTS = 5
+
+_Attribute: TypeAlias = int | str | dict[str, int | str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +289,14 @@ def _address(value: object) -> IPAddress | None:
     return ip_address(value) if isinstance(value, str) else None
 
 
+def _gateway(hop: nlmsg_base) -> IPAddress | None:
+    via = hop.get_attr("RTA_VIA")
+    if isinstance(via, dict):
+        # An IPv4 route over a neighbour that is known by its IPv6 address (RFC 5549).
+        return _address(via.get("addr"))
+    return _address(hop.get_attr("RTA_GATEWAY"))
+
+
 def _routes_of(message: nlmsg_base) -> Iterator[Route]:
     length = message["dst_len"]
     unspecified = "0.0.0.0" if message["family"] == socket.AF_INET else "::"  # noqa: S104 - no bind
@@ -300,7 +310,7 @@ def _routes_of(message: nlmsg_base) -> Iterator[Route]:
             yield Route(
                 destination=destination,
                 ifindex=ifindex,
-                gateway=_address(hop.get_attr("RTA_GATEWAY")),
+                gateway=_gateway(hop),
                 source=source,
                 protocol=message["proto"],
                 metric=metric if isinstance(metric, int) else 0,
@@ -308,8 +318,8 @@ def _routes_of(message: nlmsg_base) -> Iterator[Route]:
             )
 
 
-def _route_spec(route: Route) -> dict[str, int | str]:
-    spec: dict[str, int | str] = {
+def _route_spec(route: Route) -> dict[str, _Attribute]:
+    spec: dict[str, _Attribute] = {
         "family": _family(route.destination),
         "dst": str(route.destination),
         "oif": route.ifindex,
@@ -319,8 +329,10 @@ def _route_spec(route: Route) -> dict[str, int | str]:
     }
     if route.metric:
         spec["priority"] = route.metric
-    if route.gateway is not None:
+    if route.gateway is not None and route.gateway.version == route.destination.version:
         spec["gateway"] = str(route.gateway)
+    elif route.gateway is not None:
+        spec["via"] = {"family": _family(route.gateway), "addr": str(route.gateway)}
     if route.source is not None:
         spec["prefsrc"] = str(route.source)
     return spec

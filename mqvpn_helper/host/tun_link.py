@@ -123,7 +123,7 @@ class TunLink:
             if route.ifindex != self._tun.ifindex
         }
         warnings = []
-        wanted = tuple(wanted)
+        wanted = dict.fromkeys(wanted)
         for destination in wanted:
             if destination in present:
                 continue

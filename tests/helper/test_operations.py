@@ -215,6 +215,15 @@ def test_bypass_through_a_gateway_outside_every_subnet(
     assert run("ip route show proto 110") == ""
 
 
+def test_bypass_of_ipv4_over_an_ipv6_gateway(changer: HostChanger, tun: OpenedTun) -> None:
+    run("ip route delete default via 192.0.2.1")
+    run("ip -4 route add default via inet6 fe80::1 dev eth0")
+    assert changer.apply(client_plan(tun.name)).warnings == ()
+    assert "via inet6 fe80::1 dev eth0" in way_to(SERVER4)
+    changer.undo()
+    assert run("ip route show proto 110") == ""
+
+
 def test_policy_rules_of_the_user_are_honoured(changer: HostChanger, tun: OpenedTun) -> None:
     add_uplink("eth1", network=1)
     run("ip route add default via 192.0.1.1 dev eth1 table 77")
