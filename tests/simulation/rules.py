@@ -92,13 +92,11 @@ class PairRules:
         "unless the anti-amplification limit for the path does not permit".
         """
         del now
-        packets = self.wiretap.packets
-        if what != "sent" or not packets or packets[-1].datagram is not datagram:
-            return
-        if not packets[-1].validates_path or len(datagram.payload) >= SMALLEST_FULL_DATAGRAM:
+        packet = self.wiretap.validation_packet(datagram.payload)
+        if what != "sent" or packet is None or len(datagram.payload) >= SMALLEST_FULL_DATAGRAM:
             return
         target = datagram.destination
-        assert not packets[-1].is_from_client, "path validation in a small datagram"
+        assert not packet.is_from_client, "path validation in a small datagram"
         room = AMPLIFICATION_FACTOR * self._fresh_bytes[target] - self._sent_bytes[target]
         assert target not in self._validated, "path validation in a small datagram"
         assert room < SMALLEST_FULL_DATAGRAM, "path validation in a small datagram"
@@ -118,21 +116,12 @@ class PairRules:
         RFC 9000 s8.2.3: a PATH_RESPONSE "received on any network path validates the path on which
         the PATH_CHALLENGE was sent".
         """
-        answers = {
-            frame[1:]
-            for packet in self.wiretap.with_frame(FrameType.PATH_RESPONSE, is_from_client=True)
-            if packet.datagram.payload == payload
-            for kind, frame in packet.frames
-            if kind == FrameType.PATH_RESPONSE
-        }
-        if not answers:
+        packet = self.wiretap.validation_packet(payload)
+        if packet is None:
             return set()
-        return {
-            packet.datagram.destination
-            for packet in self.wiretap.with_frame(FrameType.PATH_CHALLENGE, is_from_client=False)
-            for kind, frame in packet.frames
-            if kind == FrameType.PATH_CHALLENGE and frame[1:] in answers
-        }
+        answers = [frame[1:] for kind, frame in packet.frames if kind == FrameType.PATH_RESPONSE]
+        challenged = [self.wiretap.challenged_address(data) for data in answers]
+        return {address for address in challenged if address is not None}
 
 
 def _check_bytes_in_flight(peer: Peer) -> None:

@@ -15,7 +15,7 @@ from aioquic.quic.crypto import CryptoContext, next_key_phase
 from aioquic.quic.packet import pull_quic_header
 from aioquic.tls import CipherSuite
 
-from mqvpn_core.ids import Instant
+from mqvpn_core.ids import Instant, SocketAddress
 from mqvpn_core.testing.link_elements import UdpDatagram
 from mqvpn_core.wire.code_points import FrameType
 from mqvpn_core.wire.varint import decode_varint
@@ -50,6 +50,7 @@ _LAYOUTS: dict[int, str] = {
 }
 
 
+_VALIDATION_TYPES = {FrameType.PATH_CHALLENGE, FrameType.PATH_RESPONSE}
 _CLOSE_TYPES = {FrameType.CONNECTION_CLOSE, FrameType.CONNECTION_CLOSE_APPLICATION}
 
 
@@ -117,11 +118,6 @@ class SeenPacket:
         """The kinds of frames in it, without PADDING."""
         return {frame_type for frame_type, _ in self.frames}
 
-    @property
-    def validates_path(self) -> bool:
-        """It carries PATH_CHALLENGE or PATH_RESPONSE."""
-        return bool(self.frame_types & {FrameType.PATH_CHALLENGE, FrameType.PATH_RESPONSE})
-
 
 @dataclass
 class _Direction:
@@ -143,6 +139,8 @@ class Wiretap:
         self.packets: list[SeenPacket] = []
         self.repeated_count = 0
         self._closes: set[bytes] = set()
+        self._validation_packets: dict[bytes, SeenPacket] = {}
+        self._challenged: dict[bytes, SocketAddress] = {}
         self.unopened: list[UdpDatagram] = []
         self.sent_bytes: Counter[tuple[str, int]] = Counter()
         self._early: list[tuple[Instant, UdpDatagram, bytes, bool]] = []
@@ -163,6 +161,14 @@ class Wiretap:
         short_header = _skip_long_headers(datagram.payload)
         if short_header is not None:
             self._open(now, datagram, short_header, is_from_client=is_from_client)
+
+    def validation_packet(self, payload: bytes) -> SeenPacket | None:
+        """Return the packet in a datagram if it is about path validation."""
+        return self._validation_packets.get(payload)
+
+    def challenged_address(self, data: bytes) -> SocketAddress | None:
+        """Return where the PATH_CHALLENGE with this data went."""
+        return self._challenged.get(data)
 
     def of(self, *, is_from_client: bool) -> list[SeenPacket]:
         """Return what one side has sent."""
@@ -203,10 +209,19 @@ class Wiretap:
                     now, datagram, is_from_client, packet[1 : 1 + CID_LENGTH], number, phase, frames
                 )
                 self.packets.append(seen)
-                if seen.frame_types & _CLOSE_TYPES:
-                    self._closes.add(datagram.payload)
+                self._index(seen)
                 return
         self.unopened.append(datagram)
+
+    def _index(self, packet: SeenPacket) -> None:
+        payload, types = packet.datagram.payload, packet.frame_types
+        if types & _CLOSE_TYPES:
+            self._closes.add(payload)
+        if types & _VALIDATION_TYPES:
+            self._validation_packets[payload] = packet
+        for kind, frame in packet.frames:
+            if kind == FrameType.PATH_CHALLENGE:
+                self._challenged[frame[1:]] = packet.datagram.destination
 
     def _check(self, direction: _Direction, header: bytes, number: int, phase: int) -> None:
         # RFC 9000 s12.3: "A QUIC endpoint MUST NOT reuse a packet number within the same packet
