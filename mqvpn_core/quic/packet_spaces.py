@@ -9,14 +9,16 @@ ledger of RFC 9002 appendix A.1.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
-from typing import TypeAlias
 
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
+from mqvpn_core.quic.sent_run import SentRun
 from mqvpn_core.wire.code_points import TransportErrorCode
+
+__all__ = ["ReceivedPackets", "SentPackets", "SentRun"]
 
 DUPLICATE_WINDOW = 1 << 14
 """Packet numbers behind the largest that are still told apart; older ones count as duplicates."""
@@ -26,78 +28,6 @@ MAX_NON_ELICITING = 1024
 
 _REMEMBERED_SKIPS = 8
 _ECN_CE = 3
-
-
-# Every frame's handler takes other arguments; the ledger only carries them, its owner calls them.
-DeliveryHandler: TypeAlias = Callable[..., None]  # type: ignore[explicit-any]  # see above
-
-
-class PacketNumberRanges:
-    """Sorted disjoint ranges of packet numbers, bounded in number.
-
-    Beyond ``max_ranges`` the lowest range is forgotten (RFC 9000 s13.2.3).
-    """
-
-    __slots__ = ("_edges", "_max_edges")
-
-    def __init__(self, max_ranges: int = 256) -> None:
-        """Start empty.
-
-        Args:
-            max_ranges: how many ranges to keep at most.
-        """
-        # start, stop, start, stop...: strictly increasing, so bisection finds every neighbour.
-        self._edges: list[int] = []
-        self._max_edges = 2 * max_ranges
-
-    def __len__(self) -> int:
-        return len(self._edges) // 2
-
-    def __bool__(self) -> bool:
-        return bool(self._edges)
-
-    def __contains__(self, packet_number: int) -> bool:
-        return bisect_right(self._edges, packet_number) & 1 == 1
-
-    @property
-    def largest(self) -> int:
-        """Largest number contained, -1 when empty."""
-        return self._edges[-1] - 1 if self._edges else -1
-
-    def add(self, start: int, stop: int) -> None:
-        """Add ``start`` up to but excluding ``stop``, merging with what touches it."""
-        if stop <= start:
-            return
-        edges = self._edges
-        if edges and edges[-1] == start:
-            edges[-1] = stop
-            return
-        low = bisect_left(edges, start)
-        high = bisect_right(edges, stop)
-        merged = []
-        # An even position lies outside every range: there the new edge is a real one.
-        if low & 1 == 0:
-            merged.append(start)
-        if high & 1 == 0:
-            merged.append(stop)
-        edges[low:high] = merged
-        if len(edges) > self._max_edges:
-            del edges[: len(edges) - self._max_edges]
-
-    def discard_below(self, packet_number: int) -> None:
-        """Forget every number less than ``packet_number``."""
-        edges = self._edges
-        index = bisect_right(edges, packet_number)
-        if index & 1:
-            index -= 1
-            edges[index] = packet_number
-        del edges[:index]
-
-    def descending(self) -> Iterator[tuple[int, int]]:
-        """Yield inclusive (smallest, largest) pairs from the largest range down."""
-        edges = self._edges
-        for index in range(len(edges) - 1, 0, -2):
-            yield edges[index - 1], edges[index] - 1
 
 
 class ReceivedPackets:
@@ -243,67 +173,6 @@ class ReceivedPackets:
             self._ecn_counts = [0, 0, 0]
         # Codepoints on the wire: 1 is ECT(1), 2 is ECT(0), 3 is CE (RFC 3168 s5).
         self._ecn_counts[(1, 0, 2)[ecn - 1]] += count
-
-
-@dataclass(slots=True)
-class SentRun:
-    """One packet, or several with consecutive numbers, sent at one time in one manner."""
-
-    first: int
-    """Number of the first packet."""
-    count: int
-    """How many packets."""
-    sent_at: Instant
-    """When they were sent."""
-    packet_bytes: int
-    """UDP payload size of each packet but the last, which may be smaller."""
-    total_bytes: int
-    """UDP payload bytes of all packets together."""
-    ack_eliciting: bool
-    """The packets oblige the peer to acknowledge."""
-    in_flight: bool
-    """The packets count towards bytes in flight (RFC 9002 s2)."""
-    generation: int = 0
-    """Which network path of this path ID carried them; see `PathRecovery`."""
-    is_probe_of_mtu: int = 0
-    """UDP payload size that this packet probes, 0 for ordinary packets."""
-    key_phase: int = 0
-    """Count of key updates before these packets were sealed."""
-    handlers: tuple[tuple[DeliveryHandler, tuple[object, ...]], ...] = ()
-    """Delivery handlers of a single packet; their first argument is the delivery state."""
-    largest_acked_sent: int | None = None
-    """Largest number of the ACK this packet carried, if it carried one."""
-    app_limited: bool = False
-    """Sent while there was less to send than the congestion window allowed."""
-
-    @property
-    def stop(self) -> int:
-        """The number after the last one."""
-        return self.first + self.count
-
-    def part(self, start: int, stop: int) -> "SentRun":
-        """Return the packets ``start`` up to but excluding ``stop`` of this run."""
-        packet_bytes = self.packet_bytes
-        if stop == self.first + self.count:
-            total_bytes = self.total_bytes - packet_bytes * (start - self.first)
-            if stop - start == 1:
-                # The last packet alone: its size tells what the path carries.
-                packet_bytes = total_bytes
-        else:
-            total_bytes = packet_bytes * (stop - start)
-        return SentRun(
-            first=start,
-            count=stop - start,
-            sent_at=self.sent_at,
-            packet_bytes=packet_bytes,
-            total_bytes=total_bytes,
-            ack_eliciting=self.ack_eliciting,
-            in_flight=self.in_flight,
-            generation=self.generation,
-            is_probe_of_mtu=self.is_probe_of_mtu,
-            key_phase=self.key_phase,
-            app_limited=self.app_limited,
-        )
 
 
 class SentPackets:

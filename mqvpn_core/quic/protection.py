@@ -9,19 +9,17 @@ Implements RFC 9001 s6, RFC 9000 s17.1 and RFC 10069 s2.4 and s2.5.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
-from mqvpn_core.quic.key_schedule import KeySchedule, aead_limits, key_schedule
+from mqvpn_core.quic.key_phases import PathNumbers, ReceiveKeys, SendKeys
+from mqvpn_core.quic.key_schedule import key_schedule
 from mqvpn_core.wire.code_points import TransportErrorCode
 
 OpenedPacket: TypeAlias = kernel.OpenedPacket
 
-RESERVED_PACKETS = 1 << 10
-"""Packets kept back to close the connection with when the keys are nearly used up."""
 MIN_PACKET_NUMBER_LENGTH = 2
 """One byte could be enough, but not for a packet that arrives 128 numbers late."""
 MAX_PACKET_NUMBER_LENGTH = 4
@@ -78,9 +76,9 @@ class PacketProtection:
         self.send_key_phase = 0
         self.receive_key_phase = 0
         self.failed_open_count = 0
-        self._send: _SendKeys | None = None
-        self._receive: _ReceiveKeys | None = None
-        self._numbers: dict[int, _PathNumbers] = {}
+        self._send: SendKeys | None = None
+        self._receive: ReceiveKeys | None = None
+        self._numbers: dict[int, PathNumbers] = {}
         self._is_handshake_confirmed = False
         self._phase_acknowledged_at: Instant | None = None
         self._update_events: list[tuple[int, bool]] = []
@@ -102,11 +100,11 @@ class PacketProtection:
 
     def install_send(self, *, cipher_suite: int, secret: bytes, version: int) -> None:
         """Take the application traffic secret of our direction."""
-        self._send = _SendKeys(key_schedule(cipher_suite, secret, version))
+        self._send = SendKeys(key_schedule(cipher_suite, secret, version))
 
     def install_receive(self, *, cipher_suite: int, secret: bytes, version: int) -> None:
         """Take the application traffic secret of the peer's direction."""
-        self._receive = _ReceiveKeys(key_schedule(cipher_suite, secret, version))
+        self._receive = ReceiveKeys(key_schedule(cipher_suite, secret, version))
 
     def on_handshake_confirmed(self) -> None:
         """Key updates are allowed from now on (RFC 9001 s6)."""
@@ -257,7 +255,7 @@ class PacketProtection:
 
     def _open_pending(
         self,
-        receive: "_ReceiveKeys",
+        receive: ReceiveKeys,
         arrival: "_Arrival",
         packets: Sequence[bytes],
         pending: Sequence[int],
@@ -291,7 +289,7 @@ class PacketProtection:
         return ()
 
     def _open_other_phase(
-        self, receive: "_ReceiveKeys", arrival: "_Arrival", packet: bytes, packet_number: int
+        self, receive: ReceiveKeys, arrival: "_Arrival", packet: bytes, packet_number: int
     ) -> OpenedPacket | None:
         numbers = self._path_numbers(arrival.path_id)
         for keys in receive.neighbours(is_late=numbers.is_late(packet_number)):
@@ -310,7 +308,7 @@ class PacketProtection:
         self.failed_open_count += 1
         return None
 
-    def _promote(self, receive: "_ReceiveKeys", now: Instant) -> None:
+    def _promote(self, receive: ReceiveKeys, now: Instant) -> None:
         """The peer uses the next keys: they become the current ones (RFC 9001 s6.2)."""
         if self.receive_key_phase == self.send_key_phase:
             if self.send_key_phase and self._send is not None and not self._send.sealed_count:
@@ -326,105 +324,16 @@ class PacketProtection:
 
     def _update_send(self, *, initiated_locally: bool) -> None:
         if self._send is not None:
-            self._send = _SendKeys(self._send.schedule.updated())
+            self._send = SendKeys(self._send.schedule.updated())
         self.send_key_phase += 1
         self._phase_acknowledged_at = None
         self._update_events.append((self.send_key_phase, initiated_locally))
 
-    def _path_numbers(self, path_id: int) -> "_PathNumbers":
+    def _path_numbers(self, path_id: int) -> PathNumbers:
         numbers = self._numbers.get(path_id)
         if numbers is None:
-            numbers = self._numbers[path_id] = _PathNumbers()
+            numbers = self._numbers[path_id] = PathNumbers()
         return numbers
-
-
-class _SendKeys:
-    """Keys of the send phase and how often they were used."""
-
-    __slots__ = ("_has_used_reserve", "_limit", "keys", "schedule", "sealed_count")
-
-    def __init__(self, schedule: KeySchedule) -> None:
-        self.schedule = schedule
-        self.keys = schedule.packet_keys()
-        self.sealed_count = 0
-        self._limit = aead_limits(schedule.suite).confidentiality
-        self._has_used_reserve = False
-
-    @property
-    def is_half_used(self) -> bool:
-        return self.sealed_count >= self._limit // 2
-
-    def count(self, packet_count: int) -> None:
-        """Count packets about to be sealed (RFC 9001 s6.6)."""
-        total = self.sealed_count + packet_count
-        if total > self._limit:
-            raise LocalProtocolError("the confidentiality limit of the AEAD is reached")
-        if total > self._limit - RESERVED_PACKETS and not self._has_used_reserve:
-            self._has_used_reserve = True
-            raise RemoteProtocolError(
-                TransportErrorCode.AEAD_LIMIT_REACHED, "the keys could not be updated in time"
-            )
-        self.sealed_count = total
-
-
-class _ReceiveKeys:
-    """Keys of the previous, current and next receive phase."""
-
-    __slots__ = ("_next_schedule", "current", "integrity_limit", "next", "previous", "promoted_at")
-
-    def __init__(self, schedule: KeySchedule) -> None:
-        self.previous: kernel.PacketKeys | None = None
-        self.current = schedule.packet_keys()
-        # Always at hand, so that no timing tells when they are first needed (RFC 9001 s6.3).
-        self._next_schedule = schedule.updated()
-        self.next = self._next_schedule.packet_keys()
-        self.promoted_at = Instant(0.0)
-        self.integrity_limit = aead_limits(schedule.suite).integrity
-
-    def neighbours(self, *, is_late: bool) -> tuple[kernel.PacketKeys, ...]:
-        """Return the keys that the other phase bit may mean, the likelier ones first."""
-        if self.previous is None:
-            return (self.next,)
-        return (self.previous, self.next) if is_late else (self.next, self.previous)
-
-    def promote(self, now: Instant) -> None:
-        """Let the next keys become the current ones."""
-        self.previous, self.current = self.current, self.next
-        self._next_schedule = self._next_schedule.updated()
-        self.next = self._next_schedule.packet_keys()
-        self.promoted_at = now
-
-
-@dataclass(slots=True)
-class _PathNumbers:
-    """Packet numbers opened on one path: which phase may a number belong to?"""
-
-    lowest_current: int | None = None
-    highest_current: int = -1
-    highest_previous: int = -1
-
-    def is_late(self, packet_number: int) -> bool:
-        """The number belongs before the current phase; also said of a path without history."""
-        return self.lowest_current is None or packet_number < self.lowest_current
-
-    def note_current(self, lowest: int, highest: int) -> None:
-        _check_phase_order(older=self.highest_previous, newer=lowest)
-        if self.lowest_current is None or lowest < self.lowest_current:
-            self.lowest_current = lowest
-        self.highest_current = max(self.highest_current, highest)
-
-    def note_previous(self, packet_number: int) -> None:
-        if self.lowest_current is not None:
-            _check_phase_order(older=packet_number, newer=self.lowest_current)
-        self.highest_previous = max(self.highest_previous, packet_number)
-
-    def check_next(self, packet_number: int) -> None:
-        _check_phase_order(older=self.highest_current, newer=packet_number)
-
-    def begin_phase(self) -> None:
-        self.highest_previous = max(self.highest_previous, self.highest_current)
-        self.highest_current = -1
-        self.lowest_current = None
 
 
 class _Arrival(NamedTuple):
@@ -445,12 +354,3 @@ def _check_reserved_bits(packet: OpenedPacket) -> None:
     # RFC 9000 s17.3.1: non-zero after removing packet and header protection: PROTOCOL_VIOLATION.
     if packet.has_reserved_bits:
         raise RemoteProtocolError(TransportErrorCode.PROTOCOL_VIOLATION, "reserved bits are set")
-
-
-def _check_phase_order(*, older: int, newer: int) -> None:
-    # RFC 9001 s6.4: "Packets with higher packet numbers MUST be protected with either the same or
-    # newer packet protection keys than packets with lower packet numbers."
-    if older > newer:
-        raise RemoteProtocolError(
-            TransportErrorCode.KEY_UPDATE_ERROR, "old keys were used after new ones"
-        )

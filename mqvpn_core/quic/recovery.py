@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.congestion import create_congestion_controller
+from mqvpn_core.quic.loss_history import LossHistory, LostStreak
 from mqvpn_core.quic.pacer import Pacer
 from mqvpn_core.quic.packet_spaces import SentPackets, SentRun
 
-PACKET_THRESHOLD = 3
 TIME_THRESHOLD = 9 / 8
 TIMER_GRANULARITY = 0.001
 PERSISTENT_CONGESTION_THRESHOLD = 3
@@ -130,7 +130,8 @@ class PathRecovery:
         self._earliest_unlost_sent_at: Instant | None = None
         self._ecn_ce_count: int | None = 0 if generation == 0 else None
         self._usage = _WindowUsage()
-        self._lost_streak = _LostStreak()
+        self._lost_streak = LostStreak()
+        self._loss_history = LossHistory()
         self._update_pacing_rate()
 
     def on_run_sent(self, run: SentRun, now: Instant) -> None:
@@ -169,6 +170,8 @@ class PathRecovery:
             RemoteProtocolError: the peer acknowledges a packet that was never sent.
         """
         acked = sent.acknowledge(ranges)
+        if self._loss_history.on_ack(ranges, sent.largest_acknowledged):
+            self.congestion.on_spurious_losses(now)
         if not acked:
             return AckOutcome([], [])
         own = [run for run in acked if run.generation == self.generation]
@@ -268,6 +271,7 @@ class PathRecovery:
         # is only the starting point.
         if self._ecn_ce_count is not None and ce_count > self._ecn_ce_count:
             self.congestion.on_ecn_ce(newest_sent_at, now)
+            self._loss_history.end_event()
         self._ecn_ce_count = max(ce_count, self._ecn_ce_count or 0)
 
     def _process_acked(self, own: Sequence[SentRun], sent: SentPackets, now: Instant) -> None:
@@ -312,7 +316,7 @@ class PathRecovery:
         lost, self._earliest_unlost_sent_at = sent.remove_lost(
             sent_before=sent_before,
             largest_acked=sent.largest_acknowledged,
-            packet_threshold=PACKET_THRESHOLD,
+            packet_threshold=self._loss_history.packet_threshold,
         )
         return lost
 
@@ -334,14 +338,19 @@ class PathRecovery:
                 lost_bytes += run.total_bytes
                 largest_sent_at = max(largest_sent_at, run.sent_at)
         if lost_bytes:
+            window = self.congestion.congestion_window
             self.congestion.on_lost(lost_bytes, largest_sent_at, now)
+            if self.congestion.congestion_window < window:
+                self._loss_history.begin_event()
+        self._loss_history.on_lost(lost, self.generation)
         return is_persistent
 
     def _collapse(self, now: Instant) -> None:
         """React to persistent congestion (RFC 9002 s7.6.2 and s5.2)."""
         self.congestion.on_persistent_congestion(now)
         self.rtt.restart_minimum()
-        self._lost_streak = _LostStreak()
+        self._lost_streak = LostStreak()
+        self._loss_history.end_event()
 
     def _is_persistent_congestion(self, run: SentRun) -> bool:
         # RFC 9002 s7.6.2: only packets sent after the first sample establish it.
@@ -381,24 +390,3 @@ class _WindowUsage:
     def is_below(self, needed_bytes: float) -> bool:
         # What pacing alone held back does not count as unused: then nobody reported a lack of data.
         return self.is_application_limited and max(self._peak, self._previous_peak) < needed_bytes
-
-
-class _LostStreak:
-    """A span of consecutive packet numbers that were all lost (RFC 9002 s7.6.2)."""
-
-    __slots__ = ("_first_sent_at", "_stop")
-
-    def __init__(self) -> None:
-        self._stop = -1
-        self._first_sent_at: Instant | None = None
-
-    def extend(self, run: SentRun) -> float:
-        """Return the time between the first and the newest ack-eliciting packet of the span."""
-        if run.first != self._stop:
-            self._first_sent_at = None
-        self._stop = run.stop
-        if not run.ack_eliciting or run.is_probe_of_mtu:
-            return 0.0
-        if self._first_sent_at is None:
-            self._first_sent_at = run.sent_at
-        return run.sent_at - self._first_sent_at

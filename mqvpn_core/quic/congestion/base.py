@@ -64,6 +64,9 @@ class CongestionController(Protocol):
     def on_lost(self, lost_bytes: int, largest_sent_at: Instant, now: Instant) -> None:
         """Bytes in flight were declared lost; the newest of them was sent at this time."""
 
+    def on_spurious_losses(self, now: Instant) -> None:
+        """All losses behind the last reduction turned out to be mere reordering."""
+
     def on_ecn_ce(self, sent_at: Instant, now: Instant) -> None:
         """The peer reports more CE marks; its newest acknowledged packet was sent then."""
 

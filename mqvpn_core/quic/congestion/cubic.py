@@ -1,6 +1,7 @@
 """CUBIC (RFC 9438) with HyStart++ in the first slow start (RFC 9406)."""
 
 import math
+from dataclasses import dataclass, replace
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.congestion.base import RttView, initial_window, minimum_window
@@ -30,12 +31,9 @@ class CubicController:
         self._max_datagram_size = max_datagram_size
         self._recovery_started_at: Instant | None = None
         self._hystart: HyStart | None = HyStart()
-        self._w_max = 0.0
-        self._window_before_event = 0.0
-        self._epoch_started_at: Instant | None = None
+        self._curve = _Curve()
+        self._before_reduction: tuple[float, float, _Curve] | None = None
         self._last_acked_at = Instant(0.0)
-        self._k = 0.0
-        self._w_est = 0.0
 
     @property
     def congestion_window(self) -> int:
@@ -52,9 +50,9 @@ class CubicController:
     ) -> None:
         """Grow, unless in recovery or short of data."""
         idle = self._idle_before(sent_at, now, app_limited=app_limited)
-        if self._epoch_started_at is not None:
+        if self._curve.started_at is not None:
             # RFC 9438 s5.8: the curve must not climb while the window was not used.
-            self._epoch_started_at = Instant(self._epoch_started_at + idle)
+            self._curve.started_at = Instant(self._curve.started_at + idle)
         self._last_acked_at = now
         if app_limited or self._is_in_recovery(sent_at):
             return
@@ -67,6 +65,15 @@ class CubicController:
         """Reduce the window once per round trip (RFC 9438 s4.6)."""
         self._on_congestion_event(largest_sent_at, now)
 
+    def on_spurious_losses(self, now: Instant) -> None:  # noqa: ARG002 - the interface
+        """Take the last reduction back (RFC 9438 s4.9.2)."""
+        if self._before_reduction is None:
+            return
+        window, self.slow_start_threshold, self._curve = self._before_reduction
+        self._window = max(self._window, window)
+        self._recovery_started_at = None
+        self._before_reduction = None
+
     def on_ecn_ce(self, sent_at: Instant, now: Instant) -> None:
         """React to CE marks as to loss."""
         self._on_congestion_event(sent_at, now)
@@ -75,17 +82,16 @@ class CubicController:
         """Fall to the minimum window and slow start (RFC 9002 s7.6.2, RFC 9438 s4.8)."""
         self._window = float(minimum_window(self._max_datagram_size))
         self._recovery_started_at = None
-        self._epoch_started_at = None
+        self._before_reduction = None
+        self._curve.started_at = None
 
     def set_max_datagram_size(self, max_datagram_size: int) -> None:
         """Take over another packet size; an untouched initial window is computed anew."""
         if self._window == initial_window(self._max_datagram_size):
             self._window = float(initial_window(max_datagram_size))
         # The curve counts packets: keep the bytes they stand for.
-        ratio = self._max_datagram_size / max_datagram_size
-        self._w_max *= ratio
-        self._window_before_event *= ratio
-        self._w_est *= ratio
+        self._curve.scale(self._max_datagram_size / max_datagram_size)
+        self._before_reduction = None
         self._max_datagram_size = max_datagram_size
         self._window = max(self._window, float(minimum_window(max_datagram_size)))
 
@@ -113,45 +119,68 @@ class CubicController:
     def _grow_in_avoidance(self, acked_bytes: int, rtt: RttView, now: Instant) -> None:
         size = self._max_datagram_size
         window = self._window / size
-        started_at = self._epoch_started_at
-        if started_at is None:
-            started_at = self._begin_epoch(window, now)
+        curve = self._curve
+        elapsed = now - curve.begin(window, now)
         acked = acked_bytes / size
         # RFC 9438 s4.3: the estimate of what Reno would have; as fast as Reno past the old window.
-        alpha = _ALPHA if self._w_est < self._window_before_event else 1.0
-        self._w_est += alpha * acked / window
-        elapsed = now - started_at
-        if self._curve(elapsed) < self._w_est:
-            window = max(window, self._w_est)
+        alpha = _ALPHA if curve.reno_window < curve.window_before_event else 1.0
+        curve.reno_window += alpha * acked / window
+        if curve.window_at(elapsed) < curve.reno_window:
+            window = max(window, curve.reno_window)
         else:
-            target = min(max(self._curve(elapsed + rtt.smoothed), window), _MAX_GROWTH * window)
+            ahead = max(curve.window_at(elapsed + rtt.smoothed), window)
+            target = min(ahead, _MAX_GROWTH * window)
             window += (target - window) / window * acked
         self._window = window * size
-
-    def _begin_epoch(self, window: float, now: Instant) -> Instant:
-        self._epoch_started_at = now
-        self._w_est = window
-        if window < self._w_max:
-            self._k = math.cbrt((self._w_max - window) / _C)
-        else:
-            # Slow start ended without loss, or went past the old maximum: start on the plateau.
-            self._w_max = window
-            self._k = 0.0
-        return now
-
-    def _curve(self, elapsed: float) -> float:
-        return _C * (elapsed - self._k) ** 3 + self._w_max
 
     def _on_congestion_event(self, sent_at: Instant, now: Instant) -> None:
         if self._is_in_recovery(sent_at):
             return
         self._recovery_started_at = now
+        self._before_reduction = (self._window, self.slow_start_threshold, replace(self._curve))
         self._hystart = None
-        self._epoch_started_at = None
         window = self._window / self._max_datagram_size
+        curve = self._curve
+        curve.started_at = None
         # RFC 9438 s4.7, fast convergence: a shrinking maximum makes room for new flows.
-        self._w_max = window * (1 + _BETA) / 2 if window < self._w_max else window
-        self._window_before_event = window
+        curve.maximum = window * (1 + _BETA) / 2 if window < curve.maximum else window
+        curve.window_before_event = window
         minimum = minimum_window(self._max_datagram_size)
         self._window = max(self._window * _BETA, float(minimum))
         self.slow_start_threshold = self._window
+
+
+@dataclass(slots=True)
+class _Curve:
+    """The cubic curve since the last reduction, and the Reno estimate beside it; in packets."""
+
+    started_at: Instant | None = None
+    maximum: float = 0.0
+    window_before_event: float = 0.0
+    reno_window: float = 0.0
+    k: float = 0.0
+    """Seconds until the curve is back at the maximum."""
+
+    def begin(self, window: float, now: Instant) -> Instant:
+        """Start the curve at the present window unless it has started; return when it did."""
+        if self.started_at is not None:
+            return self.started_at
+        self.started_at = now
+        self.reno_window = window
+        if window < self.maximum:
+            self.k = math.cbrt((self.maximum - window) / _C)
+        else:
+            # Slow start ended without loss, or went past the old maximum: start on the plateau.
+            self.maximum = window
+            self.k = 0.0
+        return now
+
+    def window_at(self, elapsed: float) -> float:
+        """W_cubic of RFC 9438 s4.2."""
+        return _C * (elapsed - self.k) ** 3 + self.maximum
+
+    def scale(self, ratio: float) -> None:
+        """Count packets of another size."""
+        self.maximum *= ratio
+        self.window_before_event *= ratio
+        self.reno_window *= ratio

@@ -22,6 +22,7 @@ class NewRenoController:
         self._max_datagram_size = max_datagram_size
         self._recovery_started_at: Instant | None = None
         self._acked_in_avoidance = 0
+        self._before_reduction: tuple[int, float] | None = None
 
     @property
     def is_in_slow_start(self) -> bool:
@@ -54,6 +55,15 @@ class NewRenoController:
         """Halve the window once per round trip (RFC 9002 s7.3.2)."""
         self._on_congestion_event(largest_sent_at, now)
 
+    def on_spurious_losses(self, now: Instant) -> None:  # noqa: ARG002 - the interface
+        """Take the last reduction back."""
+        if self._before_reduction is None:
+            return
+        window, self.slow_start_threshold = self._before_reduction
+        self.congestion_window = max(self.congestion_window, window)
+        self._recovery_started_at = None
+        self._before_reduction = None
+
     def on_ecn_ce(self, sent_at: Instant, now: Instant) -> None:
         """React to CE marks as to loss (RFC 9002 s7.1)."""
         self._on_congestion_event(sent_at, now)
@@ -62,6 +72,7 @@ class NewRenoController:
         """Fall to the minimum window (RFC 9002 s7.6.2)."""
         self.congestion_window = minimum_window(self._max_datagram_size)
         self._recovery_started_at = None
+        self._before_reduction = None
         self._acked_in_avoidance = 0
 
     def set_max_datagram_size(self, max_datagram_size: int) -> None:
@@ -78,6 +89,7 @@ class NewRenoController:
         if self._is_in_recovery(sent_at):
             return
         self._recovery_started_at = now
+        self._before_reduction = (self.congestion_window, self.slow_start_threshold)
         reduced = int(self.congestion_window * _LOSS_REDUCTION_FACTOR)
         self.congestion_window = max(reduced, minimum_window(self._max_datagram_size))
         self.slow_start_threshold = self.congestion_window

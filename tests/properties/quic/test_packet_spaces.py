@@ -13,9 +13,9 @@ from hypothesis.stateful import (
 )
 
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
 from mqvpn_core.quic.packet_spaces import (
     DUPLICATE_WINDOW,
-    PacketNumberRanges,
     ReceivedPackets,
     SentPackets,
     SentRun,
@@ -50,6 +50,14 @@ class RangesAgainstSet(RuleBasedStateMachine):
     def discard(self, below: int) -> None:
         self.ranges.discard_below(below)
         self.model = {number for number in self.model if number >= below}
+
+    @rule(start=numbers, count=st.integers(min_value=0, max_value=20))
+    def take(self, start: int, count: int) -> None:
+        taken = self.ranges.take(start, start + count)
+        found = [number for first, stop in taken for number in range(first, stop)]
+        assert all(first < stop for first, stop in taken)
+        assert found == sorted(self.model & set(range(start, start + count)))
+        self.model -= set(found)
 
     @invariant()
     def same_content(self) -> None:

@@ -2,10 +2,10 @@ import pytest
 
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
 from mqvpn_core.quic.packet_spaces import (
     DUPLICATE_WINDOW,
     MAX_NON_ELICITING,
-    PacketNumberRanges,
     ReceivedPackets,
     SentPackets,
     SentRun,
@@ -67,6 +67,16 @@ class TestPacketNumberRanges:
         assert list(ranges.descending()) == [(4, 9)]
         assert 3 not in ranges
         assert 4 in ranges
+
+    def test_taking_returns_what_was_there(self) -> None:
+        ranges = PacketNumberRanges()
+        for start, stop in ((0, 5), (10, 15), (20, 25)):
+            ranges.add(start, stop)
+        assert ranges.take(3, 22) == [(3, 5), (10, 15), (20, 22)]
+        assert list(ranges.descending()) == [(22, 24), (0, 2)]
+        assert ranges.take(5, 22) == []
+        assert ranges.take(1, 2) == [(1, 2)]
+        assert list(ranges.descending()) == [(22, 24), (2, 2), (0, 0)]
 
 
 class TestReceivedPackets:

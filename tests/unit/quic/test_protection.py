@@ -7,9 +7,9 @@ from aioquic.tls import CipherSuite as StockSuite
 from mqvpn_core.dataplane.kernel import CipherSuite, PacketKeys, ShortHeader, seal_batch
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.key_phases import RESERVED_PACKETS
 from mqvpn_core.quic.key_schedule import QUIC_VERSION_2, aead_limits, key_schedule
 from mqvpn_core.quic.protection import (
-    RESERVED_PACKETS,
     OpenedPacket,
     PacketProtection,
     packet_number_length,

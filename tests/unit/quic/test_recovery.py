@@ -462,3 +462,42 @@ class TestGenerations:
         assert sender.recovery.congestion.slow_start_threshold == float("inf")
         sender.ack(0.11, (0, 1), ecn=(9, 0, 8))
         assert sender.recovery.congestion.slow_start_threshold < float("inf")
+
+
+@pytest.mark.parametrize("congestion", ["cubic", "newreno"])
+class TestReordering:
+    def test_a_reduction_without_a_real_loss_is_taken_back(self, congestion: str) -> None:
+        sender = Sender(congestion=congestion)
+        sender.send(0.0, 10)
+        assert numbers(sender.ack(0.1, (5, 9)).lost) == [0, 1, 2, 3, 4]
+        reduced = sender.recovery.congestion.congestion_window
+        assert reduced < 12_000
+        sender.ack(0.101, (2, 9))
+        assert sender.recovery.congestion.congestion_window == reduced
+        sender.ack(0.102, (0, 9))
+        congestion_state = sender.recovery.congestion
+        assert congestion_state.congestion_window >= 12_000
+        assert congestion_state.is_in_slow_start
+
+    def test_a_real_loss_among_them_keeps_it(self, congestion: str) -> None:
+        sender = Sender(congestion=congestion)
+        sender.send(0.0, 10)
+        sender.ack(0.1, (5, 9))
+        sender.ack(0.101, (5, 9), (1, 3))
+        assert sender.recovery.congestion.congestion_window < 12_000
+
+    def test_congestion_marks_are_not_taken_back(self, congestion: str) -> None:
+        sender = Sender(congestion=congestion)
+        sender.send(0.0, 10)
+        sender.ack(0.1, (5, 9), ecn=(4, 0, 1))
+        sender.ack(0.101, (0, 9), ecn=(9, 0, 1))
+        assert sender.recovery.congestion.congestion_window < 12_000
+
+    def test_the_same_reordering_is_tolerated_from_then_on(self, congestion: str) -> None:
+        sender = Sender(congestion=congestion)
+        sender.send(0.0, 10)
+        sender.ack(0.1, (5, 9))
+        sender.ack(0.101, (0, 9))
+        sender.send(0.2, 9)
+        assert sender.ack(0.3, (15, 18)).lost == []
+        assert numbers(sender.ack(0.301, (10, 18)).acked) == [10, 11, 12, 13, 14]
