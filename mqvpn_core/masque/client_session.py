@@ -7,9 +7,9 @@ is up. RFC 9484 s4 to s7. Knows nothing of the host; what it should have is told
 import enum
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
-from mqvpn_core.errors import DecodeError, RemoteProtocolError
+from mqvpn_core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.client_tunnel import ClientTunnel
@@ -68,7 +68,13 @@ class ClientSession:
     """
 
     def __init__(self, *, config: ClientSessionConfig, http3: Http3) -> None:
-        """Prepare a session; the request goes out when the server's SETTINGS have arrived."""
+        """Prepare a session; the request goes out when the server's SETTINGS have arrived.
+
+        Raises:
+            LocalProtocolError: neither IPv4 nor IPv6 is wanted.
+        """
+        if not config.want_ipv4 and not config.want_ipv6:
+            raise LocalProtocolError("a tunnel needs IPv4 or IPv6")
         self._config = config
         self._http3 = http3
         self._state = _State.AWAITS_SETTINGS
@@ -187,6 +193,8 @@ class ClientSession:
                         None if self._tunnel is None else self._tunnel.explain_unwanted_request()
                     )
                     self._finish(ended or explain_reset(event.error_code))
+                case _:
+                    assert_never(event)
         except RemoteProtocolError as error:
             self._http3.abort_stream(event.stream_id, error.error_code)
             was_up = self._tunnel is not None and self._tunnel.is_established

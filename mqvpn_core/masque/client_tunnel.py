@@ -198,6 +198,8 @@ class ClientTunnel:
             return "the server accepted the tunnel but assigned no address"
         if not self._routes:
             return "the server assigned an address but advertised no route for it"
+        if not self.mtu:
+            return "the server accepted the tunnel but no path carries its packets"
         return "the tunnel cannot carry the packets of 1280 bytes that IPv6 needs"
 
     def explain_unwanted_request(self) -> SessionEnded | None:
@@ -306,8 +308,6 @@ class ClientTunnel:
                     if address.version == anything.version
                 ]
                 wanted += preferred or [anything]
-        if not wanted:
-            return
         self._has_requested = True
         self._open_request_ids = frozenset(self._link.stream.request_addresses(wanted))
         # Whoever has an address already is not kept waiting for a better one.

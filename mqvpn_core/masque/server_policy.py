@@ -102,10 +102,6 @@ class ServerPolicy:
     link: LinkConfig = field(default_factory=LinkConfig)
     """MTU and capsule settings."""
 
-    def pool(self, version: int) -> AddressPool | None:
-        """Return the pool of a family."""
-        return next((pool for pool in self.pools if pool.network.version == version), None)
-
     @property
     def local_addresses(self) -> tuple[IpAddress, ...]:
         """The server's own inner addresses."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from mqvpn_core.errors import DecodeError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
@@ -238,6 +238,8 @@ class ServerSession:
                 self._take_data(stream_id, event.data, end_stream=event.end_stream, now=now)
             case RequestReset() | RequestStopped():
                 self._take_abort(stream_id)
+            case _:
+                assert_never(event)
 
     def _take_request(self, event: HeadersReceived, now: Instant) -> None:
         stream_id = event.stream_id

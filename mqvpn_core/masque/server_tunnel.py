@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_network
 from typing import Final, assert_never
 
 from mqvpn_core.ids import Instant, StreamId
-from mqvpn_core.masque.address_pool import Lease
+from mqvpn_core.masque.address_pool import AddressPool, Lease
 from mqvpn_core.masque.connect_ip import (
     AddressesAssigned,
     AddressesRequested,
@@ -51,7 +51,7 @@ class TunnelOwner:
 class ServerTunnel:
     """One tunnel of one client.
 
-    A: ``mtu``, ``addresses``, ``counters``, ``is_finished``, ``has_failed``, ``is_current``
+    A: ``addresses``, ``counters``, ``is_finished``, ``has_failed``, ``is_current``
     B: ``receive_data``, ``receive_datagrams``, ``handle_timeout``, ``progress``
     C: ``lease_addresses``, ``start``, ``send_ip_packets``, ``release``
     D: ``take_ip_packets``, ``next_timeout``
@@ -78,16 +78,12 @@ class ServerTunnel:
         self.is_finished = False
         """The client ended the stream."""
         self._policy = policy
+        self._pools: dict[int, AddressPool] = {pool.network.version: pool for pool in policy.pools}
         self._routes = routes
         self._link = TunnelLink(http3, stream_id, TunnelEnd.PROXY, policy.link)
         self._leases: dict[int, Lease] = {}
         # Family -> ID of the request that its address answers last.
         self._request_ids: dict[int, int] = {}
-
-    @property
-    def mtu(self) -> int:
-        """Largest IP packet the tunnel carries now."""
-        return self._link.mtu
 
     @property
     def addresses(self) -> tuple[IpAddress, ...]:
@@ -109,18 +105,18 @@ class ServerTunnel:
     def is_current(self) -> bool:
         """No lease was taken over by the same client on another connection."""
         return all(
-            (pool := self._policy.pool(version)) is not None and pool.is_current(lease)
-            for version, lease in self._leases.items()
+            self._pools[version].is_current(lease) for version, lease in self._leases.items()
         )
 
     def lease_addresses(self) -> bool:
         """Lease an address of every family of the routes; tell whether there was any."""
         families = {entry.start.version for entry in self._routes}
         for version in _FAMILIES:
-            pool = self._policy.pool(version)
-            if pool is None or version not in families:
+            if version not in families or version not in self._pools:
                 continue
-            lease = pool.acquire(self.owner.lease_user, instance=self.owner.instance)
+            lease = self._pools[version].acquire(
+                self.owner.lease_user, instance=self.owner.instance
+            )
             if lease is not None:
                 self._leases[version] = lease
         return bool(self._leases)
@@ -175,9 +171,7 @@ class ServerTunnel:
     def release(self) -> None:
         """Give the addresses back."""
         for version, lease in self._leases.items():
-            pool = self._policy.pool(version)
-            if pool is not None:
-                pool.release(lease)
+            self._pools[version].release(lease)
         self._leases.clear()
 
     def _take(self, event: StreamEvent, now: Instant) -> None:
@@ -213,9 +207,9 @@ class ServerTunnel:
 
     def _try_to_swap(self, version: int, wanted: IpAddress) -> None:
         old = self._leases[version]
-        pool = self._policy.pool(version)
-        if wanted == old.address or pool is None:
+        if wanted == old.address:
             return
+        pool = self._pools[version]
         lease = pool.acquire_exactly(self.owner.lease_user, wanted, instance=self.owner.instance)
         if lease is not None:
             self._leases[version] = lease
@@ -246,13 +240,15 @@ class ServerTunnel:
             ),
             policy.local_addresses,
         )
-        lease = self._leases.get(6)
-        pool = policy.pool(6)
-        if (
-            self._link.proof is None
-            and lease is not None
-            and pool is not None
-            and isinstance(pool.server_address, IPv6Address)
-            and isinstance(lease.address, IPv6Address)
-        ):
-            self._link.prove_mtu(pool.server_address, (ALL_NODES, lease.address), now)
+        self._prove_mtu(now)
+
+    def _prove_mtu(self, now: Instant) -> None:
+        """Start the proof that the tunnel carries IPv6, once."""
+        for version, lease in self._leases.items():
+            local = self._pools[version].server_address
+            if (
+                self._link.proof is None
+                and isinstance(local, IPv6Address)
+                and isinstance(lease.address, IPv6Address)
+            ):
+                self._link.prove_mtu(local, (ALL_NODES, lease.address), now)

@@ -98,7 +98,7 @@ class TunnelLink:
         self._forwarder.change_mtu(mtu)
         if self.proof is not None:
             self.proof.change_mtu(mtu, now)
-            self._send_echo_requests(now)
+            self._send_unchecked(self.proof.take_requests(), now)
         return True
 
     def change_rules(
@@ -113,11 +113,15 @@ class TunnelLink:
             source, targets, grace=self._config.mtu_grace, wants_echo=self._config.proves_mtu
         )
         self.proof.change_mtu(self.mtu, now)
-        self._send_echo_requests(now)
+        self._send_unchecked(self.proof.take_requests(), now)
 
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
         """Send what may pass of a batch from the device."""
         forwarder = self._forwarder
+        if not forwarder.mtu:
+            # The peer's SETTINGS may come after its request. Until then no size is too big.
+            self.counters.count_drop(DropReason.NO_TUNNEL, len(packets))
+            return
         passed = forwarder.send_packets(packets, now)
         if passed:
             self._http3.send_http_datagrams(self._stream_id, IP_PACKET_PREFIX, passed, now)
@@ -141,7 +145,7 @@ class TunnelLink:
         """Do what is due."""
         if self.proof is not None:
             self.proof.handle_timeout(now)
-            self._send_echo_requests(now)
+            self._send_unchecked(self.proof.take_requests(), now)
 
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` is due."""
@@ -174,10 +178,6 @@ class TunnelLink:
             else:
                 self.counters.count_drop(DropReason.UNKNOWN_CONTEXT)
         return packets
-
-    def _send_echo_requests(self, now: Instant) -> None:
-        if self.proof is not None:
-            self._send_unchecked(self.proof.take_requests(), now)
 
     def _send_unchecked(self, packets: Sequence[bytes], now: Instant) -> None:
         """Send packets of our own, which no rule concerns."""

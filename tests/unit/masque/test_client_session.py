@@ -5,6 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
+from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import StreamId
 from mqvpn_core.masque.drop_reasons import DropReason
 from mqvpn_core.masque.session_events import (
@@ -363,3 +364,8 @@ def test_sending_on_a_stream_the_server_stopped_is_harmless() -> None:
     scene.http3.receive(RequestStopped(stream_id=STREAM, error_code=0x100))
     scene.step(at(1))
     assert scene.end().cause is EndCause.ADDRESS_REQUEST_REFUSED
+
+
+def test_a_tunnel_without_any_family_is_our_own_mistake() -> None:
+    with pytest.raises(LocalProtocolError, match="IPv4 or IPv6"):
+        Scene(replace(ONLY_V4, want_ipv4=False))

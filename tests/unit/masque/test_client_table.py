@@ -70,3 +70,9 @@ def test_an_address_that_moved_stays_with_its_new_owner() -> None:
     table.remove("new")
     assert len(table) == 0
     assert owner_of(table, "10.0.0.2") is None
+
+
+def test_an_empty_list_owns_nothing() -> None:
+    table = table_of(a=["10.0.0.2/32"])
+    table.assign("a", [])
+    assert len(table) == 0

@@ -484,3 +484,29 @@ def test_ipv6_packets_flow_both_ways() -> None:
     assert scene.datagrams(b"\0" + back) == [back]
     counters = scene.session.counters
     assert (counters.sent_packet_count, counters.received_packet_count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("room", "message"),
+    [
+        (1200, "the tunnel cannot carry the packets of 1280 bytes that IPv6 needs within 5 s"),
+        (0, "the server accepted the tunnel but no path carries its packets within 5 s"),
+    ],
+)
+def test_setup_may_end_before_the_path_is_good_enough(room: int, message: str) -> None:
+    scene = Scene(replace(ONLY_V6, setup_timeout=5.0))
+    scene.http3.datagram_room = room
+    scene.accept()
+    scene.data(assign("fd00::2/128") + advertise(ALL_V6))
+    scene.wait(10)
+    ended = scene.end()
+    assert (ended.cause, ended.message) == (EndCause.TIMEOUT, message)
+
+
+def test_datagram_capsules_may_come_in_one_piece_with_everything_else() -> None:
+    scene = Scene()
+    scene.accept()
+    packet = ipv4_packet("198.51.100.7", "10.0.0.2")
+    capsule = encode_capsule(DatagramCapsule(payload=b"\x00" + packet))
+    scene.data(assign("10.0.0.2/32") + advertise(ALL_V4) + capsule)
+    assert scene.session.take_ip_packets() == [packet]

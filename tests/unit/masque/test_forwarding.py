@@ -559,3 +559,12 @@ def test_prefixes_longer_than_one_address() -> None:
         )
     outside = made.decide_to_receive(ipv6_packet("fd08:0:0:1::", WEB6), T0)
     assert reason_of(outside) is DropReason.SPOOFED_SOURCE
+
+
+def test_checklist_50_every_assigned_source_is_the_clients_own() -> None:
+    made = Forwarder(TunnelEnd.CLIENT, decrements_hop_limit=True)
+    rules = FilterRules(near=(ip_network("10.8.0.0/16"),), far=EVERYWHERE)
+    made.change_rules(rules, (ip_address("10.8.0.1"),))
+    made.change_mtu(MTU)
+    packet = ipv4_packet("10.8.7.7", WEB4, ttl=1)
+    assert made.send_packets([packet], T0) == [packet]

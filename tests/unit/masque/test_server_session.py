@@ -435,3 +435,36 @@ def test_the_counters_keep_what_closed_tunnels_counted() -> None:
     assert (before.received_packet_count, before.sent_packet_count) == (1, 1)
     assert before.drops == {DropReason.MALFORMED: 1}
     assert (before.received_bytes, before.sent_bytes) == (60, 60)
+
+
+def test_settings_that_arrive_after_the_request() -> None:
+    scene = Scene()
+    scene.http3.has_datagram_frames = False
+    scene.ask(request())
+    packet = ipv4_packet("198.51.100.7", "10.0.0.2", size=1000)
+    scene.session.send_ip_packets([packet], T0)
+    assert scene.session.take_ip_packets() == []
+    assert scene.session.counters.drops == {DropReason.NO_TUNNEL: 1}
+    scene.http3.has_datagram_frames = True
+    scene.step()
+    scene.session.send_ip_packets([packet], T0)
+    assert scene.http3.sent().datagrams == [b"\x00" + packet]
+
+
+def test_refusing_a_stream_that_the_client_stopped_is_harmless() -> None:
+    scene = Scene()
+    scene.http3.sent().is_stopped = True
+    assert len(scene.ask(request(key=None))) == 1
+    assert scene.http3.sent().headers == []
+
+
+def test_limits_may_change_while_tunnels_are_open() -> None:
+    scene = opened()
+    scene.policy.quota.change_limits(max_total=1, max_per_user=9)
+    other = Scene(scene.policy)
+    other.ask(request())
+    assert refusal_of(other)[0] == b"503"
+    scene.policy.quota.change_limits(max_total=9, max_per_user=1)
+    other.ask(request(), stream=4)
+    assert refusal_of(other, stream=4)[0] == b"503"
+    assert scene.session.tunnel_count == 1
