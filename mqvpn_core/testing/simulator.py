@@ -147,7 +147,7 @@ class Simulator:
         host.node, host.wake_at, host.is_touched = node, None, True
         host.inbox.clear()
 
-    def at(self, elapsed: float, note: str, action: Callable[[], None]) -> None:
+    def at(self, elapsed: float, note: str, action: Callable[[], object]) -> None:
         """Script a fault or a command; every node is driven after it.
 
         Args:
@@ -341,7 +341,7 @@ class Simulator:
         self._serial += 1
         heapq.heappush(self._queue, (at, self._serial, action))
 
-    def _act(self, note: str, action: Callable[[], None]) -> None:
+    def _act(self, note: str, action: Callable[[], object]) -> None:
         self.trace.record_note(self.now, note)
         action()
         for host in self._hosts.values():
