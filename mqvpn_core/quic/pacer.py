@@ -6,7 +6,9 @@ A token bucket in bytes. It says how much may leave now and when to look again; 
 from mqvpn_core.ids import Instant
 
 _BURST_PACKETS = 10
-_BURST_SECONDS = 0.002
+# An event loop in Python may come back only after some milliseconds; what it could not send in the
+# meantime must not be lost to the rate.
+_BURST_SECONDS = 0.005
 _QUANTUM_SECONDS = 0.001
 
 
@@ -33,7 +35,7 @@ class Pacer:
 
     @property
     def burst_bytes(self) -> int:
-        """What may leave at once: 10 packets, or 2 ms at the current rate if that is more."""
+        """What may leave at once: 10 packets, or 5 ms at the current rate if that is more."""
         return max(_BURST_PACKETS * self._max_datagram_size, int(self._rate * _BURST_SECONDS))
 
     @property

@@ -21,6 +21,8 @@ class Link:
     queue_bytes: int
     loss: float = 0.0
     ack_loss: float = 0.0
+    jitter: float = 0.0
+    """Random delay behind the queue, in seconds: packets overtake one another."""
     outage: tuple[float, float] = (0.0, 0.0)
     """From when until when nothing gets through."""
 
@@ -136,7 +138,8 @@ class Transfer:
         self.largest_queue_delay = max(self.largest_queue_delay, waiting)
         self._link_free_at = self.now + waiting + PACKET / link.bytes_per_second
         if self._random.random() >= link.loss:
-            self._at(self._link_free_at + link.one_way_delay, lambda: self._deliver(number))
+            arrival = self._link_free_at + link.one_way_delay + link.jitter * self._random.random()
+            self._at(arrival, lambda: self._deliver(number))
 
     def _deliver(self, number: int) -> None:
         assert not self.received.is_duplicate(number)

@@ -34,6 +34,15 @@ def test_lost_acks_do_little_harm(congestion: str) -> None:
 
 
 @both
+def test_reordering_is_not_taken_for_congestion(congestion: str) -> None:
+    # Five milliseconds are five packets here: more than the packet threshold of three.
+    link = Link(bytes_per_second=RATE, one_way_delay=DELAY, queue_bytes=2 * BDP, jitter=0.005)
+    transfer = Transfer(link, congestion=congestion)
+    transfer.run(10.0)
+    assert transfer.goodput(since=2.0) > 0.9 * RATE
+
+
+@both
 def test_random_loss_slows_but_never_stalls(congestion: str) -> None:
     link = Link(bytes_per_second=RATE, one_way_delay=DELAY, queue_bytes=BDP, loss=0.01)
     transfer = Transfer(link, congestion=congestion, seed=7)
