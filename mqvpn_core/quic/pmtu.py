@@ -7,9 +7,8 @@ Implements DPLPMTUD (RFC 8899) as RFC 9000 s14.3 and s14.4 apply it.
 """
 
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE
 
-BASE_DATAGRAM_SIZE = 1200
-"""Every QUIC path carries this much (RFC 9000 s14)."""
 MAX_PROBES = 3
 """Losses of one size before it counts as too large (RFC 8899 s5.1.2)."""
 RAISE_INTERVAL = 600.0

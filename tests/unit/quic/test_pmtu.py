@@ -2,13 +2,13 @@ import pytest
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.pmtu import (
-    BASE_DATAGRAM_SIZE,
     BLACK_HOLE_EVENTS,
     GRANULARITY,
     MAX_PROBES,
     RAISE_INTERVAL,
     PathMtuDiscovery,
 )
+from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE
 
 NOW = Instant(100.0)
 
