@@ -90,6 +90,8 @@ async def run_server(
     surroundings: ServerSurroundings,
     stop: trio.Event,
     reloads: AsyncIterator[ServerConfig],
+    *,
+    task_status: trio.TaskStatus[tuple[SocketAddress, ...]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set.
 
@@ -98,6 +100,7 @@ async def run_server(
         surroundings: the world.
         stop: ends the run in order.
         reloads: configurations to change to while running.
+        task_status: told the addresses when they are listened on.
 
     Raises:
         ConfigError: the certificate, its key or the site cannot be used.
@@ -123,6 +126,7 @@ async def run_server(
                 _log.warning("%s", warning)
             listening = tuple(socket.local_address for socket in sockets)
             status = ServerStatus(core.keeper, core.driver, listening, plan)
+            task_status.started(listening)
             await _serve(config, core, status, (stop, reloads))
         finally:
             with trio.move_on_after(RESTORE_LIMIT, shield=True):

@@ -17,8 +17,10 @@ from mqvpn_core.masque.server_events import SiteRequested
 from mqvpn_core.masque.site import SiteFile, SitePage, file_headers, make_page, resolve
 from mqvpn_core.runtime.site_files import CHUNK_BYTES, OpenedFile, SiteFiles
 
-MAX_TRANSFERS = 64
-"""Files sent at the same time; more requests are asked to come back later."""
+MAX_TRANSFERS = 256
+"""Files open for an answer; more requests are asked to come back later."""
+MAX_SENDING = 64
+"""Files sent at the same time: what waits in streams takes memory."""
 STALL_LIMIT = 60.0
 """Seconds after which a client that takes nothing loses its answer."""
 
@@ -84,10 +86,11 @@ class SiteService:
         self._count = 0
         self._queue_in, self._queue = trio.open_memory_channel[_Transfer](MAX_TRANSFERS)
         self._readers = trio.CapacityLimiter(_READING_THREADS)
+        self._sending = trio.CapacityLimiter(MAX_SENDING)
 
     @property
     def transfer_count(self) -> int:
-        """Files being sent."""
+        """Files being sent or waiting for it."""
         return self._count
 
     @property
@@ -173,7 +176,8 @@ class SiteService:
 
     async def _send_file(self, transfer: _Transfer) -> None:
         try:
-            await self._send_chunks(transfer)
+            async with self._sending:
+                await self._send_chunks(transfer)
         except OSError as error:
             _log.warning("site: a file became unreadable: %s", error.strerror)
             self._break_off(transfer)
