@@ -1,4 +1,4 @@
-"""A client that appears at another address: NAT rebinding, movement, and attackers that feign it."""
+"""A client that appears at another address: rebinding NATs, movement, attackers that feign it."""
 
 from functools import partial
 
