@@ -14,7 +14,7 @@ from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.status_values import PathStatus, Status, encode_status_values
 from mqvpn_core.runtime.tunnel_attempt import TunnelAttempts
-from mqvpn_core.tunnel.lifecycle import Connected, Reconnecting
+from mqvpn_core.tunnel.lifecycle import Connected, Connecting, Reconnecting
 
 _MILLISECONDS = 1000.0
 
@@ -35,7 +35,7 @@ def client_status(
     return encode_status_values(
         Status(
             role="client",
-            state=type(state).__name__.lower(),
+            state=_state_name(supervisor),
             seconds_in_state=read_clock() - supervisor.state_since,
             version=program_version(),
             pid=os.getpid(),
@@ -48,6 +48,13 @@ def client_status(
             counters=counters,
         )
     )
+
+
+def _state_name(supervisor: ClientSupervisor) -> str:
+    """Name the state; a tunnel without its addresses and routes is not connected yet."""
+    if isinstance(supervisor.state, Connected) and not supervisor.is_host_current:
+        return Connecting.__name__.lower()
+    return type(supervisor.state).__name__.lower()
 
 
 def packet_counts(counters: PacketCounters) -> dict[str, int]:

@@ -96,7 +96,7 @@ class SupervisorParts:
 class ClientSupervisor:
     """One tunnel from the wish to connect to the restored host.
 
-    A: `state`, `state_since`. C: `disconnect`. Tasks: `run`.
+    A: `state`, `state_since`, `is_host_current`. C: `disconnect`. Tasks: `run`.
     """
 
     def __init__(self, parts: SupervisorParts) -> None:
@@ -105,6 +105,8 @@ class ClientSupervisor:
         """Where the lifecycle stands."""
         self.state_since: Instant = read_clock()
         """When it got there."""
+        self.is_host_current = True
+        """False while the host is being made what the state wants."""
         self._parts = parts
         self._inbox_in, self._inbox = trio.open_memory_channel[tuple[Event, trio.Event]](8)
         self._attempt_scope = trio.CancelScope()
@@ -188,10 +190,13 @@ class ClientSupervisor:
 
     async def _apply_host(self, assignment: Assignment) -> Event | None:
         self._is_host_touched = True
+        self.is_host_current = False
         try:
             report = await self._parts.host.apply(self._parts.plan(assignment))
         except HostError as error:
             return TunnelLost(failure=Failure(kind=FailureKind.HOST, message=str(error)))
+        finally:
+            self.is_host_current = True
         for warning in report.warnings:
             if warning not in self._warned:
                 _log.warning("%s", warning)

@@ -127,6 +127,24 @@ def test_connect_and_disconnect() -> None:
     run_virtual(main)
 
 
+def test_the_host_is_not_current_while_it_is_being_changed() -> None:
+    async def main() -> None:
+        scene = Scene(up(A))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.supervisor.run)
+            while not isinstance(scene.supervisor.state, Connected):
+                assert scene.supervisor.is_host_current
+                await trio.sleep(0.001)
+            assert scene.host.log == []
+            assert not scene.supervisor.is_host_current
+            await trio.sleep(0.02)
+            assert scene.host.log == [A.addresses]
+            assert scene.supervisor.is_host_current
+            await scene.supervisor.disconnect()
+
+    run_virtual(main)
+
+
 def test_disconnect_while_connecting_leaves_the_host_alone() -> None:
     async def main() -> None:
         scene = Scene(fail(SILENT, after=100.0))
