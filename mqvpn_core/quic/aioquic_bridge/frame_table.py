@@ -82,7 +82,7 @@ class FrameTable:
             FrameType.RESET_STREAM: engine._handle_reset_stream_frame,
             FrameType.STOP_SENDING: engine._handle_stop_sending_frame,
             FrameType.CRYPTO: engine._handle_crypto_frame,
-            FrameType.NEW_TOKEN: engine._handle_new_token_frame,
+            FrameType.NEW_TOKEN: self._handle_new_token,
             FrameType.MAX_DATA: engine._handle_max_data_frame,
             FrameType.MAX_STREAM_DATA: engine._handle_max_stream_data_frame,
             FrameType.MAX_STREAMS_BIDI: engine._handle_max_streams_bidi_frame,
@@ -175,6 +175,19 @@ class FrameTable:
         with contextlib.suppress(StreamFinishedError):
             handler(context, frame_type, buffer)
         return offset + 1 + buffer.tell()
+
+    def _handle_new_token(
+        self, context: QuicReceiveContext, frame_type: int, buffer: Buffer
+    ) -> None:
+        start = buffer.tell()
+        if buffer.pull_uint_var() == 0 and self._engine.is_client:
+            # RFC 9000 s19.7: "A client MUST treat receipt of a NEW_TOKEN frame with an empty Token
+            # field as a connection error of type FRAME_ENCODING_ERROR."
+            raise RemoteProtocolError(
+                TransportErrorCode.FRAME_ENCODING_ERROR, "NEW_TOKEN without a token"
+            )
+        buffer.seek(start)
+        self._engine._handle_new_token_frame(context, frame_type, buffer)
 
 
 def _skip_padding(payload: bytes, offset: int) -> int:
