@@ -7,6 +7,7 @@ namespace has no name and vanishes with its last user.
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,10 +55,23 @@ def add_uplink(name: str = "eth0", network: int = 2) -> None:
     for end in (name, f"{name}-far"):
         run(f"ip link set {end} addrgenmode none")
         run(f"ip link set {end} up")
+    for end in (name, f"{name}-far"):
+        _wait_for("state UP", f"ip link show {end}")
+        _wait_for("ff00::/8", f"ip -6 route show table local dev {end}")
     run(f"ip addr add 192.0.{network}.2/24 dev {name}")
     run(f"ip addr add 2001:db8:{network}::2/64 dev {name} nodad")
+    _wait_for(f"2001:db8:{network}::2", f"ip -6 route show table local dev {name}")
     run(f"ip route add default via 192.0.{network}.1 dev {name} metric {network}00")
     run(f"ip route add default via fe80::1 dev {name} metric {network}00")
+
+
+def _wait_for(text: str, command: str) -> None:
+    """Wait for what the kernel does in its own time after a link or an address was set up."""
+    for _ in range(500):
+        if text in run(command):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{command}: {text} does not appear")
 
 
 @dataclass(frozen=True)
