@@ -60,11 +60,16 @@ def test_traffic_to_the_server_itself_does_not_enter_the_tunnel(lab: Lab) -> Non
     assert lab.world.client.counters(tun).sent_bytes == before
 
 
-def test_without_routes_only_the_inner_network_is_reached(lab: Lab) -> None:
+def test_without_routes_only_who_asks_for_the_device_uses_it(lab: Lab) -> None:
+    before = [line for line in lab.world.client.host_state() if "table=254" in line]
     lab.start_server()
-    lab.connect("--no-routes")
-    assert lab.ping(lab.world.client, "10.0.0.1").code == 0
-    assert lab.ping(lab.world.client, "172.20.0.2", count=1).code != 0
+    client = lab.connect("--no-routes")
+    tun = current_status(client).tun_name
+    routes = [line for line in lab.world.client.host_state() if "table=254" in line]
+    assert [line for line in routes if f"dev={tun}" not in line] == before
+    assert lab.ping(lab.world.client, "10.0.0.1", count=1).code != 0
+    assert lab.ping(lab.world.client, "10.0.0.1", "-I", tun).code == 0
+    assert lab.ping(lab.world.client, "172.20.0.2", "-I", tun).code == 0
 
 
 def test_over_ipv6(lab: Lab) -> None:

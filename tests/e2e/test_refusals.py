@@ -7,8 +7,8 @@ import pytest
 
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.demo.processes import Process
-from mqvpn_core.demo.programs import Program, ProgramError
-from tests.e2e.topology import UP_PATIENCE, Lab, current_status
+from mqvpn_core.demo.programs import Program, start_server
+from tests.e2e.topology import UP_PATIENCE, Lab, current_status, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -24,13 +24,13 @@ def ended(program: Program) -> tuple[int, str]:
 def test_wrong_key_is_refused_with_a_clear_message(lab: Lab, options: tuple[str, ...]) -> None:
     server = lab.start_server(*options)
     wrong = lab.directory / "wrong.key"
+    wrong.touch(mode=0o600)
     wrong.write_text("not-the-right-key-at-all", encoding="ascii")
     before = lab.world.client.host_state()
     client = lab.start_client(credentials=replace(lab.credentials, auth_key=wrong))
     code, log = ended(client)
     assert code == ExitCode.AUTHENTICATION_REFUSED, log
-    assert "key" in log
-    assert "refused" in log
+    assert "check the key" in log
     assert "not-the-right-key-at-all" not in log
     assert "not-the-right-key-at-all" not in server.log.read_text(encoding="utf-8")
     assert lab.world.client.host_state() == before
@@ -40,17 +40,34 @@ def test_wrong_key_is_refused_with_a_clear_message(lab: Lab, options: tuple[str,
 def test_wrong_certificate_is_refused(lab: Lab) -> None:
     lab.start_server()
     pin = "sha256/" + "A" * 43 + "="
-    client = lab.start_client(credentials=replace(lab.credentials, pin=pin))
-    code, log = ended(client)
+    credentials = replace(lab.credentials, pin=pin)
+    code, log = ended(lab.start_client("--no-reconnect", credentials=credentials))
     assert code == ExitCode.SERVER_UNREACHABLE, log
-    assert "certificate" in log or "pin" in log
+    assert "certificate" in log
+    assert "pin" in log
+
+
+def test_nothing_is_sent_into_a_tunnel_of_an_untrusted_server(lab: Lab) -> None:
+    """The default is to try again for ever: the machine stays as it is, and the log says why."""
+    lab.start_server()
+    before = lab.world.client.host_state()
+    credentials = replace(lab.credentials, pin="sha256/" + "A" * 43 + "=")
+    client = lab.start_client(credentials=credentials)
+    eventually(lambda: "is not trusted" in client.log.read_text("utf-8"), UP_PATIENCE, "warning")
+    assert client.process.poll() is None
+    assert lab.world.client.host_state() == before
 
 
 def test_second_server_on_the_same_address_says_so(lab: Lab) -> None:
     lab.start_server()
-    options = ("--control-socket", str(lab.directory / "other.sock"), "--tun-name", "other0")
-    with pytest.raises(ProgramError, match=r"(?i)in use"):
-        lab.start_server(*options)
+    directory = lab.directory / "second"
+    directory.mkdir()
+    credentials = replace(lab.credentials, directory=directory)
+    second = start_server(lab.world.server, credentials, ["--tun-name", "other0"])
+    code, log = ended(second)
+    assert code == ExitCode.FAILURE
+    assert "another program uses it" in log
+    assert "other0" not in lab.world.server.links()
 
 
 def test_client_without_server_keeps_trying_and_ends_on_request(lab: Lab) -> None:

@@ -39,6 +39,7 @@ def couple(lab: Lab, request: pytest.FixtureRequest) -> Couple:
     clients = []
     for machine, key in zip(machines, _NAMED_KEYS.values(), strict=True):
         file = lab.directory / f"{machine.label}.key"
+        file.touch(mode=0o600)
         file.write_text(key, encoding="ascii")
         clients.append(
             lab.start_client(namespace=machine, credentials=replace(lab.credentials, auth_key=file))
