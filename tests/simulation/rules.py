@@ -25,11 +25,12 @@ class PairRules:
         engine = pair.client.connection.engine
         engine._configuration.secrets_log_file = self.wiretap.secrets_log
         self._received_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
-        # Without repeated datagrams, which an endpoint need not count.
+        # Only new 1-RTT packets: others need not count, and their keys may be gone.
         self._fresh_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
         self._seen_payloads: set[bytes] = set()
         self._sent_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
         self._validated: set[SocketAddress] = set()
+        self._answered: set[SocketAddress] = set()
         pair.simulator.add_tap(self.wiretap.on_datagram)
         pair.simulator.add_tap(self._check_validation_size)
         pair.simulator.add_tap(self._limit_amplification)
@@ -72,12 +73,15 @@ class PairRules:
         size = len(datagram.payload)
         if what == "delivered" and datagram.destination == SERVER_ADDRESS:
             self._received_bytes[datagram.source] += size
-            if datagram.payload not in self._seen_payloads:
+            is_one_rtt = not datagram.payload[0] & 0x80
+            if is_one_rtt and datagram.payload not in self._seen_payloads:
                 self._seen_payloads.add(datagram.payload)
                 self._fresh_bytes[datagram.source] += size
             if self._ends_handshake(datagram.payload):
                 self._validated.add(datagram.source)
-            self._validated |= self._answered_addresses(datagram.payload)
+            answered = self._answered_addresses(datagram.payload)
+            self._answered |= answered
+            self._validated |= answered
         elif what == "sent" and datagram.source == SERVER_ADDRESS:
             target = datagram.destination
             self._sent_bytes[target] += size
@@ -98,7 +102,7 @@ class PairRules:
         target = datagram.destination
         assert not packet.is_from_client, "path validation in a small datagram"
         room = AMPLIFICATION_FACTOR * self._fresh_bytes[target] - self._sent_bytes[target]
-        assert target not in self._validated, "path validation in a small datagram"
+        assert target not in self._answered, "path validation in a small datagram"
         assert room < SMALLEST_FULL_DATAGRAM, "path validation in a small datagram"
 
     def _ends_handshake(self, payload: bytes) -> bool:
