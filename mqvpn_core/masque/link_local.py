@@ -28,7 +28,8 @@ _ECHO_DATA: Final = bytes(range(256)) * 4 + bytes(range(208))
 _ICMPV6: Final = int(IpProtocol.ICMPV6)
 _OUR_LINK_LOCAL: Final = IPv6Address("fe80::1")
 _IDENTIFIER: Final = 0x4D51
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 8
+"""As long as the peer's path MTU discovery may take: it has to answer in full size."""
 _INTERVAL: Final = 1.0
 
 

@@ -300,7 +300,7 @@ class ServerSession:
             self._send_page(stream_id, refuse_capacity())
             return
         self._tunnels[stream_id] = tunnel
-        self._table.assign(stream_id, [ip_network(address) for address in tunnel.addresses])
+        self._table.assign(stream_id, map(ip_network, tunnel.addresses))
         accepted = ((b":status", b"200"), CAPSULE_PROTOCOL)
         send_headers_if_open(self._http3, stream_id, accepted)
         tunnel.start(now)
@@ -333,7 +333,7 @@ class ServerSession:
             self._close_tunnel(stream_id, TunnelCloseReason.PROTOCOL_ERROR)
             return
         if changed:
-            self._table.assign(stream_id, [ip_network(address) for address in tunnel.addresses])
+            self._table.assign(stream_id, map(ip_network, tunnel.addresses))
             self._events.append(
                 TunnelAddressesChanged(stream_id=stream_id, addresses=tunnel.addresses)
             )
@@ -383,7 +383,7 @@ class ServerSession:
         self._to_device += tunnel.take_ip_packets()
         self._counters.add(tunnel.counters)
         tunnel.release()
-        self._policy.quota.give_back(tunnel.owner.user)
+        tunnel.policy.quota.give_back(tunnel.owner.user)
         self._events.append(
             TunnelClosed(stream_id=stream_id, user=tunnel.owner.user, reason=reason)
         )

@@ -75,9 +75,10 @@ class ServerTunnel:
             routes: advertised ranges, narrowed to the scope of the request.
         """
         self.owner = owner
+        self.policy = policy
+        """What it was accepted under; a reload does not change it."""
         self.is_finished = False
         """The client ended the stream."""
-        self._policy = policy
         self._pools: dict[int, AddressPool] = {pool.network.version: pool for pool in policy.pools}
         self._routes = routes
         self._link = TunnelLink(http3, stream_id, TunnelEnd.PROXY, policy.link)
@@ -228,7 +229,7 @@ class ServerTunnel:
         )
 
     def _apply(self, now: Instant) -> None:
-        policy = self._policy
+        policy = self.policy
         self._link.change_rules(
             FilterRules(
                 near=tuple(ip_network(address) for address in self.addresses),

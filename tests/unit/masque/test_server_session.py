@@ -301,7 +301,7 @@ def test_checklist_52_the_server_proves_the_mtu_by_an_echo() -> None:
     assert scene.http3.sent().aborted_with == Http3ErrorCode.H3_REQUEST_CANCELLED
     targets = [datagram[25:41] for datagram in scene.http3.sent().datagrams]
     both = [ip_address("ff02::1").packed, ip_address("fd00::2").packed]
-    assert targets == [*both, *both, both[0]]
+    assert targets == both * 4
 
 
 def test_checklist_53_a_path_too_small_for_ipv6_aborts_the_stream() -> None:
@@ -411,12 +411,14 @@ def test_plain_connect_is_a_web_request() -> None:
 
 def test_a_new_policy_concerns_new_requests() -> None:
     scene = opened()
-    scene.session.change_policy(policy_of("10.9.0.0/24"))
+    newer = policy_of("10.9.0.0/24")
+    scene.session.change_policy(newer)
     assert scene.addresses == [ip_address("10.0.0.2")]
     scene.ask(request(), stream=4)
     assert scene.addresses == [ip_address("10.0.0.2"), ip_address("10.9.0.2")]
     scene.data(b"", fin=True)
     assert scene.policy.pools[0].leased_count == 0
+    assert (scene.policy.quota.open_count, newer.quota.open_count) == (0, 1)
 
 
 def test_events_of_the_connection_below_are_no_business_of_the_session() -> None:
@@ -468,3 +470,12 @@ def test_limits_may_change_while_tunnels_are_open() -> None:
     other.ask(request(), stream=4)
     assert refusal_of(other, stream=4)[0] == b"503"
     assert scene.session.tunnel_count == 1
+
+
+def test_checklist_12_nothing_is_sent_after_the_end_of_the_stream() -> None:
+    scene = opened()
+    scene.data(b"", fin=True)
+    scene.session.send_ip_packets([ipv4_packet("198.51.100.7", "10.0.0.2")], T0)
+    assert scene.http3.sent().datagrams == []
+    assert scene.datagrams(b"\x00" + ipv4_packet("10.0.0.2", "198.51.100.7")) == []
+    assert scene.session.counters.drops == {DropReason.NO_TUNNEL: 2}
