@@ -8,6 +8,7 @@ The tree of tasks:
     |- site.run           one task for each file being sent
     |- keeper.run         one task for each name being resolved
     |- leases.run         writes the lease table
+    |- mtu.run            keeps the TUN device as small as the smallest tunnel
     `- _reload_on         SIGHUP: reads the configuration again
 """
 
@@ -117,15 +118,17 @@ async def run_server(
         handle = await host.open_tun(config.tun_name)
         tun = TunDevice(handle.fd)
         resources.callback(tun.close)
-        ports = ServerPorts(sockets=sockets, tun=tun, resolver=surroundings.resolver)
+        plan = server_host_plan(server_host_settings(config, pools, handle.name))
+        ports = ServerPorts(
+            sockets=sockets, tun=tun, resolver=surroundings.resolver, host=host, plan=plan
+        )
         core = ServerCore(config, materials, pools, ports)
         _log.debug("%d leases of earlier runs", core.leases.load())
-        plan = server_host_plan(server_host_settings(config, pools, handle.name))
         try:
             for warning in (await host.apply(plan)).warnings:
                 _log.warning("%s", warning)
             listening = tuple(socket.local_address for socket in sockets)
-            status = ServerStatus(core.keeper, core.driver, listening, plan)
+            status = ServerStatus(core.keeper, core.driver, listening, core.mtu)
             task_status.started(listening)
             await _serve(config, core, status, (stop, reloads))
         finally:
@@ -145,7 +148,13 @@ async def _serve(
         try:
             if config.control_socket is not None:
                 await nursery.start(serve_control, config.control_socket, status.take)
-            for task in (core.driver.run, core.site.run, core.keeper.run, core.leases.run):
+            for task in (
+                core.driver.run,
+                core.site.run,
+                core.keeper.run,
+                core.leases.run,
+                core.mtu.run,
+            ):
                 nursery.start_soon(task)
             nursery.start_soon(_reload_on, reloads, core)
             _log.info("listening on %s (UDP), device %s", status.listening_text, status.tun_name)

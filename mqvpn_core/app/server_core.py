@@ -21,13 +21,16 @@ from mqvpn_core.masque.server_policy import TunnelQuota
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.quic.endpoint import ServerEndpoint
 from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lease_keeper import LeaseKeeper
+from mqvpn_core.runtime.mtu_follower import MtuFollower
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.server_driver import ServerDriver
 from mqvpn_core.runtime.server_keeper import KeeperParts, ServerKeeper
 from mqvpn_core.runtime.site_service import SiteService
 from mqvpn_core.runtime.tun_device import PacketDevice
+from mqvpn_helper.interface.host_plan import HostPlan
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +45,16 @@ class ServerPorts:
     """The TUN device."""
     resolver: NameResolver
     """Name service."""
+    host: HostOperations
+    """The machine."""
+    plan: HostPlan
+    """What it has."""
 
 
 class ServerCore:
     """Everything of a running server but its tasks.
 
-    A: `endpoint`, `driver`, `keeper`, `site`, `leases`. C: `change_config`, `close`.
+    A: `endpoint`, `driver`, `keeper`, `site`, `leases`, `mtu`. C: `change_config`, `close`.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class ServerCore:
                 resolver=ports.resolver,
                 kick=self._kick,
                 note_leases=self.leases.note_change,
+                note_mtu=self._note_mtu,
             ),
             server_policy(config, self._policy_parts, self.site.not_found),
         )
@@ -93,6 +101,8 @@ class ServerCore:
             self.endpoint, self.keeper, ports.sockets, ports.tun
         )
         """Moves the packets."""
+        self.mtu = MtuFollower(ports.host, ports.plan, self.keeper.smallest_mtu)
+        """Keeps the TUN device as small as needed."""
 
     def change_config(self, config: ServerConfig) -> None:
         """Change to another configuration; tunnels stay, but for users that are gone."""
@@ -126,3 +136,7 @@ class ServerCore:
 
     def _kick(self, handle: ConnectionHandle) -> None:
         self.driver.kick(handle)
+
+    def _note_mtu(self) -> None:
+        if self._config.mtu is None:
+            self.mtu.note_change()

@@ -18,12 +18,10 @@ from mqvpn_core.masque.tunnel_link import LinkConfig
 from mqvpn_core.quic.aioquic_bridge.credentials import load_server_certificate
 from mqvpn_core.quic.endpoint import EndpointConfig, RetryPolicy
 from mqvpn_core.quic.transport_config import ServerTls
+from mqvpn_core.runtime.mtu_follower import FIRST_MTU
 from mqvpn_core.runtime.site_files import SiteFiles
 from mqvpn_core.tunnel.host_plan import ServerHostSettings
 from mqvpn_core.wire.uri_templates import compile_template_matcher, parse_uri_template
-
-DEFAULT_MTU = 1500
-"""MTU of the server's TUN device: it limits nothing, because each tunnel has its own."""
 
 _RESET_LABEL = b"mqvpn stateless reset"
 _SPARE_CONNECTIONS = 256
@@ -112,7 +110,7 @@ def server_host_settings(
     """Return what the machine must have."""
     return ServerHostSettings(
         tun_name=tun_name,
-        mtu=DEFAULT_MTU if config.mtu is None else config.mtu,
+        mtu=FIRST_MTU if config.mtu is None else config.mtu,
         gateways=tuple(_gateway(pool) for pool in pools),
         nat=config.nat,
         client_to_client=config.client_to_client,

@@ -1,6 +1,7 @@
 """What ``mqvpn-core status`` shows of a server."""
 
 import os
+from ipaddress import ip_network
 
 from mqvpn_core.app.client_status import packet_counts, text_of
 from mqvpn_core.app.version import program_version
@@ -10,10 +11,10 @@ from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_codec import JsonValue
+from mqvpn_core.runtime.mtu_follower import MtuFollower
 from mqvpn_core.runtime.server_driver import ServerDriver
 from mqvpn_core.runtime.server_keeper import ServedClient, ServerKeeper
 from mqvpn_core.runtime.status_values import ClientStatus, Status, encode_status_values
-from mqvpn_helper.interface.host_plan import HostPlan
 
 _MILLISECONDS = 1000.0
 
@@ -26,13 +27,13 @@ class ServerStatus:
         keeper: ServerKeeper,
         driver: ServerDriver[ServerSession],
         listening: tuple[SocketAddress, ...],
-        plan: HostPlan,
+        mtu: MtuFollower,
     ) -> None:
         """Look at these parts."""
         self._keeper = keeper
         self._driver = driver
         self._listening = listening
-        self._plan = plan
+        self._mtu = mtu
         self._since = read_clock()
 
     @property
@@ -43,7 +44,7 @@ class ServerStatus:
     @property
     def tun_name(self) -> str:
         """The TUN device."""
-        return self._plan.tun_name
+        return self._mtu.plan.tun_name
 
     def take(self) -> JsonValue:
         """Return the status of the moment."""
@@ -69,10 +70,10 @@ class ServerStatus:
                 version=program_version(),
                 pid=os.getpid(),
                 kernel=KERNEL_NAME,
-                tun_name=self._plan.tun_name,
-                mtu=self._plan.mtu,
+                tun_name=self._mtu.plan.tun_name,
+                mtu=self._mtu.plan.mtu,
                 server=" ".join(text_of(address) for address in self._listening),
-                addresses=tuple(map(str, self._plan.addresses)),
+                addresses=tuple(map(str, self._mtu.plan.addresses)),
                 client_count=sum(len(client.tunnels) for client in self._keeper.clients.values()),
                 clients=clients,
                 counters=counters,
@@ -84,7 +85,7 @@ class ServerStatus:
         return ClientStatus(
             user=", ".join(sorted({user or "" for user in client.tunnels.values()})),
             remote=text_of(paths[0].four_tuple.remote if paths else client.remote),
-            addresses=tuple(map(str, self._keeper.sessions[handle].addresses)),
+            addresses=tuple(map(str, map(ip_network, self._keeper.sessions[handle].addresses))),
             seconds_connected=now - (client.tunnel_since or now),
             srtt_ms=min((path.smoothed_rtt for path in paths), default=0.0) * _MILLISECONDS,
             tx_bytes=sum(path.sent_bytes for path in paths),

@@ -243,8 +243,10 @@ class ClientSupervisor:
         try:
             return await self._parts.attempt(reporter)
         except Exception as error:  # noqa: BLE001 - fault boundary: the tunnel is lost, no more
-            _log.exception("internal error; the tunnel is made anew")
-            return Failure(kind=FailureKind.LOST, message=f"internal error: {error!r}")
+            message = f"internal error: {_innermost(error)!r}"
+            if message != self._last_message:
+                _log.exception("internal error; the tunnel is made anew")
+            return Failure(kind=FailureKind.LOST, message=message)
 
     def _log_failure(self, failure: Failure) -> None:
         if failure.message == self._last_message:
@@ -252,6 +254,12 @@ class ClientSupervisor:
             return
         self._last_message = failure.message
         _log.warning("%s", failure.message)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class _Reporter:

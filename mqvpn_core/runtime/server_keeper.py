@@ -28,6 +28,7 @@ from mqvpn_core.masque.server_events import (
 )
 from mqvpn_core.masque.server_policy import ServerPolicy
 from mqvpn_core.masque.server_session import ServerSession
+from mqvpn_core.masque.tunnel_link import IP_PACKET_PREFIX
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.endpoint import ConnectionAccepted, ConnectionDiscarded, ServerEndpoint
 from mqvpn_core.quic.http3 import Http3Connection
@@ -51,12 +52,16 @@ class ServedClient:
 
     connection: MultipathConnection
     """The connection."""
+    http3: Http3Connection
+    """HTTP/3 on it."""
     remote: SocketAddress
     """Where it first came from."""
     tunnels: dict[StreamId, str | None] = field(default_factory=dict)
     """Its tunnels and whose they are; None for the shared key."""
     tunnel_since: Instant | None = None
     """When its first tunnel opened."""
+    datagram_room: int = 0
+    """Largest DATAGRAM payload when it was last looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +78,14 @@ class KeeperParts:
     """Has the driver carry out what a session was told outside its round."""
     note_leases: Callable[[], None]
     """Told when the lease table has changed; must not block."""
+    note_mtu: Callable[[], None]
+    """Told when a tunnel may have another MTU; must not block."""
 
 
 class ServerKeeper:
     """Keeps the sessions of one endpoint: `mqvpn_core.runtime.server_driver.SessionKeeper`.
 
-    A: `sessions`, `clients`, `policy`, `stray_count`
+    A: `sessions`, `clients`, `policy`, `stray_count`, `smallest_mtu`
     C: `change_policy`, `close_users_but`, `close_all`. Tasks: `run`.
     """
 
@@ -108,13 +115,12 @@ class ServerKeeper:
         while (event := self._parts.endpoint.next_event()) is not None:
             match event:
                 case ConnectionAccepted():
+                    http3 = Http3Connection(event.connection)
                     self._sessions[event.handle] = ServerSession(
-                        policy=self.policy,
-                        http3=Http3Connection(event.connection),
-                        peer_host=event.four_tuple.remote.host,
+                        policy=self.policy, http3=http3, peer_host=event.four_tuple.remote.host
                     )
                     self.clients[event.handle] = ServedClient(
-                        connection=event.connection, remote=event.four_tuple.remote
+                        connection=event.connection, http3=http3, remote=event.four_tuple.remote
                     )
                 case ConnectionDiscarded():
                     session = self._sessions.get(event.handle)
@@ -127,6 +133,21 @@ class ServerKeeper:
         while (event := session.next_event()) is not None:
             self._take(handle, session, event, now)
         self._parts.site.note_progress(handle)
+        client = self.clients[handle]
+        if client.tunnels and client.connection.max_datagram_payload != client.datagram_room:
+            client.datagram_room = client.connection.max_datagram_payload
+            self._parts.note_mtu()
+
+    def smallest_mtu(self) -> int | None:
+        """Return the MTU of the smallest tunnel, None without tunnels."""
+        return min(
+            (
+                client.http3.max_datagram_payload(stream_id) - len(IP_PACKET_PREFIX)
+                for client in self.clients.values()
+                for stream_id in client.tunnels
+            ),
+            default=None,
+        )
 
     def fail(self, handle: ConnectionHandle, now: Instant) -> None:
         """End one connection whose handling raised an exception."""
