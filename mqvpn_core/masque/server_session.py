@@ -6,9 +6,8 @@ credentials gets what the site says to an unknown page, so that a probe learns n
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Final, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from mqvpn_core.errors import DecodeError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
@@ -21,6 +20,7 @@ from mqvpn_core.masque.http3_port import (
     send_headers_if_open,
 )
 from mqvpn_core.masque.http_messages import CAPSULE_PROTOCOL, decode_request
+from mqvpn_core.masque.pending_requests import PendingRequests
 from mqvpn_core.masque.server_events import (
     AuthenticationFailed,
     ClientAuthenticated,
@@ -62,18 +62,6 @@ _StreamEvent: TypeAlias = (
     HeadersReceived | DataReceived | HttpDatagramsReceived | RequestReset | RequestStopped
 )
 
-_MAX_EARLY_BYTES: Final = 16_384
-"""Capsules a client may send while the name in its request is being resolved."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _PendingRequest:
-    """A granted request that waits for a name."""
-
-    grant: Grant
-    data: bytearray = field(default_factory=bytearray)
-    end_stream: bool = False
-
 
 class ServerSession:
     """One HTTP/3 connection of the server.
@@ -99,7 +87,7 @@ class ServerSession:
         self._events: deque[ServerSessionEvent] = deque()
         self._tunnels: dict[StreamId, ServerTunnel] = {}
         self._table: ClientTable[StreamId] = ClientTable()
-        self._pending: dict[StreamId, _PendingRequest] = {}
+        self._pending = PendingRequests()
         self._site = SiteAnswers(http3)
         # Requests whose client has not finished sending.
         self._unfinished: set[StreamId] = set()
@@ -176,7 +164,7 @@ class ServerSession:
         now: Instant,
     ) -> None:
         """Go on with a request whose name was resolved, if it still waits."""
-        pending = self._pending.pop(token, None)
+        pending = self._pending.take(token)
         if pending is None:
             return
         if isinstance(outcome, ResolutionFailure) or not outcome:
@@ -279,7 +267,7 @@ class ServerSession:
             self._send_page(stream_id, refuse_capacity())
         elif isinstance(judgement.scope.target, str):
             # RFC 9484 s4.1: a name MUST be resolved "before replying to the HTTP request".
-            self._pending[stream_id] = _PendingRequest(grant=judgement)
+            self._pending.add(stream_id, judgement)
             self._events.append(NameResolutionWanted(token=stream_id, name=judgement.scope.target))
         else:
             self._open_tunnel(stream_id, judgement, (), now)
@@ -313,12 +301,8 @@ class ServerSession:
     ) -> None:
         if end_stream:
             self._unfinished.discard(stream_id)
-        pending = self._pending.get(stream_id)
-        if pending is not None:
-            pending.data += data
-            pending.end_stream = end_stream
-            if len(pending.data) > _MAX_EARLY_BYTES:
-                del self._pending[stream_id]
+        if stream_id in self._pending:
+            if not self._pending.receive_data(stream_id, data, end_stream=end_stream):
                 self._unfinished.discard(stream_id)
                 self._http3.abort_stream(stream_id, Http3ErrorCode.H3_EXCESSIVE_LOAD)
             return
@@ -355,7 +339,7 @@ class ServerSession:
         self._unfinished.discard(stream_id)
         if self._site.forget(stream_id):
             self._events.append(SiteRequestCancelled(stream_id=stream_id))
-        self._pending.pop(stream_id, None)
+        self._pending.take(stream_id)
         if stream_id in self._tunnels:
             # RFC 9114 s4.4, RFC 9484 s4.1: one direction gone is the tunnel gone.
             self._http3.abort_stream(stream_id, Http3ErrorCode.H3_REQUEST_CANCELLED)
