@@ -61,6 +61,12 @@ class AckProcessor:
             self._resend_oldest(path)
         return changed
 
+    def on_path_discarded(self, path: Path) -> None:
+        """Whatever a path still had outstanding is lost (RFC 10069 s3.4.3)."""
+        for run in path.sent.forget_all():
+            if run.handlers:
+                self._fire(run.handlers, DeliveryState.LOST)
+
     def _resend_oldest(self, path: Path) -> None:
         """Let a probe carry what the oldest packet carried (RFC 9002 s6.2.4).
 

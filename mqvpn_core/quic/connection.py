@@ -7,13 +7,14 @@ calls them in the order of the data walk. It touches no packet bytes itself.
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from mqvpn_core.errors import RemoteProtocolError
+from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.ack_processing import AckProcessor
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.engine_events import translate_event
-from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable, OwnFrame
+from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable
 from mqvpn_core.quic.closing import Closing
+from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.control_frames import ControlFrames
 from mqvpn_core.quic.datagram_queue import DatagramQueue
@@ -21,9 +22,13 @@ from mqvpn_core.quic.events import DatagramsReceived, Event
 from mqvpn_core.quic.handshake import PATH_ZERO, Handshake
 from mqvpn_core.quic.key_updates import KeyUpdates
 from mqvpn_core.quic.network_paths import NetworkPathFactory
+from mqvpn_core.quic.own_frames import OwnFrames
 from mqvpn_core.quic.packet_receiver import PacketReceiver, ReceivedBatch, split_segments
 from mqvpn_core.quic.packetizer import PACKET_OVERHEAD, Packetizer, PacketSources
+from mqvpn_core.quic.path_ids import PathIds
+from mqvpn_core.quic.path_manager import PathManager
 from mqvpn_core.quic.path_upkeep import PathUpkeep
+from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import PacketProtection
 from mqvpn_core.quic.schedulers import by_lowest_rtt
@@ -31,15 +36,7 @@ from mqvpn_core.quic.statistics import ConnectionStatistics
 from mqvpn_core.quic.timers import earliest, is_due
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH, TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
-from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
-from mqvpn_core.wire.path_frames import (
-    NewConnectionId,
-    PathChallenge,
-    PathResponse,
-    RetireConnectionId,
-    encode_path_frame,
-)
 
 _DATAGRAM_TYPE_AND_LENGTH = 3
 
@@ -76,6 +73,7 @@ class MultipathConnection:
         self._config = config
         self._events: deque[Event] = deque()
         self._paths: dict[PathId, Path] = {}
+        self._path_ids = PathIds(config.initial_max_path_id)
         self._protection = PacketProtection(is_client=engine.is_client)
         self._local_cids = LocalConnectionIds(
             initial=engine.host_cid,
@@ -90,27 +88,46 @@ class MultipathConnection:
                 max_bytes=config.datagram_queue_bytes, max_age=config.datagram_max_age
             ),
             entropy=entropy,
+            paths=self._paths,
+            path_ids=self._path_ids,
+        )
+        self._exchange = ConnectionIdExchange(
+            self._local_cids, self._path_ids, self._sources.control_frames
+        )
+        network_paths = NetworkPathFactory(config)
+        self._manager = PathManager(
+            sources=self._sources,
+            exchange=self._exchange,
+            network_paths=network_paths,
+            events=self._events,
+        )
+        self._frame_table = FrameTable(
+            engine, offers_multipath=config.initial_max_path_id is not None
         )
         self._packetizer = Packetizer(self._sources)
         self._receiver = PacketReceiver(
             protection=self._protection,
-            frame_table=FrameTable(engine),
+            frame_table=self._frame_table,
             local_cids=self._local_cids,
             paths=self._paths,
-            is_client=engine.is_client,
+            accept=None if engine.is_client else self._manager.accept,
         )
         self._closing = Closing(engine, self._packetizer)
-        self._upkeep = PathUpkeep(AckProcessor(self._sources), engine, self._events)
+        self._upkeep = PathUpkeep(AckProcessor(self._sources), self._manager, self._events)
+        self._own_frames = OwnFrames(
+            sources=self._sources,
+            exchange=self._exchange,
+            manager=self._manager,
+            upkeep=self._upkeep,
+        )
         self._handshake = Handshake(
-            engine=engine,
-            protection=self._protection,
-            paths=self._paths,
-            network_paths=NetworkPathFactory(config),
+            sources=self._sources,
+            network_paths=network_paths,
+            exchange=self._exchange,
             pins=pins,
             events=self._events,
         )
         self._key_updates = KeyUpdates(self._protection, config.key_update_interval, self._events)
-        self._last_keep_alive_at: Instant | None = None
         self._pacing_at: Instant | None = None
 
     @property
@@ -146,7 +163,7 @@ class MultipathConnection:
     @property
     def multipath_negotiated(self) -> bool:
         """Both sides sent ``initial_max_path_id``."""
-        return False
+        return self._path_ids.is_negotiated
 
     @property
     def peer_certificate_der(self) -> bytes | None:
@@ -157,9 +174,12 @@ class MultipathConnection:
     def max_datagram_payload(self) -> int:
         """Largest DATAGRAM payload that one packet carries on every path now; 0 when none."""
         limit = self.engine.peer_datagram_frame_limit
-        if limit == 0 or not self._paths:
+        carriers = [path for path in self._paths.values() if path.may_carry_data]
+        if limit == 0 or not carriers:
             return 0
-        smallest = min(path.current.pmtu.current for path in self._paths.values())
+        # A path that is still searching carries what fits; it does not shrink the tunnel.
+        settled = [path for path in carriers if path.current.pmtu.is_settled]
+        smallest = min(path.current.pmtu.current for path in settled or carriers)
         return max(0, min(smallest - PACKET_OVERHEAD - 1, limit - _DATAGRAM_TYPE_AND_LENGTH))
 
     @property
@@ -212,7 +232,8 @@ class MultipathConnection:
             self.engine.handle_engine_timeout(now)
         if not self.engine.is_ending and self._protection.can_send:
             try:
-                for path in self._paths.values():
+                self._manager.handle_timeout(now)
+                for path in self._manager.sending_paths():
                     self._upkeep.on_timeout(
                         path, now, handshake_confirmed=self._handshake.is_confirmed
                     )
@@ -221,15 +242,45 @@ class MultipathConnection:
             slowest = self.engine.largest_probe_timeout
             if is_due(self._protection.next_timeout(slowest), now):
                 self._protection.handle_timeout(now, slowest)
-            if is_due(self._keep_alive_at(), now):
-                self._last_keep_alive_at = now
-                for path in self._paths.values():
+            for path in self._manager.sending_paths():
+                if is_due(self._keep_alive_at(path), now):
+                    path.kept_alive_at = now
                     path.ping_is_due = True
         self._after_input(now)
 
     def connect(self, four_tuple: FourTuple, now: Instant) -> None:
         """Client: start the handshake over a network path."""
         self.engine.start(four_tuple, now)
+
+    def open_path(self, four_tuple: FourTuple, now: Instant) -> PathId:
+        """Client: open another path; PathValidated or PathAbandoned tells how it went.
+
+        Raises:
+            PathUnavailableError: no path ID is free yet; PathIdsAvailable tells when one is.
+            LocalProtocolError: multipath was not negotiated, or the handshake is not confirmed.
+        """
+        if not self.is_client or not self._path_ids.is_negotiated or not self.handshake_confirmed:
+            raise LocalProtocolError("paths can be opened by a client after a multipath handshake")
+        return self._manager.open(four_tuple, now)
+
+    def abandon_path(self, path_id: PathId, error_code: int, now: Instant) -> None:
+        """Give a path up; PATH_ABANDON goes out on another one.
+
+        Raises:
+            LocalProtocolError: it is the only path.
+        """
+        others = [path for path in self._manager.sending_paths() if path.path_id != path_id]
+        if not others:
+            raise LocalProtocolError("the only path is not abandoned; close the connection instead")
+        self._manager.abandon(path_id, error_code, "we gave it up", by_peer=False, now=now)
+
+    def set_path_use(self, path_id: PathId, use: PathUse) -> None:
+        """Decide what a path is for; the peer learns whether it is a backup.
+
+        Raises:
+            LocalProtocolError: there is no such path.
+        """
+        self._manager.set_use(path_id, use)
 
     def queue_datagrams(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
         """Queue DATAGRAM payloads; each goes out as `prefix` + payload, or is dropped and counted.
@@ -270,16 +321,17 @@ class MultipathConnection:
 
     def _collect_transmits(self, result: list[Transmit], now: Instant) -> None:
         engine = self.engine
-        can_send = self._protection.can_send and bool(self._paths)
+        sending = by_lowest_rtt(self._manager.sending_paths())
+        can_send = self._protection.can_send and bool(sending)
         if engine.close_is_pending and can_send:
-            result += self._closing.build(next(iter(self._paths.values())), now)
+            result += self._closing.build(sending[0], now)
         if engine.close_is_pending or not engine.handshake_confirmed:
             result += self._handshake.transmits(now)
         if can_send and not engine.is_ending:
             self._handshake.share_amplification_counters()
             if self._handshake.is_confirmed:
                 self._key_updates.run(now, engine.largest_probe_timeout)
-            for path in by_lowest_rtt(self._paths.values()):
+            for path in sending:
                 result += self._packetizer.build(path, now)
             self._handshake.return_amplification_counters()
             self._set_pacing_timer(now)
@@ -290,10 +342,11 @@ class MultipathConnection:
         if not self.engine.is_ending and self._protection.can_send:
             candidates += [
                 self._protection.next_timeout(self.engine.largest_probe_timeout),
-                self._keep_alive_at(),
+                self._manager.next_timeout(),
                 self._pacing_at,
             ]
-            for path in self._paths.values():
+            for path in self._manager.sending_paths():
+                candidates.append(self._keep_alive_at(path))
                 candidates += path.next_timeout(handshake_confirmed=self._handshake.is_confirmed)
         return earliest(candidates)
 
@@ -330,62 +383,30 @@ class MultipathConnection:
         if batch.datagrams:
             self._events.append(DatagramsReceived(payloads=tuple(batch.datagrams)))
         for frame in batch.own_frames:
-            self._on_own_frame(path, four_tuple, frame, now)
-        if batch.touched_engine:
-            self._sources.engine_has_frames = True
-        if batch.migrates and not self.is_client and four_tuple != path.current.four_tuple:
-            self._upkeep.on_new_address(path, four_tuple, now)
-            if batch.cid_sequence != path.last_cid_sequence:
-                # RFC 9000 s9.5: it moved on purpose, with a fresh connection ID: so do we
-                self._retire(path.peer_cids.rotate())
-        path.last_cid_sequence = batch.cid_sequence
-
-    def _on_own_frame(
-        self, path: Path, four_tuple: FourTuple, frame: OwnFrame, now: Instant
-    ) -> None:
-        match frame:
-            case Ack():
-                # RFC 10069: ACK frames acknowledge packets of path 0.
-                self._upkeep.on_ack(self._paths[PATH_ZERO], frame, now)
-            case NewConnectionId():
-                self._retire(self._paths[PATH_ZERO].peer_cids.on_new_connection_id(frame))
-            case RetireConnectionId():
-                self._local_cids.retire(PATH_ZERO, frame.sequence_number)
-                self._issue_connection_ids()
-            case PathChallenge():
-                self._upkeep.on_challenge(path, four_tuple, frame.data)
-            case PathResponse():
-                self._upkeep.on_response(path, frame.data, now)
-            case _:
-                # Multipath frames are unknown frames where the extension was not negotiated
-                # (RFC 9000 s12.4).
-                raise RemoteProtocolError(
-                    TransportErrorCode.FRAME_ENCODING_ERROR, "frame of an extension not negotiated"
-                )
+            self._own_frames.handle(path, four_tuple, frame, now)
         if self._sources.control_frames.is_overrun:
             raise RemoteProtocolError(
                 TransportErrorCode.CONNECTION_ID_LIMIT_ERROR, "too many frames to answer"
             )
-
-    def _retire(self, sequence_numbers: Sequence[int]) -> None:
-        for number in sequence_numbers:
-            frame = encode_path_frame(RetireConnectionId(sequence_number=number))
-            self._sources.control_frames.push(frame)
-
-    def _issue_connection_ids(self) -> None:
-        for frame in self._local_cids.issue(PATH_ZERO, self.engine.peer_cid_limit):
-            self._sources.control_frames.push(encode_path_frame(frame))
+        if batch.touched_engine:
+            self._sources.engine_has_frames = True
+        moved = batch.migrates and four_tuple != path.current.four_tuple
+        if moved and not self.is_client and not path.is_abandoned:
+            self._upkeep.on_new_address(path, four_tuple, now)
+            if batch.cid_sequence != path.last_cid_sequence:
+                # RFC 9000 s9.5: it moved on purpose, with a fresh connection ID: so do we
+                self._exchange.rotate(path.path_id)
+        path.last_cid_sequence = batch.cid_sequence
 
     def _after_input(self, now: Instant) -> None:
         """Notice what the packets or the time have changed."""
         engine = self.engine
-        if self._paths:
-            engine.largest_probe_timeout = max(
-                path.current.recovery.probe_timeout() for path in self._paths.values()
-            )
+        engine.largest_probe_timeout = max(
+            (path.current.recovery.probe_timeout() for path in self._manager.sending_paths()),
+            default=engine.largest_probe_timeout,
+        )
         if self._handshake.advance(now):
-            self._last_keep_alive_at = now
-            self._issue_connection_ids()
+            self._start_paths(now)
         while (engine_event := engine.next_event()) is not None:
             event = translate_event(engine_event)
             if event is not None:
@@ -393,17 +414,26 @@ class MultipathConnection:
         self._key_updates.tell(now)
         self._note_end()
 
-    def _keep_alive_at(self) -> Instant | None:
-        if self._config.keep_alive is None or self._last_keep_alive_at is None:
+    def _start_paths(self, now: Instant) -> None:
+        """The handshake is complete: let both sides use what was negotiated."""
+        if self._path_ids.is_negotiated:
+            self._frame_table.enable_multipath()
+        for path in self._paths.values():
+            path.kept_alive_at = now
+        self._exchange.issue(PATH_ZERO)
+        self._exchange.issue_for_unused()
+
+    def _keep_alive_at(self, path: Path) -> Instant | None:
+        if self._config.keep_alive is None or not self._handshake.is_complete:
             return None
-        last = max(self._receiver.last_received_at, self._last_keep_alive_at)
-        return Instant(last + self._config.keep_alive)
+        return Instant(max(path.last_received_at, path.kept_alive_at) + self._config.keep_alive)
 
     def _set_pacing_timer(self, now: Instant) -> None:
         self._pacing_at = None
         if len(self._sources.datagrams) or self._sources.engine_has_frames:
             self._pacing_at = earliest(
-                [path.current.recovery.next_pacing_time(now) for path in self._paths.values()]
+                path.current.recovery.next_pacing_time(now)
+                for path in self._manager.sending_paths()
             )
 
     def _close_for(self, error: RemoteProtocolError) -> None:

@@ -69,15 +69,18 @@ class LocalConnectionIds:
         """Connection IDs of a path that the peer has not retired."""
         return [cid for cid in self._by_bytes.values() if cid.path_id == path_id]
 
-    def issue(self, path_id: PathId, peer_limit: int) -> list[NewConnectionId]:
+    def issue(
+        self, path_id: PathId, peer_limit: int, wanted: int = ISSUED_CONNECTION_IDS
+    ) -> list[NewConnectionId]:
         """Top up a path's connection IDs and return what to tell the peer.
 
         Args:
             path_id: the path.
             peer_limit: the peer's active_connection_id_limit, which counts per path.
+            wanted: how many the peer should have.
         """
         frames = []
-        missing = min(ISSUED_CONNECTION_IDS, peer_limit) - len(self.active(path_id))
+        missing = min(wanted, peer_limit) - len(self.active(path_id))
         for _ in range(missing):
             cid = self._register(path_id, self._generate())
             frames.append(
@@ -106,6 +109,17 @@ class LocalConnectionIds:
             if cid.sequence_number == sequence_number:
                 del self._by_bytes[cid.connection_id]
                 self._removed.append(cid.connection_id)
+
+    def next_sequence_number(self, path_id: PathId) -> int:
+        """Sequence number that the next connection ID of a path will have."""
+        return self._next_sequence.get(path_id, 0)
+
+    def forget(self, path_id: PathId) -> None:
+        """The path is discarded: its connection IDs lead nowhere any more."""
+        for cid in self.active(path_id):
+            del self._by_bytes[cid.connection_id]
+            self._removed.append(cid.connection_id)
+        self._next_sequence.pop(path_id, None)
 
     def take_route_changes(self) -> tuple[list[bytes], list[bytes]]:
         """Connection IDs added and removed since the last call, for the endpoint's table."""
@@ -137,17 +151,25 @@ class PeerConnectionIds:
     for which RETIRE_CONNECTION_ID must be sent.
     """
 
-    def __init__(self, *, initial: bytes, reset_token: bytes) -> None:
-        """Start with sequence number 0, which the handshake or a first frame gave."""
-        self._known: dict[int, tuple[bytes, bytes]] = {0: (initial, reset_token)}
+    def __init__(self, *, initial: bytes | None = None, reset_token: bytes = b"") -> None:
+        """Start empty, or with sequence number 0 of path 0, which the handshake gave."""
+        self._known: dict[int, tuple[bytes, bytes]] = {}
+        if initial is not None:
+            self._known[0] = (initial, reset_token)
         self._active: dict[int, tuple[bytes, bytes]] = dict(self._known)
-        self._current = 0
+        self._current: int | None = None if initial is None else 0
         self._retire_prior_to = 0
         self._forgotten_below = 0
 
     @property
+    def is_usable(self) -> bool:
+        """There is a connection ID to send with."""
+        return self._current is not None
+
+    @property
     def current(self) -> bytes:
         """Destination connection ID to send with."""
+        assert self._current is not None
         return self._active[self._current][0]
 
     @property
@@ -156,18 +178,21 @@ class PeerConnectionIds:
 
         RFC 9000 s10.3.1: only tokens of connection IDs in use are compared.
         """
-        return self._active[self._current][1]
+        return b"" if self._current is None else self._active[self._current][1]
 
     @property
     def has_spare(self) -> bool:
         """There is an unused connection ID to rotate to."""
         return len(self._active) > 1
 
-    def set_reset_token(self, reset_token: bytes) -> None:
-        """Add the token that the server's transport parameters gave for sequence number 0."""
-        for table in (self._known, self._active):
-            if 0 in table:
-                table[0] = (table[0][0], reset_token)
+    @property
+    def next_expected(self) -> int:
+        """Sequence number of the first connection ID we have not seen."""
+        return max(self._known, default=self._forgotten_below - 1) + 1
+
+    def knows(self, connection_id: bytes) -> bool:
+        """The peer has issued these bytes for this path."""
+        return any(known[0] == connection_id for known in self._known.values())
 
     def on_new_connection_id(self, frame: NewConnectionId) -> list[int]:
         """Take a connection ID the peer offers.
@@ -189,6 +214,8 @@ class PeerConnectionIds:
             # RFC 9000 s19.15: below an earlier Retire Prior To: retired unless already done
             return [sequence_number]
         self._active[sequence_number] = offered
+        if self._current is None:
+            self._current = sequence_number
         retired = self._retire_below(frame.retire_prior_to)
         if len(self._active) > ACTIVE_CONNECTION_ID_LIMIT:
             # RFC 9000 s5.1.1
@@ -200,7 +227,7 @@ class PeerConnectionIds:
     def rotate(self) -> list[int]:
         """Go over to a fresh connection ID, if there is one (RFC 9000 s9.5)."""
         spare = [number for number in self._active if number != self._current]
-        if not spare:
+        if not spare or self._current is None:
             return []
         retired = self._current
         del self._active[retired]

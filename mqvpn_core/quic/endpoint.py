@@ -17,6 +17,7 @@ from typing import TypeAlias
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant
 from mqvpn_core.quic.aioquic_bridge.configuration import server_engine
+from mqvpn_core.quic.aioquic_bridge.engine import FirstContact
 from mqvpn_core.quic.aioquic_bridge.long_headers import (
     SUPPORTED_VERSIONS,
     LongHeader,
@@ -237,9 +238,11 @@ class ServerEndpoint:
         engine = server_engine(
             config.transport,
             config.identity,
-            original_destination_cid=original_cid,
-            retry_source_cid=retry_cid,
-            reset_token=self._reset_token,
+            FirstContact(
+                original_destination_cid=original_cid,
+                retry_source_cid=retry_cid,
+                reset_token=self._reset_token,
+            ),
         )
         connection = MultipathConnection(
             engine=engine,

@@ -74,6 +74,65 @@ class PathValidated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathOpened:
+    """A path with a new path ID exists; it is not validated yet."""
+
+    path_id: PathId
+    """The path."""
+    four_tuple: FourTuple
+    """The network path it uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSuspected:
+    """Nothing sent on the path is acknowledged: it gets no new traffic but probes."""
+
+    path_id: PathId
+    """The path."""
+    silent_for: float
+    """Seconds since the last packet arrived on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRecovered:
+    """A suspected path acknowledges again."""
+
+    path_id: PathId
+    """The path."""
+    silent_for: float
+    """Seconds for which nothing had arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathAbandoned:
+    """A path is given up for good; its path ID is never used again (RFC 10069 s3.4)."""
+
+    path_id: PathId
+    """The path."""
+    error_code: int
+    """Why, as PATH_ABANDON says it."""
+    by_peer: bool
+    """The peer gave it up first."""
+    reason: str
+    """Why, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStatusChanged:
+    """The peer would rather, or would rather not, be sent to on this path (RFC 10069 s4.3)."""
+
+    path_id: PathId
+    """The path."""
+    is_backup: bool
+    """PATH_STATUS_BACKUP rather than PATH_STATUS_AVAILABLE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathIdsAvailable:
+    """`open_path`, which failed for want of a path ID or connection ID, may succeed now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PathMigrated:
     """A path moved to another four-tuple, as after a NAT rebinding (RFC 9000 s9.3)."""
 
@@ -126,7 +185,13 @@ Event: TypeAlias = (
     | StreamReset
     | StopSendingReceived
     | DatagramsReceived
+    | PathOpened
     | PathValidated
+    | PathSuspected
+    | PathRecovered
+    | PathAbandoned
+    | PathStatusChanged
+    | PathIdsAvailable
     | PathMigrated
     | PathMtuChanged
     | KeysUpdated

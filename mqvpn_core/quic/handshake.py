@@ -10,13 +10,12 @@ from cryptography import x509
 
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.credentials import spki_digest
-from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.long_headers import long_header_prefix
-from mqvpn_core.quic.connection_ids import PeerConnectionIds
+from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
 from mqvpn_core.quic.events import Event, HandshakeCompleted, HandshakeConfirmed
 from mqvpn_core.quic.network_paths import NetworkPathFactory
+from mqvpn_core.quic.packetizer import PacketSources
 from mqvpn_core.quic.paths import Path
-from mqvpn_core.quic.protection import PacketProtection
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
 
@@ -35,29 +34,30 @@ class Handshake:
     def __init__(
         self,
         *,
-        engine: EngineConnection,
-        protection: PacketProtection,
-        paths: dict[PathId, Path],
+        sources: PacketSources,
         network_paths: NetworkPathFactory,
+        exchange: ConnectionIdExchange,
         pins: frozenset[bytes],
         events: deque[Event],
     ) -> None:
         """Begin before the first packet.
 
         Args:
-            engine: TLS and long headers.
-            protection: gets the 1-RTT secrets.
-            paths: gets path 0.
-            network_paths: makes its network path.
+            sources: the engine, the keys that get its secrets, the paths that get path 0, and the
+                path IDs that learn whether multipath was negotiated.
+            network_paths: makes the network path of path 0.
+            exchange: gets the connection IDs of the handshake.
             pins: client: acceptable SHA-256 digests of the server's public key, or none.
             events: where HandshakeCompleted and HandshakeConfirmed go.
         """
         self.is_complete = False
         self.is_confirmed = False
-        self._engine = engine
-        self._protection = protection
-        self._paths = paths
+        self._engine = sources.engine
+        self._protection = sources.protection
+        self._paths = sources.paths
+        self._path_ids = sources.path_ids
         self._network_paths = network_paths
+        self._exchange = exchange
         self._pins = pins
         self._events = events
 
@@ -84,10 +84,13 @@ class Handshake:
         completes = engine.handshake_complete and not self.is_complete and not engine.is_ending
         if completes and self._peer_is_trusted():
             self.is_complete = True
+            self._path_ids.negotiate(engine.peer_parameters.initial_max_path_id)
             self.share_amplification_counters()
             self._events.append(
                 HandshakeCompleted(
-                    alpn=engine.alpn, session_resumed=engine.session_resumed, multipath=False
+                    alpn=engine.alpn,
+                    session_resumed=engine.session_resumed,
+                    multipath=self._path_ids.is_negotiated,
                 )
             )
         if engine.handshake_confirmed and self.is_complete and not self.is_confirmed:
@@ -147,11 +150,11 @@ class Handshake:
             max_udp_payload=engine.peer_parameters.max_udp_payload_size,
             max_ack_delay=engine.peer_max_ack_delay,
         )
+        self._exchange.peer_limit = engine.peer_cid_limit
+        self._exchange.set_path_zero(engine.peer_cid, engine.peer_reset_token)
         path = Path(
             PATH_ZERO,
-            peer_cids=PeerConnectionIds(
-                initial=engine.peer_cid, reset_token=engine.peer_reset_token
-            ),
+            peer_cids=self._exchange.peer_ids(PATH_ZERO),
             make_network_path=self._network_paths.make,
             four_tuple=handshake_path.addr,
         )

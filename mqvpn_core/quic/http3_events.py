@@ -9,8 +9,14 @@ from mqvpn_core.quic.events import (
     HandshakeCompleted,
     HandshakeConfirmed,
     KeysUpdated,
+    PathAbandoned,
+    PathIdsAvailable,
     PathMigrated,
     PathMtuChanged,
+    PathOpened,
+    PathRecovered,
+    PathStatusChanged,
+    PathSuspected,
     PathValidated,
 )
 
@@ -88,7 +94,13 @@ Http3Event: TypeAlias = (
     | RequestStopped
     | HandshakeCompleted
     | HandshakeConfirmed
+    | PathOpened
     | PathValidated
+    | PathSuspected
+    | PathRecovered
+    | PathAbandoned
+    | PathStatusChanged
+    | PathIdsAvailable
     | PathMigrated
     | PathMtuChanged
     | KeysUpdated

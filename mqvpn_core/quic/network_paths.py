@@ -41,6 +41,7 @@ class NetworkPath:
         self.recovery = recovery
         self.pmtu = pmtu
         self.is_validated = is_validated
+        self.is_limited = True
         self.received_bytes = 0
         self.sent_bytes = 0
         self.validation_deadline: Instant | None = None
@@ -64,7 +65,7 @@ class NetworkPath:
 
         RFC 9000 s8.1: "three times the amount of data received from that address"
         """
-        if self.is_validated:
+        if self.is_validated or not self.is_limited:
             return None
         return max(0, AMPLIFICATION_FACTOR * self.received_bytes - self.sent_bytes)
 

@@ -7,7 +7,7 @@ in `connection`.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
@@ -39,8 +39,16 @@ class ReceivedBatch:
     """DATAGRAM payloads in order."""
     own_frames: list[OwnFrame] = field(default_factory=list)
     """Frames for our transport in order."""
-    packet_count: int = 0
-    """New, authentic packets."""
+    path_cid: bytes = b""
+    """Destination connection ID of the packets."""
+    numbers: dict[int, None] = field(default_factory=dict)
+    """Numbers of the new, authentic packets in order of arrival."""
+    largest: int = -1
+    """Largest of them."""
+    ack_eliciting_count: int = 0
+    """How many of them have to be acknowledged."""
+    received_bytes: int = 0
+    """UDP payload bytes of them."""
     touched_engine: bool = False
     """The engine handled frames."""
     migrates: bool = False
@@ -59,15 +67,25 @@ class PacketReceiver:
         frame_table: FrameTable,
         local_cids: LocalConnectionIds,
         paths: dict[PathId, Path],
-        is_client: bool,
+        accept: Callable[[PathId, FourTuple, Instant], Path | None] | None,
     ) -> None:
+        """Start without packets.
+
+        Args:
+            protection: keys.
+            frame_table: handles the frames of packets that open.
+            local_cids: tells which path a packet is for.
+            paths: all paths that have state.
+            accept: server: creates a path for an authentic packet on an unused path ID; None on a
+                client, which never adopts a path it has not opened (RFC 10069 s3.1).
+        """
         self.undecryptable_count = 0
         self.last_received_at = Instant(0.0)
         self._protection = protection
         self._frame_table = frame_table
         self._local_cids = local_cids
         self._paths = paths
-        self._is_client = is_client
+        self._accept = accept
         self._early: deque[tuple[FourTuple, bytes, int]] = deque(maxlen=MAX_EARLY_PACKETS)
 
     def keep_early(self, four_tuple: FourTuple, packet: bytes, ecn: int) -> None:
@@ -87,7 +105,8 @@ class PacketReceiver:
         token = packet[-_RESET_TOKEN_LENGTH:]
         matches = False
         for path in self._paths.values():
-            known = path.peer_cids.reset_token
+            # RFC 10069 s3.4.2: the tokens of abandoned paths identify no reset any more
+            known = b"" if path.is_abandoned else path.peer_cids.reset_token
             matches |= bool(known) and compare_digest(known, token)
         return matches
 
@@ -115,65 +134,97 @@ class PacketReceiver:
         self, four_tuple: FourTuple, cid: bytes, packets: Sequence[bytes], ecn: int, now: Instant
     ) -> Iterator[ReceivedBatch | bytes]:
         local = self._local_cids.lookup(cid)
-        path = self._paths.get(local.path_id) if local is not None else None
-        if local is None or path is None:
+        if local is None:
             yield from packets
             return
-        if self._is_client and four_tuple not in path.network_paths:
-            # RFC 9000 s9: "If a client receives packets from an unknown server address, the client
-            # MUST discard these packets."
-            return
         packets = [packet for packet in packets if len(packet) >= _SMALLEST_PACKET]
-        received = path.received
+        path = self._path_for(local.path_id, four_tuple, packets, now)
+        if path is None:
+            return
+        batch = ReceivedBatch(path=path, path_cid=cid, cid_sequence=local.sequence_number)
         opened = self._protection.open(
             path_id=path.path_id,
-            largest_received=received.largest,
+            largest_received=path.received.largest,
             cid_length=CONNECTION_ID_LENGTH,
             packets=packets,
             now=now,
         )
-        batch = ReceivedBatch(path=path, cid_sequence=local.sequence_number)
-        numbers: list[int] = []
-        seen: set[int] = set()
-        ack_eliciting_count = 0
-        received_bytes = 0
-        largest = received.largest
         try:
             for packet, plain in zip(packets, opened, strict=True):
                 if plain is None:
                     self.undecryptable_count += 1
                     yield packet
-                    continue
-                number = plain.packet_number
-                if number in seen or received.is_duplicate(number):
-                    continue
-                seen.add(number)
-                is_new_largest = number > largest
-                largest = max(largest, number)
-                payload = plain.plaintext
-                if payload and payload[0] == 0x30:  # noqa: PLR2004 - DATAGRAM to the packet's end
-                    batch.datagrams.append(payload[1:])
-                    ack_eliciting_count += 1
-                    batch.migrates |= is_new_largest
                 else:
-                    frames = self._frame_table.handle(payload, cid, now)
-                    batch.datagrams += frames.datagrams
-                    batch.own_frames += frames.own_frames
-                    batch.touched_engine |= frames.touched_engine
-                    ack_eliciting_count += frames.is_ack_eliciting
-                    batch.migrates |= is_new_largest and not frames.is_probing
-                numbers.append(number)
-                received_bytes += len(packet)
+                    self._take(batch, plain.packet_number, plain.plaintext, len(packet), now)
         finally:
-            if numbers:
-                received.record(numbers, ack_eliciting_count=ack_eliciting_count, ecn=ecn, now=now)
-                path.received_packets += len(numbers)
-                path.received_bytes += received_bytes
-                path.network_path(four_tuple).on_datagram_received(received_bytes)
-                self.last_received_at = now
-                batch.packet_count = len(numbers)
-        if numbers:
+            self._record(batch, four_tuple, ecn, now)
+        if batch.numbers:
             yield batch
+
+    def _path_for(
+        self, path_id: PathId, four_tuple: FourTuple, packets: Sequence[bytes], now: Instant
+    ) -> Path | None:
+        """Find the path that packets are for, or create it if they may open one."""
+        path = self._paths.get(path_id)
+        if path is None:
+            if self._accept is None or not self._is_authentic(path_id, packets, now):
+                return None
+            return self._accept(path_id, four_tuple, now)
+        if self._accept is None and four_tuple not in path.network_paths:
+            # RFC 9000 s9: "If a client receives packets from an unknown server address, the client
+            # MUST discard these packets."
+            return None
+        return path
+
+    def _take(
+        self, batch: ReceivedBatch, number: int, payload: bytes, size: int, now: Instant
+    ) -> None:
+        """Handle the frames of one authentic packet, unless it is a duplicate."""
+        received = batch.path.received
+        if number in batch.numbers or received.is_duplicate(number):
+            return
+        is_new_largest = number > max(batch.largest, received.largest)
+        if payload and payload[0] == 0x30:  # noqa: PLR2004 - DATAGRAM to the packet's end
+            batch.datagrams.append(payload[1:])
+            batch.ack_eliciting_count += 1
+            batch.migrates |= is_new_largest
+        else:
+            frames = self._frame_table.handle(payload, batch.path_cid, now)
+            batch.datagrams += frames.datagrams
+            batch.own_frames += frames.own_frames
+            batch.touched_engine |= frames.touched_engine
+            batch.ack_eliciting_count += frames.is_ack_eliciting
+            batch.migrates |= is_new_largest and not frames.is_probing
+        batch.numbers[number] = None
+        batch.largest = max(batch.largest, number)
+        batch.received_bytes += size
+
+    def _record(self, batch: ReceivedBatch, four_tuple: FourTuple, ecn: int, now: Instant) -> None:
+        """Take note of the packets of a batch, also when one of them broke a rule."""
+        if not batch.numbers:
+            return
+        path = batch.path
+        path.received.record(
+            list(batch.numbers),
+            ack_eliciting_count=batch.ack_eliciting_count,
+            ecn=ecn,
+            now=now,
+        )
+        path.received_packets += len(batch.numbers)
+        path.received_bytes += batch.received_bytes
+        path.network_path(four_tuple).on_datagram_received(batch.received_bytes)
+        self.last_received_at = path.last_received_at = now
+
+    def _is_authentic(self, path_id: PathId, packets: Sequence[bytes], now: Instant) -> bool:
+        """State for a new path is created only after a packet of it has authenticated."""
+        opened = self._protection.open(
+            path_id=path_id,
+            largest_received=-1,
+            cid_length=CONNECTION_ID_LENGTH,
+            packets=packets[:1],
+            now=now,
+        )
+        return any(plain is not None for plain in opened)
 
 
 def split_segments(batch: ReceivedDatagrams) -> list[bytes]:

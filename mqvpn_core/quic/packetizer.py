@@ -9,7 +9,7 @@ DATAGRAM packets as far as the congestion window, the pacer and the amplificatio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mqvpn_core.ids import FourTuple, Instant
+from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.path_builder import (
     SMALLEST_USEFUL_PAYLOAD,
@@ -21,12 +21,14 @@ from mqvpn_core.quic.control_frames import ControlFrames
 from mqvpn_core.quic.datagram_queue import DatagramQueue
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_spaces import SentRun
+from mqvpn_core.quic.path_ids import PathIds
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import (
     PacketProtection,
     packet_number_length,
     sealed_overhead,
 )
+from mqvpn_core.quic.timers import is_due
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.wire.ack_frames import EcnCounts, encode_ack_body
@@ -69,6 +71,10 @@ class PacketSources:
     """Bulk payloads."""
     entropy: Callable[[int], bytes]
     """Random bytes for PATH_CHALLENGE."""
+    paths: dict[PathId, Path]
+    """All paths; those that cannot send have their acknowledgements sent on another."""
+    path_ids: PathIds
+    """Tells whether PATH_ACK or ACK is to be used."""
     engine_has_frames: bool = True
     """The engine may have something to write; set by whoever touches it."""
 
@@ -82,6 +88,8 @@ class Packetizer:
     def build(self, path: Path, now: Instant) -> list[Transmit]:
         """Everything that may leave on a path right now."""
         transmits: list[Transmit] = []
+        if not path.may_send:
+            return transmits
         for network_path in list(path.network_paths.values()):
             if network_path.has_probing_frames(now):
                 transmits += self._probing_packets(path, network_path, now)
@@ -153,7 +161,8 @@ class Packetizer:
             self._write_control(path, builder, now)
             control = builder.packets
         transmits = self._seal_packets(path, current, control, now)
-        if len(self._sources.datagrams) and self._sources.engine.handshake_complete:
+        may_carry = path.may_carry_data and self._sources.engine.handshake_complete
+        if len(self._sources.datagrams) and may_carry:
             budget = current.recovery.send_budget(now)
             if room is not None:
                 budget = min(budget, current.amplification_room() or 0)
@@ -161,28 +170,48 @@ class Packetizer:
         return transmits
 
     def _has_control(self, path: Path, now: Instant) -> bool:
-        due = path.received.ack_due_at
+        # On a suspect path only probes and its own acknowledgements: what must arrive goes over
+        # another one.
+        takes_all = not path.is_suspect or self._is_only_path(path)
         return bool(
-            self._sources.engine_has_frames
-            or len(self._sources.control_frames)
+            (takes_all and (self._sources.engine_has_frames or len(self._sources.control_frames)))
             or path.probes_due
             or path.ping_is_due
-            or (due is not None and due <= now)
+            or any(is_due(other.received.ack_due_at, now) for other in self._ack_sources(path))
         )
+
+    def _is_only_path(self, path: Path) -> bool:
+        return not any(
+            other is not path and other.may_carry_data and not other.is_suspect
+            for other in self._sources.paths.values()
+        )
+
+    def _ack_sources(self, path: Path) -> list[Path]:
+        """Paths whose packets are acknowledged on this one: itself and those that cannot send.
+
+        RFC 10069 s3.4.3: PATH_ACK frames of an abandoned path have to be sent on another.
+        """
+        return [
+            path,
+            *(other for other in self._sources.paths.values() if not other.may_send),
+        ]
 
     def _write_control(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
         sources = self._sources
+        takes_all = not path.is_suspect or self._is_only_path(path)
         try:
-            if path.received.has_unacknowledged:
-                self._write_ack(path, builder, now)
-            sources.control_frames.write_into(builder)
+            for other in self._ack_sources(path):
+                if other.received.has_unacknowledged:
+                    self._write_ack(other, path, builder, now)
+            if takes_all:
+                sources.control_frames.write_into(builder)
             while path.probes_due or path.ping_is_due:
                 builder.write_frame(_PING, is_ack_eliciting=True)
                 path.ping_is_due = False
                 path.probes_due = max(0, path.probes_due - 1)
                 if path.probes_due:
                     builder.finish()  # RFC 9002 s6.2.4: probes are separate packets
-            if sources.engine_has_frames:
+            if takes_all and sources.engine_has_frames:
                 builder.keep_open()
                 if sources.engine.write_application_frames(builder, now):
                     sources.engine_has_frames = False
@@ -190,8 +219,11 @@ class Packetizer:
             pass  # what did not fit stays with its owner
         builder.finish()
 
-    def _write_ack(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
-        received = path.received
+    def _write_ack(
+        self, acknowledged: Path, path: Path, builder: PathPacketBuilder, now: Instant
+    ) -> None:
+        """Acknowledge the packets of one path in a packet of another or the same one."""
+        received = acknowledged.received
         ecn = received.ecn_counts
         builder.start_own_packet()
         room = min(current_room(path) - _MIN_ACK_BYTES, builder.remaining_buffer_space - 1)
@@ -201,9 +233,14 @@ class Packetizer:
             EcnCounts(*ecn) if ecn is not None else None,
             max_bytes=room,
         )
-        frame_type = FrameType.ACK if ecn is None else FrameType.ACK_ECN
+        if self._sources.path_ids.is_negotiated:
+            frame_type = FrameType.PATH_ACK if ecn is None else FrameType.PATH_ACK_ECN
+            body = encode_varint(acknowledged.path_id) + body
+        else:
+            frame_type = FrameType.ACK if ecn is None else FrameType.ACK_ECN
         builder.write_frame(encode_varint(frame_type) + body, is_ack_eliciting=False)
-        builder.note_acknowledgement(received.largest)
+        if acknowledged is path:
+            builder.note_acknowledgement(received.largest)
         received.on_ack_sent(now)
 
     def _bulk(

@@ -1,4 +1,4 @@
-"""What keeps paths alive: acknowledgements, timers, validation, migration, MTU.
+"""What keeps paths alive: acknowledgements, timers, validation, migration, suspicion, MTU.
 
 Acts on one path at a time and tells the connection's owner by events.
 """
@@ -8,39 +8,58 @@ from collections import deque
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant
 from mqvpn_core.quic.ack_processing import AckProcessor
-from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
-from mqvpn_core.quic.events import Event, PathMigrated, PathMtuChanged, PathValidated
-from mqvpn_core.quic.paths import Path
+from mqvpn_core.quic.events import (
+    Event,
+    PathMigrated,
+    PathMtuChanged,
+    PathRecovered,
+    PathSuspected,
+    PathValidated,
+)
+from mqvpn_core.quic.path_manager import PathManager
+from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.timers import is_due
 from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import TransportErrorCode
+
+MAX_PROBE_TIMEOUTS = 7
+"""Probe time-outs in a row after which a path is abandoned, if another one works: with the usual
+PTO of 100 ms that is after some ten seconds of silence."""
 
 
 class PathUpkeep:
     """B: on_ack, on_challenge, on_response, on_new_address, on_timeout."""
 
-    def __init__(self, acks: AckProcessor, engine: EngineConnection, events: deque[Event]) -> None:
+    def __init__(self, acks: AckProcessor, manager: PathManager, events: deque[Event]) -> None:
         self._acks = acks
-        self._engine = engine
+        self._manager = manager
         self._events = events
 
     def on_ack(self, path: Path, ack: Ack, now: Instant) -> None:
         """Process an acknowledgement of packets sent on a path."""
         if self._acks.on_ack(path, ack, now):
             self._tell_mtu(path)
+        if path.is_suspect and not path.current.recovery.pto_count:
+            self._recover(path, now)
 
     def on_challenge(self, path: Path, four_tuple: FourTuple, data: bytes) -> None:
         """Answer on the network path the challenge came from (RFC 9000 s8.2.2)."""
         path.network_path(four_tuple).on_challenge(data)
 
-    def on_response(self, path: Path, data: bytes, now: Instant) -> None:
-        """Validate the network path whose challenge is answered, if any (RFC 9000 s8.2.3)."""
+    def on_response(self, path: Path, data: bytes, now: Instant) -> bool:
+        """Validate the network path whose challenge is answered, if any (RFC 9000 s8.2.3).
+
+        Returns:
+            True when it was one of this path.
+        """
         for network_path in path.network_paths.values():
             if network_path.on_response(data):
                 network_path.pmtu.start(now)
                 self._events.append(
                     PathValidated(path_id=path.path_id, four_tuple=network_path.four_tuple)
                 )
+                return True
+        return False
 
     def on_new_address(self, path: Path, four_tuple: FourTuple, now: Instant) -> None:
         """The peer is at another address: send there from now on (RFC 9000 s9.3)."""
@@ -51,31 +70,60 @@ class PathUpkeep:
         """Run the timers of a path that are due.
 
         Raises:
-            RemoteProtocolError: no network path of this path works any more.
+            RemoteProtocolError: no network path of the only path works any more.
         """
         current = path.current
-        due = current.recovery.next_timeout(path.sent, handshake_confirmed=handshake_confirmed)
-        changed = is_due(due, now) and self._acks.on_timeout(
-            path, now, handshake_confirmed=handshake_confirmed
-        )
-        if is_due(current.pmtu.next_timeout(), now):
-            changed = current.pmtu.handle_timeout(now) or changed
+        recovery = current.recovery
+        due = recovery.next_timeout(path.sent, handshake_confirmed=handshake_confirmed)
+        if is_due(due, now) and not current.is_blocked:
+            before = recovery.pto_count
+            if self._acks.on_timeout(path, now, handshake_confirmed=handshake_confirmed):
+                self._tell_mtu(path)
+            if recovery.pto_count > before:
+                self._on_silence(path, now)
+        if is_due(current.pmtu.next_timeout(), now) and current.pmtu.handle_timeout(now):
+            self._tell_mtu(path)
         for network_path in list(path.network_paths.values()):
             if network_path.has_failed(now) and network_path is path.current:
-                self._leave_unreachable(path)
-        if changed:
-            self._tell_mtu(path)
+                self._leave_unreachable(path, now)
 
-    def _leave_unreachable(self, path: Path) -> None:
-        """The peer did not answer at its new address (RFC 9000 s9.3.2)."""
+    def _on_silence(self, path: Path, now: Instant) -> None:
+        """A probe time-out: suspect the path, and give it up after many if another one works."""
+        if path.state is PathState.ACTIVE and not path.is_suspect:
+            path.suspected_at = now
+            self._events.append(
+                PathSuspected(path_id=path.path_id, silent_for=now - path.last_received_at)
+            )
+        has_other = any(
+            other is not path and other.may_carry_data and not other.is_suspect
+            for other in self._manager.sending_paths()
+        )
+        if path.current.recovery.pto_count >= MAX_PROBE_TIMEOUTS and has_other:
+            self._abandon(path, "it acknowledges nothing", now)
+
+    def _recover(self, path: Path, now: Instant) -> None:
+        assert path.suspected_at is not None
+        silent_for = now - path.suspected_at
+        path.suspected_at = None
+        self._events.append(PathRecovered(path_id=path.path_id, silent_for=silent_for))
+
+    def _leave_unreachable(self, path: Path, now: Instant) -> None:
+        """The peer did not answer at its address (RFC 9000 s9.3.2, RFC 10069 s3.1)."""
         failed = path.current.four_tuple
-        if not path.return_to_validated():
+        if path.return_to_validated():
+            self._events.append(
+                PathMigrated(path_id=path.path_id, old=failed, new=path.current.four_tuple)
+            )
+        elif len(self._manager.sending_paths()) > 1:
+            self._abandon(path, "its validation failed", now)
+        else:
             raise RemoteProtocolError(
                 TransportErrorCode.NO_VIABLE_PATH, "no network path works any more"
             )
-        self._events.append(
-            PathMigrated(path_id=path.path_id, old=failed, new=path.current.four_tuple)
-        )
+
+    def _abandon(self, path: Path, reason: str, now: Instant) -> None:
+        code = TransportErrorCode.PATH_UNSTABLE_OR_POOR
+        self._manager.abandon(path.path_id, code, reason, by_peer=False, now=now)
 
     def _tell_mtu(self, path: Path) -> None:
         size = path.current.pmtu.current

@@ -6,11 +6,13 @@ peer migrates (RFC 9000 s9.4).
 """
 
 from collections.abc import Callable
+from enum import Enum
 
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.connection_ids import PeerConnectionIds
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_spaces import ReceivedPackets, SentPackets
+from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import PathStatistics
 
 MAX_NETWORK_PATHS = 8
@@ -19,6 +21,19 @@ MAX_NETWORK_PATHS = 8
 # RFC 9000 s13.2.2 recommends 2 and lets an endpoint choose; bulk datagrams arrive in batches and
 # each batch is acknowledged once.
 MAX_ACK_DELAY = 0.025
+
+
+class PathState(Enum):
+    """Where a path ID is in its life."""
+
+    VALIDATING = "validating"
+    """Its first network path has not been validated yet."""
+    ACTIVE = "active"
+    """It carries traffic."""
+    ABANDONING = "abandoning"
+    """We have said PATH_ABANDON, the peer has not."""
+    RETAINED = "retained"
+    """Both have said it; late packets are still acknowledged."""
 
 
 class Path:
@@ -46,6 +61,14 @@ class Path:
         """
         self.path_id = path_id
         self.peer_cids = peer_cids
+        self.state = PathState.ACTIVE
+        self.discard_at: Instant | None = None
+        self.use = PathUse.PRIMARY
+        self.peer_is_backup = False
+        self.local_status_sequence = -1
+        self.suspected_at: Instant | None = None
+        self.last_received_at = Instant(0.0)
+        self.kept_alive_at = Instant(0.0)
         self.received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
         self.sent = SentPackets()
         self.probes_due = 0
@@ -60,6 +83,33 @@ class Path:
         self._generations = 0
         self.network_paths: dict[FourTuple, NetworkPath] = {}
         self.current = self.network_path(four_tuple)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """One side at least has given the path up: nothing is sent on it any more."""
+        return self.state in (PathState.ABANDONING, PathState.RETAINED)
+
+    @property
+    def may_send(self) -> bool:
+        """Packets may be sent: the path is not given up and the peer has given us an address."""
+        return not self.is_abandoned and self.peer_cids.is_usable
+
+    @property
+    def may_carry_data(self) -> bool:
+        """Bulk data may be sent (RFC 10069 s3.1: not before validation)."""
+        return self.state is PathState.ACTIVE and self.peer_cids.is_usable
+
+    @property
+    def is_suspect(self) -> bool:
+        """Nothing is acknowledged: probes only, unless there is no other path."""
+        return self.suspected_at is not None
+
+    @property
+    def status_word(self) -> str:
+        """State in one word for people."""
+        if self.state is PathState.ACTIVE:
+            return "suspect" if self.is_suspect else "active"
+        return "validating" if self.state is PathState.VALIDATING else "abandoning"
 
     def network_path(self, four_tuple: FourTuple) -> NetworkPath:
         """State of a four-tuple, created when it is new."""
@@ -118,8 +168,10 @@ class Path:
     def next_timeout(self, *, handshake_confirmed: bool) -> list[Instant]:
         """Instants at which something on this path is due."""
         current = self.current
+        if self.is_abandoned:
+            return []  # `path_manager` discards it; nothing else happens on it
         candidates = [path.next_timeout() for path in self.network_paths.values()]
-        if not current.is_blocked:
+        if not current.is_blocked and self.peer_cids.is_usable:
             # RFC 9002 s6.2.2.1: no PTO while the amplification limit would swallow the probe; an
             # ACK has to wait as well, until the peer sends something.
             candidates += [
@@ -136,7 +188,9 @@ class Path:
         return PathStatistics(
             path_id=self.path_id,
             four_tuple=self.current.four_tuple,
-            state="active" if self.current.is_validated else "validating",
+            state=self.status_word,
+            use=self.use.value,
+            peer_is_backup=self.peer_is_backup,
             smoothed_rtt=rtt.smoothed if rtt.has_sample else 0.0,
             min_rtt=rtt.minimum if rtt.has_sample else 0.0,
             rtt_variance=rtt.variance if rtt.has_sample else 0.0,

@@ -14,7 +14,11 @@ class PathStatistics:
     four_tuple: FourTuple
     """The network path it uses."""
     state: str
-    """``active`` or ``validating``."""
+    """``validating``, ``active``, ``suspect`` or ``abandoning``."""
+    use: str
+    """``primary``, ``secondary`` or ``backup``: what we use it for."""
+    peer_is_backup: bool
+    """The peer would rather not be sent to on this path."""
     smoothed_rtt: float
     """Seconds; 0 before the first sample."""
     min_rtt: float

@@ -11,6 +11,9 @@ CONNECTION_ID_LENGTH = 8
 BASE_DATAGRAM_SIZE = 1200
 """Smallest maximum datagram size of QUIC (RFC 9000 s14)."""
 
+MAX_INITIAL_PATH_ID = 64
+"""More paths at a time than any machine has links; bounds what a peer makes us keep."""
+
 MAX_DATAGRAM_FRAME_SIZE = 65535
 """What we advertise: some peers keep the value in 16 bits and read 65536 as "unsupported"."""
 
@@ -19,6 +22,9 @@ MAX_DATAGRAM_FRAME_SIZE = 65535
 class TransportConfig:
     """Settings that both roles share."""
 
+    initial_max_path_id: int | None = None
+    """Largest path ID the peer may use at first (RFC 10069 s2.1); None switches multipath off.
+    At least 1, since some peers take 0 for "off"."""
     idle_timeout: float = 30.0
     """Seconds without a packet after which the connection is given up (RFC 9000 s10.1)."""
     keep_alive: float | None = 10.0
@@ -48,6 +54,9 @@ class TransportConfig:
         """Refuse values that cannot work."""
         if self.idle_timeout <= 0 or self.initial_rtt <= 0:
             raise LocalProtocolError("idle_timeout and initial_rtt must be positive")
+        largest = self.initial_max_path_id
+        if largest is not None and not 1 <= largest <= MAX_INITIAL_PATH_ID:
+            raise LocalProtocolError("initial_max_path_id must be 1 to 64")
         if not BASE_DATAGRAM_SIZE <= self.max_udp_payload <= 65527:  # noqa: PLR2004 - RFC 9000 s18.2
             raise LocalProtocolError("max_udp_payload must be 1200 to 65527 bytes")
 

@@ -2,13 +2,12 @@
 
 import ipaddress
 import ssl
-from collections.abc import Callable
 
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 
 from mqvpn_core.quic.aioquic_bridge.credentials import SessionTicket
-from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection, verify_mode
+from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection, FirstContact, verify_mode
 from mqvpn_core.quic.transport_config import (
     BASE_DATAGRAM_SIZE,
     CONNECTION_ID_LENGTH,
@@ -60,26 +59,22 @@ def client_engine(
     )
     configuration.session_ticket = trust.session_ticket
     return EngineConnection(
-        configuration=configuration, tickets=tickets, verification_name=trust.server_name
+        configuration=configuration,
+        tickets=tickets,
+        verification_name=trust.server_name,
+        initial_max_path_id=config.initial_max_path_id,
     )
 
 
 def server_engine(
-    config: TransportConfig,
-    identity: ServerTls,
-    *,
-    original_destination_cid: bytes,
-    retry_source_cid: bytes | None,
-    reset_token: Callable[[bytes], bytes],
+    config: TransportConfig, identity: ServerTls, first_contact: FirstContact
 ) -> EngineConnection:
-    """Make the engine of a server connection for a client's first Initial.
+    """Make the engine of a server connection.
 
     Args:
         config: settings.
         identity: certificate and session tickets.
-        original_destination_cid: DCID of the client's very first Initial.
-        retry_source_cid: CID that our Retry packet gave, if there was one.
-        reset_token: stateless reset token of a connection ID, the same after a restart.
+        first_contact: how the client got in touch.
     """
     configuration = _configuration(config, is_client=False)
     configuration.certificate = identity.certificate.chain[0]
@@ -89,10 +84,9 @@ def server_engine(
         identity.tickets.pop(next(iter(identity.tickets)))
     return EngineConnection(
         configuration=configuration,
-        original_destination_cid=original_destination_cid,
-        retry_source_cid=retry_source_cid,
         tickets=identity.tickets,
-        reset_token=reset_token,
+        first_contact=first_contact,
+        initial_max_path_id=config.initial_max_path_id,
     )
 
 

@@ -7,7 +7,8 @@ here is pinned by the canary test.
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from aioquic import tls
 from aioquic.quic import events as aioquic_events
@@ -29,6 +30,8 @@ from mqvpn_core.quic.aioquic_bridge.flow_control import SlidingFlowControl
 from mqvpn_core.quic.aioquic_bridge.gate import OneRttGate, TrafficSecret
 from mqvpn_core.quic.aioquic_bridge.path_builder import BuilderStop, PathPacketBuilder
 from mqvpn_core.quic.aioquic_bridge.peer_parameters import PeerParameters, read_peer_parameters
+from mqvpn_core.wire.code_points import TransportErrorCode, TransportParameter
+from mqvpn_core.wire.varint import encode_varint
 
 EngineError = QuicConnectionError
 """Raised by frame handlers for what the peer did wrong; has error_code and reason_phrase."""
@@ -53,6 +56,18 @@ class _NullPacer:
         """Ignore the engine's own window."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstContact:
+    """Server: what is known when a client's first acceptable Initial arrives."""
+
+    original_destination_cid: bytes
+    """DCID of the client's very first Initial."""
+    retry_source_cid: bytes | None
+    """Connection ID that our Retry packet gave the client, if there was one."""
+    reset_token: Callable[[bytes], bytes]
+    """Stateless reset token of a connection ID, the same after a restart."""
+
+
 class EngineConnection(SlidingFlowControl):
     """aioquic's QuicConnection behind the gate.
 
@@ -66,38 +81,39 @@ class EngineConnection(SlidingFlowControl):
         self,
         *,
         configuration: QuicConfiguration,
-        original_destination_cid: bytes | None = None,
-        retry_source_cid: bytes | None = None,
-        tickets: dict[bytes, SessionTicket] | None = None,
+        tickets: dict[bytes, SessionTicket],
+        first_contact: FirstContact | None = None,
         verification_name: str | None = None,
-        reset_token: Callable[[bytes], bytes] | None = None,
+        initial_max_path_id: int | None = None,
     ) -> None:
         """Create the connection; nothing is sent before `start` or a first datagram.
 
         Args:
             configuration: aioquic's settings, made by `quic.aioquic_bridge.configuration`.
-            original_destination_cid: server: DCID of the client's first Initial.
-            retry_source_cid: server: CID that our Retry packet gave the client.
             tickets: server: store of issued session tickets; client: where new ones are put.
+            first_contact: server: how the client got in touch.
             verification_name: client: name the certificate must be valid for.
-            reset_token: server: stateless reset token of a connection ID.
+            initial_max_path_id: multipath transport parameter to send, or None for none.
         """
         # Attributes come first: the base class calls overridden methods while constructing.
         self.gate = OneRttGate()
         self.peer_parameters = PeerParameters()
         self.largest_probe_timeout = 0.0
-        self._tickets = tickets if tickets is not None else {}
+        self._tickets = tickets
         self._verification_name = verification_name
+        self._initial_max_path_id = initial_max_path_id
         super().__init__(
             configuration=configuration,
-            original_destination_connection_id=original_destination_cid,
-            retry_source_connection_id=retry_source_cid,
+            original_destination_connection_id=(
+                first_contact.original_destination_cid if first_contact else None
+            ),
+            retry_source_connection_id=first_contact.retry_source_cid if first_contact else None,
             session_ticket_fetcher=None if configuration.is_client else self._fetch_ticket,
             session_ticket_handler=self._store_ticket,
         )
-        if reset_token is not None:
+        if first_contact is not None:
             # The engine's own token is random: after a restart nobody could derive it.
-            self._host_cids[0].stateless_reset_token = reset_token(self.host_cid)
+            self._host_cids[0].stateless_reset_token = first_contact.reset_token(self.host_cid)
         self._loss._pacer = _NullPacer()  # type: ignore[assignment] # the three methods the engine calls
 
     @override
@@ -116,6 +132,15 @@ class EngineConnection(SlidingFlowControl):
         self.tls._server_name = self._verification_name or self._configuration.server_name
 
     @override
+    def _serialize_transport_parameters(self) -> bytes:
+        parameters = super()._serialize_transport_parameters()
+        if self._initial_max_path_id is None:
+            return parameters
+        value = encode_varint(self._initial_max_path_id)
+        identifier = encode_varint(TransportParameter.INITIAL_MAX_PATH_ID)
+        return parameters + identifier + encode_varint(len(value)) + value
+
+    @override
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)
         if not from_session_ticket:
@@ -127,6 +152,13 @@ class EngineConnection(SlidingFlowControl):
                     frame_type=0x06,
                     reason_phrase=str(error),
                 ) from error
+            if self.peer_parameters.initial_max_path_id is not None and not self._peer_cid.cid:
+                # RFC 10069 s2.1: the extension needs connection IDs to tell paths apart
+                raise QuicConnectionError(
+                    error_code=TransportErrorCode.PROTOCOL_VIOLATION,
+                    frame_type=0x06,
+                    reason_phrase="initial_max_path_id with a zero-length connection ID",
+                )
 
     @override
     def _idle_timeout(self) -> float:
@@ -288,6 +320,12 @@ class EngineConnection(SlidingFlowControl):
     def may_have_stream(self, stream_id: int) -> bool:
         """The peer may legally have opened this stream (RFC 9000 s4.6)."""
         return stream_id // 4 < self._stream_limit(stream_id).value
+
+    def refuse_before_one_rtt(self, frame_types: Iterable[int]) -> None:
+        """Make frames of an extension a PROTOCOL_VIOLATION in Initial and Handshake packets."""
+        handlers = vars(self)["_QuicConnection__frame_handlers"]
+        for frame_type in frame_types:
+            handlers[frame_type] = (self._handle_ping_frame, frozenset({_ONE_RTT}))
 
     def start(self, four_tuple: FourTuple, now: Instant) -> None:
         """Client: send the first flight at the next `handshake_datagrams`."""

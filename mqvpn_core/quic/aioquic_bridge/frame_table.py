@@ -34,8 +34,24 @@ _OWN_PATH_FRAMES = frozenset(
         FrameType.PATH_RESPONSE,
     }
 )
+_MULTIPATH_FRAMES = frozenset(
+    {
+        FrameType.PATH_ACK,
+        FrameType.PATH_ACK_ECN,
+        FrameType.PATH_ABANDON,
+        FrameType.PATH_STATUS_BACKUP,
+        FrameType.PATH_STATUS_AVAILABLE,
+        FrameType.PATH_NEW_CONNECTION_ID,
+        FrameType.PATH_RETIRE_CONNECTION_ID,
+        FrameType.MAX_PATH_ID,
+        FrameType.PATHS_BLOCKED,
+        FrameType.PATH_CIDS_BLOCKED,
+    }
+)
 _NOT_ACK_ELICITING = frozenset(
     {
+        FrameType.PATH_ACK,
+        FrameType.PATH_ACK_ECN,
         FrameType.PADDING,
         FrameType.ACK,
         FrameType.ACK_ECN,
@@ -48,6 +64,7 @@ _PROBING = frozenset(
     {
         FrameType.PADDING,
         FrameType.NEW_CONNECTION_ID,
+        FrameType.PATH_NEW_CONNECTION_ID,
         FrameType.PATH_CHALLENGE,
         FrameType.PATH_RESPONSE,
     }
@@ -73,8 +90,13 @@ class PacketFrames:
 class FrameTable:
     """Dispatches the frames of 1-RTT packets of one connection."""
 
-    def __init__(self, engine: EngineConnection) -> None:
+    def __init__(self, engine: EngineConnection, *, offers_multipath: bool) -> None:
         self._engine = engine
+        self._own_path_frames: frozenset[int] = _OWN_PATH_FRAMES
+        if offers_multipath:
+            # RFC 10069 s4: in Initial and Handshake packets they are a PROTOCOL_VIOLATION, not
+            # unknown: the engine's own table has to know that they exist.
+            engine.refuse_before_one_rtt(_MULTIPATH_FRAMES)
         # The context's network path only matters to frames that are ours.
         self._path = QuicNetworkPath(addr=None, is_validated=True)
         self._engine_handlers: dict[int, _EngineHandler] = {
@@ -97,6 +119,10 @@ class FrameTable:
         }
         for stream_type in range(FrameType.STREAM, FrameType.STREAM_LAST + 1):
             self._engine_handlers[stream_type] = engine._handle_stream_frame
+
+    def enable_multipath(self) -> None:
+        """Both sides have the extension: its frames are known from now on."""
+        self._own_path_frames = _OWN_PATH_FRAMES | _MULTIPATH_FRAMES
 
     def handle(self, payload: bytes, host_cid: bytes, now: Instant) -> PacketFrames:
         """Handle all frames of one packet.
@@ -149,7 +175,7 @@ class FrameTable:
             ack, after = decode_ack(payload, offset + 1, with_ecn=frame_type == FrameType.ACK_ECN)
             frames.own_frames.append(ack)
             return after
-        if frame_type in _OWN_PATH_FRAMES:
+        if frame_type in self._own_path_frames:
             own, after = decode_path_frame(frame_type, payload, offset + varint_size(frame_type))
             frames.own_frames.append(own)
             return after

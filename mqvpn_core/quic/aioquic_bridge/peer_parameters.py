@@ -8,6 +8,7 @@ from mqvpn_core.wire.varint import decode_varint
 
 _SMALLEST_UDP_PAYLOAD = 1200
 _LARGEST_ACK_DELAY_EXPONENT = 20
+_LARGEST_PATH_ID = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,8 @@ class PeerParameters:
     """Largest UDP payload the peer takes, in bytes."""
     ack_delay_exponent: int = 3
     """ACK Delay fields count in units of 2**this microseconds."""
+    initial_max_path_id: int | None = None
+    """Largest path ID the peer allows at first; None when it has no multipath (RFC 10069 s2.1)."""
     disable_active_migration: bool = False
     """The peer does not want to be reached from another address of ours."""
 
@@ -40,6 +43,12 @@ def read_peer_parameters(data: bytes) -> PeerParameters:
             raise DecodeError(f"transport parameter 0x{parameter:x} is repeated")
         seen[parameter] = data[offset : offset + length]
         offset += length
+    largest_path_id = None
+    if TransportParameter.INITIAL_MAX_PATH_ID in seen:
+        largest_path_id = _integer(seen, TransportParameter.INITIAL_MAX_PATH_ID, 0)
+        if largest_path_id > _LARGEST_PATH_ID:
+            # RFC 10069 s2.1: "MUST NOT be larger than 2^32-1"
+            raise DecodeError("initial_max_path_id is above 2^32-1")
     payload = _integer(seen, TransportParameter.MAX_UDP_PAYLOAD_SIZE, 65527)
     exponent = _integer(seen, TransportParameter.ACK_DELAY_EXPONENT, 3)
     if payload < _SMALLEST_UDP_PAYLOAD:
@@ -49,6 +58,7 @@ def read_peer_parameters(data: bytes) -> PeerParameters:
     return PeerParameters(
         max_udp_payload_size=payload,
         ack_delay_exponent=exponent,
+        initial_max_path_id=largest_path_id,
         disable_active_migration=TransportParameter.DISABLE_ACTIVE_MIGRATION in seen,
     )
 

@@ -71,7 +71,7 @@ def test_the_frame_loop_raises_only_remote_protocol_errors() -> None:
     rng = random.Random(7)
     with Pair(7) as pair:
         pair.handshake()
-        table = FrameTable(pair.server.connection.engine)
+        table = FrameTable(pair.server.connection.engine, offers_multipath=False)
         for _ in range(3000):
             with suppress(RemoteProtocolError):
                 table.handle(random_frames(rng), b"\0" * 8, Instant(1.0))

@@ -1,0 +1,258 @@
+"""Opens, abandons and discards paths; the multipath frames that are about whole paths.
+
+RFC 10069 s3. States of a path ID (`paths.PathState`): validating -> active -> abandoning (our
+PATH_ABANDON is out) -> retained (both have said it; late packets are acknowledged) -> discarded.
+"""
+
+from collections import deque
+
+from mqvpn_core.errors import LocalProtocolError
+from mqvpn_core.ids import FourTuple, Instant, PathId
+from mqvpn_core.quic.ack_processing import AckProcessor
+from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
+from mqvpn_core.quic.events import (
+    Event,
+    PathAbandoned,
+    PathIdsAvailable,
+    PathOpened,
+    PathStatusChanged,
+)
+from mqvpn_core.quic.network_paths import NetworkPathFactory
+from mqvpn_core.quic.packetizer import PacketSources
+from mqvpn_core.quic.path_use import PathUse
+from mqvpn_core.quic.paths import Path, PathState
+from mqvpn_core.quic.timers import earliest, is_due
+from mqvpn_core.wire.path_frames import (
+    MaxPathId,
+    PathAbandon,
+    PathCidsBlocked,
+    PathsBlocked,
+    PathStatusAvailable,
+    PathStatusBackup,
+    encode_path_frame,
+)
+
+RETENTION_PROBE_TIMEOUTS = 3
+"""RFC 10069 s3.4: state is kept for 3 PTO after PATH_ABANDON has been received."""
+
+UNANSWERED_ABANDON_SECONDS = 10.0
+"""How long a peer that never answers PATH_ABANDON makes us keep a path's state."""
+
+MAX_VALIDATING_PATHS = 4
+"""Most paths that a server validates at a time (RFC 10069 s7.2)."""
+
+
+class PathUnavailableError(LocalProtocolError):
+    """No path ID or connection ID is free; PathIdsAvailable tells when to try again."""
+
+
+class PathManager:
+    """Lifecycle of all paths of one connection.
+
+    A: sending_paths
+    B: accept, on_abandon, on_status, on_max_path_id, on_paths_blocked, on_validated, handle_timeout
+    C: open, abandon, set_use, note_ids_arrived; D: next_timeout
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: PacketSources,
+        exchange: ConnectionIdExchange,
+        network_paths: NetworkPathFactory,
+        events: deque[Event],
+    ) -> None:
+        """Begin with no path; the handshake adds path 0.
+
+        Args:
+            sources: paths, path IDs, keys and the queue of control frames.
+            exchange: connection IDs of all paths.
+            network_paths: makes the state of four-tuples.
+            events: where events go.
+        """
+        self._sources = sources
+        self._paths = sources.paths
+        self._path_ids = sources.path_ids
+        self._exchange = exchange
+        self._network_paths = network_paths
+        self._events = events
+        self._acks = AckProcessor(sources)
+        self._control_frames = sources.control_frames
+        self._peer_status: dict[PathId, tuple[int, bool]] = {}
+        self._is_waiting_for_ids = False
+
+    def sending_paths(self) -> list[Path]:
+        """Paths that packets may be sent on."""
+        return [path for path in self._paths.values() if path.may_send]
+
+    def open(self, four_tuple: FourTuple, now: Instant) -> PathId:
+        """Client: open the next path over a network path; its validation starts at once.
+
+        Raises:
+            PathUnavailableError: no path ID or no connection ID is free.
+        """
+        path_id = self._path_ids.next_unused
+        if path_id is None:
+            self._tell_blocked()
+            raise PathUnavailableError("every path ID that the server allows is in use")
+        if not self._exchange.may_open(path_id):
+            self._is_waiting_for_ids = True
+            frame = PathCidsBlocked(
+                path_id=path_id,
+                next_sequence_number=self._exchange.peer_ids(path_id).next_expected,
+            )
+            self._control_frames.push(encode_path_frame(frame), topic=("cids_blocked", path_id))
+            raise PathUnavailableError(f"no connection ID for path {path_id} has arrived yet")
+        self._create(path_id, four_tuple, now)
+        return path_id
+
+    def accept(self, path_id: PathId, four_tuple: FourTuple, now: Instant) -> Path | None:
+        """Server: an authentic packet came on an unused path ID (RFC 10069 s3.1).
+
+        Returns:
+            The new path, or None when there are too many of them already.
+        """
+        validating = [p for p in self._paths.values() if p.state is PathState.VALIDATING]
+        if self._path_ids.is_discarded(path_id) or len(validating) >= MAX_VALIDATING_PATHS:
+            return None
+        return self._create(path_id, four_tuple, now)
+
+    def abandon(
+        self, path_id: PathId, error_code: int, reason: str, *, by_peer: bool, now: Instant
+    ) -> None:
+        """Give a path up: PATH_ABANDON goes out on another path, nothing more on this one.
+
+        Does nothing for a path that is given up already.
+        """
+        path = self._paths.get(path_id)
+        if self._path_ids.is_discarded(path_id) or (path is not None and path.is_abandoned):
+            return
+        frame = PathAbandon(path_id=path_id, error_code=error_code)
+        self._control_frames.push(encode_path_frame(frame))
+        self._path_ids.note_used(path_id)
+        # RFC 10069 s3.4: the peer's connection IDs are retired from now on
+        self._exchange.drop_peer_ids(path_id)
+        if path is None:
+            self._discard(path_id)
+        else:
+            path.state = PathState.ABANDONING
+            path.discard_at = Instant(now + UNANSWERED_ABANDON_SECONDS)
+        self._events.append(
+            PathAbandoned(path_id=path_id, error_code=error_code, by_peer=by_peer, reason=reason)
+        )
+
+    def set_use(self, path_id: PathId, use: PathUse) -> None:
+        """Decide what a path is for and tell the peer when that changes its status.
+
+        Raises:
+            LocalProtocolError: there is no such path.
+        """
+        path = self._paths.get(path_id)
+        if path is None or path.is_abandoned:
+            raise LocalProtocolError(f"path {path_id} does not exist")
+        was_backup = path.use is PathUse.BACKUP
+        path.use = use
+        is_backup = use is PathUse.BACKUP
+        if was_backup == is_backup or not self._path_ids.is_negotiated:
+            return
+        path.local_status_sequence += 1
+        make = PathStatusBackup if is_backup else PathStatusAvailable
+        frame = make(path_id=path_id, sequence_number=path.local_status_sequence)
+        self._control_frames.push(encode_path_frame(frame), topic=("status", path_id))
+
+    def on_abandon(self, frame: PathAbandon, probe_timeout: float, now: Instant) -> None:
+        """The peer gave a path up: answer once, keep its state for a while."""
+        path_id = frame.path_id
+        self.abandon(path_id, frame.error_code, "the peer gave it up", by_peer=True, now=now)
+        path = self._paths.get(path_id)
+        if path is not None and path.state is PathState.ABANDONING:
+            path.state = PathState.RETAINED
+            path.discard_at = Instant(now + RETENTION_PROBE_TIMEOUTS * probe_timeout)
+
+    def on_status(self, frame: PathStatusAvailable | PathStatusBackup) -> None:
+        """Note the peer's wish; frames that come late are ignored (RFC 10069 s4.3)."""
+        path_id = frame.path_id
+        path = self._paths.get(path_id)
+        if self._path_ids.is_discarded(path_id) or (path is not None and path.is_abandoned):
+            return
+        is_backup = isinstance(frame, PathStatusBackup)
+        known = self._peer_status.get(path_id, (-1, False))
+        if frame.sequence_number <= known[0]:
+            return
+        self._peer_status[path_id] = (frame.sequence_number, is_backup)
+        if path is not None:
+            path.peer_is_backup = is_backup
+        if is_backup != known[1]:
+            self._events.append(PathStatusChanged(path_id=path_id, is_backup=is_backup))
+
+    def on_max_path_id(self, frame: MaxPathId) -> None:
+        """The peer allows more paths (RFC 10069 s4.6)."""
+        if self._path_ids.on_max_path_id(frame.maximum_path_id):
+            self._exchange.issue_for_unused()
+            self.note_ids_arrived()
+
+    def on_paths_blocked(self, frame: PathsBlocked) -> None:
+        """The peer would open more paths; our limit grows when one is discarded.
+
+        Raises:
+            RemoteProtocolError: it names a limit above ours.
+        """
+        self._path_ids.check_announced(frame.maximum_path_id)
+
+    def note_ids_arrived(self) -> None:
+        """Tell whoever waits that `open` may succeed now."""
+        path_id = self._path_ids.next_unused
+        if self._is_waiting_for_ids and path_id is not None and self._exchange.may_open(path_id):
+            self._is_waiting_for_ids = False
+            self._events.append(PathIdsAvailable())
+
+    def on_validated(self, path: Path) -> None:
+        """A path's network path has been validated: it may carry anything."""
+        if path.state is PathState.VALIDATING:
+            path.state = PathState.ACTIVE
+            self._exchange.issue(path.path_id)
+
+    def next_timeout(self) -> Instant | None:
+        """When the next path is to be discarded."""
+        return earliest(path.discard_at for path in self._paths.values())
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Discard paths whose retention is over."""
+        for path in list(self._paths.values()):
+            if is_due(path.discard_at, now):
+                self._acks.on_path_discarded(path)
+                self._discard(path.path_id)
+
+    def _create(self, path_id: PathId, four_tuple: FourTuple, now: Instant) -> Path:
+        path = Path(
+            path_id,
+            peer_cids=self._exchange.peer_ids(path_id),
+            make_network_path=self._network_paths.make,
+            four_tuple=four_tuple,
+        )
+        path.state = PathState.VALIDATING
+        path.peer_is_backup = self._peer_status.get(path_id, (-1, False))[1]
+        # RFC 9000 s8.2.4: the PTO of a path without samples comes from the initial RTT
+        path.current.start_validation(now, path.current.recovery.probe_timeout())
+        # The client knows the server's address; only a server has to fear for a stranger.
+        path.current.is_limited = not self._sources.engine.is_client
+        self._paths[path_id] = path
+        self._path_ids.note_used(path_id)
+        self._events.append(PathOpened(path_id=path_id, four_tuple=four_tuple))
+        return path
+
+    def _discard(self, path_id: PathId) -> None:
+        self._paths.pop(path_id, None)
+        self._peer_status.pop(path_id, None)
+        self._exchange.forget(path_id)
+        self._sources.protection.forget_path(path_id)
+        if self._path_ids.discard(path_id):
+            frame = MaxPathId(maximum_path_id=self._path_ids.local_maximum)
+            self._control_frames.push(encode_path_frame(frame), topic=("max_path_id",))
+            self._exchange.issue_for_unused()
+
+    def _tell_blocked(self) -> None:
+        self._is_waiting_for_ids = True
+        if self._path_ids.is_negotiated and self._path_ids.is_limited_by_peer:
+            frame = PathsBlocked(maximum_path_id=self._path_ids.peer_maximum)
+            self._control_frames.push(encode_path_frame(frame), topic=("paths_blocked",))
