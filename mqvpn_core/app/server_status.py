@@ -1,7 +1,6 @@
 """What ``mqvpn-core status`` shows of a server."""
 
 import os
-from ipaddress import ip_network
 
 from mqvpn_core.app.client_status import packet_counts, text_of
 from mqvpn_core.app.version import program_version
@@ -85,7 +84,7 @@ class ServerStatus:
         return ClientStatus(
             user=", ".join(sorted({user or "" for user in client.tunnels.values()})),
             remote=text_of(paths[0].four_tuple.remote if paths else client.remote),
-            addresses=tuple(map(str, map(ip_network, self._keeper.sessions[handle].addresses))),
+            addresses=tuple(map(str, self._keeper.sessions[handle].addresses)),
             seconds_connected=now - (client.tunnel_since or now),
             srtt_ms=min((path.smoothed_rtt for path in paths), default=0.0) * _MILLISECONDS,
             tx_bytes=sum(path.sent_bytes for path in paths),
