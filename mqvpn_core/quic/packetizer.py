@@ -45,6 +45,10 @@ MAX_SEGMENTS = 64
 MAX_TRANSMIT_BYTES = 65000
 """Most bytes in one Transmit: below the largest UDP payload."""
 
+MAX_NON_ELICITING_STREAK = 32
+"""ACK-only packets in a row after which a PING asks for an ACK (RFC 9000 s13.2.4): without it a
+pure receiver never learns which of its acknowledgements have arrived."""
+
 MAX_BULK_PACKETS = 256
 """Most bulk packets for one call: bounds the work before other paths and peers get their turn."""
 
@@ -205,6 +209,8 @@ class Packetizer:
                     self._write_ack(other, path, builder, now)
             if takes_all:
                 sources.control_frames.write_into(builder)
+            if path.sent.non_eliciting_streak >= MAX_NON_ELICITING_STREAK:
+                path.ping_is_due = True
             while path.probes_due or path.ping_is_due:
                 builder.write_frame(_PING, is_ack_eliciting=True)
                 path.ping_is_due = False

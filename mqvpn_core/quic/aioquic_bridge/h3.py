@@ -1,6 +1,7 @@
 """aioquic's HTTP/3 with what CONNECT-IP needs: datagram setting, stream errors, bounded buffers."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from aioquic.h3 import events as aioquic_events
 from aioquic.h3.connection import (
@@ -19,8 +20,13 @@ from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import StreamId
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.events import StopSendingReceived, StreamDataReceived, StreamReset
-from mqvpn_core.quic.http3_events import DataReceived, HeadersReceived
+from mqvpn_core.quic.http3_events import DataReceived, HeadersReceived, RequestReset
 from mqvpn_core.wire.code_points import Http3ErrorCode
+
+StreamOutcome: TypeAlias = HeadersReceived | DataReceived | RequestReset
+"""What stream data can turn out to be; a malformed message looks like a reset by the peer."""
+
+_MALFORMED = int(Http3ErrorCode.H3_MESSAGE_ERROR)
 
 MAX_BUFFERED_BYTES = 64 * 1024
 """Most bytes of an unfinished frame on one stream: bounds header sections (RFC 9114 s4.2.2)."""
@@ -45,7 +51,7 @@ class H3Adapter(H3Connection):
 
     def receive(
         self, event: StreamDataReceived | StreamReset | StopSendingReceived
-    ) -> list[HeadersReceived | DataReceived]:
+    ) -> list[StreamOutcome]:
         """Process a stream event.
 
         Raises:
@@ -88,7 +94,7 @@ class H3Adapter(H3Connection):
         except (H3Error, ProtocolError, RuntimeError, ValueError) as error:
             raise LocalProtocolError(f"cannot send data on stream {stream_id}") from error
 
-    def _receive_data(self, event: StreamDataReceived) -> list[HeadersReceived | DataReceived]:
+    def _receive_data(self, event: StreamDataReceived) -> list[StreamOutcome]:
         if event.stream_id in self._aborted:
             if event.end_stream:
                 self._aborted.discard(event.stream_id)
@@ -102,8 +108,8 @@ class H3Adapter(H3Connection):
             if not stream_is_request_response(event.stream_id):
                 raise
             # RFC 9114 s4.1.2: malformed requests and responses are stream errors
-            self.abort(event.stream_id, Http3ErrorCode.H3_MESSAGE_ERROR)
-            return []
+            self.abort(event.stream_id, _MALFORMED)
+            return [RequestReset(stream_id=event.stream_id, error_code=_MALFORMED)]
         stream: H3Stream | None = self._stream.get(event.stream_id)
         if stream is not None and len(stream.buffer) > MAX_BUFFERED_BYTES:
             raise RemoteProtocolError(

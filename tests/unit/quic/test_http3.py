@@ -244,6 +244,9 @@ def test_checklist_24_malformed_requests_are_stream_errors(
     stream_id = stage.client.http3.open_request(fields)
     stage.run()
     assert not stage.server.of(HeadersReceived)
+    # Our own side hears of it as well, or it would wait for a message that never comes.
+    (told,) = stage.server.of(RequestReset)
+    assert (told.stream_id, told.error_code) == (stream_id, Http3ErrorCode.H3_MESSAGE_ERROR)
     (reset,) = stage.client.of(RequestReset)
     assert (reset.stream_id, reset.error_code) == (stream_id, Http3ErrorCode.H3_MESSAGE_ERROR)
     # The connection goes on: another request is served.
