@@ -170,6 +170,7 @@ class Http3Connection:
         self, event: StreamDataReceived | StreamReset | StopSendingReceived
     ) -> None:
         adapter = self._adapter()
+        is_old_news = adapter.is_aborted(event.stream_id)
         received = adapter.receive(event)
         self._connection.note_stream_activity()
         if self.peer_settings is None and adapter.received_settings is not None:
@@ -178,7 +179,7 @@ class Http3Connection:
             if isinstance(item, HeadersReceived):
                 self._check_headers(item)
             self._events.append(item)
-        if event.stream_id & _REQUEST_STREAM_MASK:
+        if event.stream_id & _REQUEST_STREAM_MASK or is_old_news:
             return
         match event:
             case StreamReset():

@@ -49,6 +49,10 @@ class H3Adapter(H3Connection):
     def _get_local_settings(self) -> dict[int, int]:
         return {**super()._get_local_settings(), Setting.H3_DATAGRAM: 1}
 
+    def is_aborted(self, stream_id: int) -> bool:
+        """We have given the stream up; what the peer still says about it is no news."""
+        return stream_id in self._aborted
+
     def receive(
         self, event: StreamDataReceived | StreamReset | StopSendingReceived
     ) -> list[StreamOutcome]:
