@@ -7,7 +7,7 @@ import pytest
 from mqvpn_core.demo.processes import cpu_seconds, resident_bytes
 from mqvpn_core.demo.topology import WEB_IPV4
 from tests.e2e.conftest import serve_web
-from tests.e2e.topology import Lab, wait_connected
+from tests.e2e.topology import Lab, current_status, wait_connected
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -39,12 +39,17 @@ def test_memory_after_a_transfer(lab: Lab) -> None:
     assert resident_bytes(server.process.pid) <= SERVER_BYTES + SERVER_BYTES_A_CLIENT
 
 
-def test_memory_of_a_server_for_one_more_client(lab: Lab) -> None:
+def test_memory_of_a_server_for_each_client(lab: Lab) -> None:
+    """Eight more clients, so that the allocator's steps do not hide what one costs."""
     server = lab.start_server()
     lab.connect()
     before = resident_bytes(server.process.pid)
-    wait_connected(lab.start_client(namespace=lab.second_client()))
-    assert resident_bytes(server.process.pid) - before <= SERVER_BYTES_A_CLIENT
+    machines = [lab.another_machine(f"client{number}", number) for number in range(1, 9)]
+    for client in [lab.start_client(namespace=machine) for machine in machines]:
+        wait_connected(client)
+    assert current_status(server).client_count == 9
+    grown = resident_bytes(server.process.pid) - before
+    assert grown / len(machines) <= SERVER_BYTES_A_CLIENT
 
 
 def test_idle_tunnel_needs_hardly_any_processor_time(lab: Lab) -> None:

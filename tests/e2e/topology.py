@@ -2,7 +2,7 @@
 
     client  wlan0 192.0.2.2   ---- w0 192.0.2.1   |
             lte0 198.51.100.2 ---- l0 198.51.100.1| router r0 203.0.113.1 ---- eth0 203.0.113.2
-    second  wlan0 192.168.77.2 --- s0 192.168.77.1|                              server
+    second  wlan0 192.168.77.2 -- s77 192.168.77.1|                              server
                                                                               lan0 172.20.0.1
                                                                                  |
                                                                        eth0 172.20.0.2  web
@@ -32,9 +32,6 @@ from mqvpn_core.runtime.status_values import Status
 
 INNER_SERVER_IPV4 = "10.0.0.1"
 INNER_SERVER_IPV6 = "fd00:6d71::1"
-SECOND_ACCESS = Access(
-    interface="wlan0", router_interface="s0", ipv4="192.168.77", ipv6="2001:db8:77", metric=100
-)
 UP_PATIENCE = 20.0
 
 
@@ -92,9 +89,20 @@ class Lab:
 
     def second_client(self) -> NetworkNamespace:
         """Another machine with a link of its own to the router."""
-        (second,) = self._held.enter_context(namespaces("second"))
-        attach(second, self.world.router, SECOND_ACCESS)
-        return second
+        return self.another_machine("second", 77)
+
+    def another_machine(self, label: str, number: int) -> NetworkNamespace:
+        """A machine whose link to the router has a network of that number."""
+        (machine,) = self._held.enter_context(namespaces(label))
+        access = Access(
+            interface="wlan0",
+            router_interface=f"s{number}",
+            ipv4=f"192.168.{number}",
+            ipv6=f"2001:db8:{number}",
+            metric=100,
+        )
+        attach(machine, self.world.router, access)
+        return machine
 
     def run(
         self, namespace: NetworkNamespace, command: Sequence[str], seconds: float = 60.0
