@@ -7,7 +7,7 @@ import pytest
 from aioquic.tls import CipherSuite
 
 from mqvpn_core.ids import PathId
-from mqvpn_core.quic import key_schedule, protection
+from mqvpn_core.quic import key_phases, key_schedule
 from mqvpn_core.quic.events import KeysUpdated
 from mqvpn_core.quic.key_schedule import AeadLimits
 from mqvpn_core.quic.transport_config import TransportConfig
@@ -173,7 +173,7 @@ def test_keys_are_updated_regularly_when_asked_to() -> None:
 def limit_keys(monkeypatch: pytest.MonkeyPatch, *, seals: int, forgeries: int = 1 << 36) -> None:
     """Let keys wear out early."""
     limits = AeadLimits(confidentiality=seals, integrity=forgeries)
-    for module in (key_schedule, protection):
+    for module in (key_phases, key_schedule):
         monkeypatch.setattr(module, "aead_limits", lambda _suite: limits)
 
 
