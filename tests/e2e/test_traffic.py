@@ -125,7 +125,7 @@ def test_traceroute6_shows_the_server_as_first_hop(connected: Lab) -> None:
 
 def test_full_packet_without_fragmentation_is_told_the_mtu(connected: Lab) -> None:
     """1500 bytes with DF from behind the server: packet too big, with the tunnel's MTU."""
-    mtu = current_status(connected.programs[1]).mtu
+    mtu = current_status(connected.programs[0]).mtu
     destination = inner_ipv4(connected.programs[1])
     finished = connected.ping(connected.world.web, destination, "-M", "do", "-s", "1472", count=1)
     assert finished.code != 0
@@ -139,7 +139,7 @@ def test_full_packet_without_fragmentation_is_told_the_mtu(connected: Lab) -> No
 
 
 def test_full_ipv6_packet_is_told_the_mtu(connected: Lab) -> None:
-    mtu = current_status(connected.programs[1]).mtu
+    mtu = current_status(connected.programs[0]).mtu
     assert mtu >= 1280  # RFC 9484 section 7.2, RFC 8200 section 5
     destination = inner_ipv6(connected.programs[1])
     finished = connected.ping(connected.world.web, destination, "-M", "do", "-s", "1452", count=1)
