@@ -4,10 +4,15 @@ from mqvpn_core.config import ClientConfig, QuicConfig
 from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
 
 
+INITIAL_MAX_PATH_ID = 7
+"""Eight paths at a time: more than a machine has links, with room for those being given up."""
+
+
 def transport_config(quic: QuicConfig, *, is_client: bool) -> TransportConfig:
     """Return the transport settings of one role; only clients keep idle connections alive."""
     keep_alive = quic.keep_alive if is_client and quic.keep_alive > 0 else None
     return TransportConfig(
+        initial_max_path_id=INITIAL_MAX_PATH_ID,
         idle_timeout=quic.idle_timeout,
         keep_alive=keep_alive,
         congestion_control=quic.congestion_control.value,

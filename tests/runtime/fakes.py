@@ -191,6 +191,8 @@ class FakeTransport:
             path_id=PathId(0),
             four_tuple=FOUR_TUPLE,
             state="active",
+            use="primary",
+            peer_is_backup=False,
             smoothed_rtt=0.1,
             min_rtt=0.1,
             rtt_variance=0.0,
