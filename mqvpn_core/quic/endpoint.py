@@ -97,7 +97,8 @@ EndpointEvent: TypeAlias = ConnectionAccepted | ConnectionDiscarded
 class ServerEndpoint:
     """Demultiplexer and owner of a server's connections.
 
-    A: connections; B: receive_datagrams, handle_timeout; C: set_config, wake, forget
+    A: connections, serving; B: receive_datagrams, handle_timeout
+    C: set_config, wake, discard, close
     D: transmits, next_timeout, next_event, take_ready; polled in this order
     """
 
@@ -109,6 +110,8 @@ class ServerEndpoint:
             entropy: returns that many random bytes.
         """
         self.connections: dict[ConnectionHandle, MultipathConnection] = {}
+        self.serving: ConnectionHandle | None = None
+        """Connection that was worked on last: whom to `discard` when an exception comes out."""
         self._config = config
         self._entropy = entropy
         self._retry_tokens = RetryTokens()
@@ -118,7 +121,7 @@ class ServerEndpoint:
         self._half_open: set[ConnectionHandle] = set()
         self._ready: set[ConnectionHandle] = set()
         self._needs_poll: set[ConnectionHandle] = set()
-        self._stateless: list[Transmit] = []
+        self._outgoing: list[Transmit] = []
         self._events: deque[EndpointEvent] = deque()
         self._next_handle = 1
         self._tokens = float(_STATELESS_BURST)
@@ -127,6 +130,7 @@ class ServerEndpoint:
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Route the datagrams of one socket read."""
         for part in _by_connection_id(batch):
+            self.serving = None
             first = part.data[: part.segment_size]
             handle = self._routes.get(_destination_cid(first))
             if handle is None and first[0] & 0x80:
@@ -134,6 +138,7 @@ class ServerEndpoint:
             elif handle is None:
                 self._queue_reset(first, part.four_tuple, now)
             if handle is not None:
+                self.serving = handle
                 self.connections[handle].receive_datagrams(part, now)
                 self.wake(handle)
 
@@ -141,6 +146,7 @@ class ServerEndpoint:
         """Run the timers of all connections that are due."""
         for handle, deadline in list(self._timeouts.items()):
             if is_due(deadline, now):
+                self.serving = handle
                 self.connections[handle].handle_timeout(now)
                 self.wake(handle)
 
@@ -154,6 +160,15 @@ class ServerEndpoint:
             self._ready.add(handle)
             self._needs_poll.add(handle)
 
+    def discard(self, handle: ConnectionHandle) -> None:
+        """Forget a connection at once, without a word; its client will get a stateless reset.
+
+        For a connection that raised an exception: nothing it would still say can be relied on.
+        """
+        connection = self.connections.get(handle)
+        if connection is not None:
+            self._discard(handle, connection)
+
     def close(self, error_code: int, reason: str) -> None:
         """Close every connection (HTTP/3 error code)."""
         for handle, connection in self.connections.items():
@@ -162,14 +177,15 @@ class ServerEndpoint:
 
     def transmits(self, now: Instant) -> list[Transmit]:
         """Everything to send now, of all connections that were touched."""
-        result, self._stateless = self._stateless, []
-        polled, self._needs_poll = self._needs_poll, set()
-        for handle in polled:
+        while self._needs_poll:
+            handle = self._needs_poll.pop()
             connection = self.connections.get(handle)
             if connection is None:
                 continue
-            result += connection.transmits(now)
+            self.serving = handle
+            self._outgoing += connection.transmits(now)
             self._after_poll(handle, connection)
+        result, self._outgoing = self._outgoing, []
         return result
 
     def next_timeout(self) -> Instant | None:
@@ -326,7 +342,7 @@ class ServerEndpoint:
         if self._tokens < 1:
             return
         self._tokens -= 1
-        self._stateless.append(
+        self._outgoing.append(
             Transmit(four_tuple=four_tuple, data=data, segment_size=len(data), ecn=0)
         )
 
