@@ -14,7 +14,6 @@ import trio
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
-from mqvpn_core.quic.statistics import ConnectionStatistics
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.outbox import Outbox
@@ -29,6 +28,22 @@ SILENCE_LIMIT = 3.0
 """Seconds without a packet from the server after which the connection may count as lost."""
 SILENT_PROBES = 4
 """Unanswered probe time-outs in a row that it takes besides; on a slow path they take longer."""
+
+
+class PathNumbers(Protocol):
+    """What the driver wants to know of a path."""
+
+    @property
+    def probe_timeouts(self) -> int:
+        """Probe time-outs in a row: above 0 the peer is silent."""
+
+
+class TransportNumbers(Protocol):
+    """What the driver wants to know of a connection."""
+
+    @property
+    def paths(self) -> Sequence[PathNumbers]:
+        """Every path that exists."""
 
 
 class Transport(Protocol):
@@ -54,7 +69,7 @@ class Transport(Protocol):
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` wants to be called."""
 
-    def statistics(self) -> ConnectionStatistics:
+    def statistics(self) -> TransportNumbers:
         """Take a snapshot of the numbers."""
 
 

@@ -8,7 +8,7 @@ one client is served ends that client's connection and nothing else.
 # walk: 11 of 16
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -25,6 +25,7 @@ from mqvpn_core.runtime.tun_device import PacketDevice
 _log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=PacketSession)
+R = TypeVar("R")
 
 
 class EndpointPort(Protocol):
@@ -47,6 +48,13 @@ class EndpointPort(Protocol):
 
     def wake(self, handle: ConnectionHandle) -> None:
         """Have a connection in the next `take_ready` and `transmits`: it was given a command."""
+
+    @property
+    def serving(self) -> ConnectionHandle | None:
+        """The connection that was worked on last."""
+
+    def discard(self, handle: ConnectionHandle) -> None:
+        """Forget a connection at once."""
 
 
 class SessionKeeper(Protocol[S]):
@@ -138,7 +146,7 @@ class ServerDriver(Generic[S]):
         while True:
             await self._timer.wait()
             now = read_clock()
-            self._endpoint.handle_timeout(now)
+            self._guard(self._endpoint.handle_timeout, now)
             for handle in self._deadlines.take_due(now):
                 self._handle_session_timeout(handle, now)
             self._pump(now)
@@ -146,8 +154,31 @@ class ServerDriver(Generic[S]):
     def _receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         try:
             self._endpoint.receive_datagrams(batch, now)
-        except Exception:  # noqa: BLE001 - fault boundary: these datagrams are lost, nothing else
+        except Exception:  # noqa: BLE001 - fault boundary: ends this client only
             self._report_fault("datagrams from %s", batch.four_tuple.remote.host)
+            self._discard_faulty(now)
+
+    def _guard(self, work: Callable[[Instant], R], now: Instant) -> R:
+        """Have the endpoint work on all connections, without those that raise exceptions."""
+        while True:
+            try:
+                return work(now)
+            except Exception:
+                handle = self._endpoint.serving
+                if handle is None:
+                    raise
+                self._report_fault("connection %d", handle)
+                self._discard_faulty(now)
+
+    def _discard_faulty(self, now: Instant) -> None:
+        handle = self._endpoint.serving
+        if handle is None:
+            return
+        try:
+            self._keeper.fail(handle, now)
+        except Exception:  # noqa: BLE001 - fault boundary: the client is being ended already
+            self._report_fault("the end of connection %d", handle)
+        self._endpoint.discard(handle)
 
     def _send_packets(self, handle: ConnectionHandle, packets: list[bytes], now: Instant) -> None:
         session = self._keeper.sessions.get(handle)
@@ -177,7 +208,7 @@ class ServerDriver(Generic[S]):
                 self._visit(handle, to_host, now)
         if to_host:
             self.refused_packet_count += self._tun.write_packets(to_host)
-        self._outbox.send(self._endpoint.transmits(now))
+        self._outbox.send(self._guard(self._endpoint.transmits, now))
         # Sending may have ended connections: their sessions must not wait for the next round.
         self._keeper.take_endpoint_events(now)
         self._timer.set(earlier(self._endpoint.next_timeout(), self._deadlines.earliest()))

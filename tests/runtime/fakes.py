@@ -2,12 +2,12 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import trio
 
 from mqvpn_core.errors import HostError
-from mqvpn_core.ids import FourTuple, Instant, PathId, SocketAddress
-from mqvpn_core.quic.statistics import ConnectionStatistics, PathStatistics
+from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.tun_device import TunCounters
 
@@ -186,34 +186,22 @@ class FakeTransport:
     def next_timeout(self) -> Instant | None:
         return self.deadline
 
-    def statistics(self) -> ConnectionStatistics:
-        path = PathStatistics(
-            path_id=PathId(0),
-            four_tuple=FOUR_TUPLE,
-            state="active",
-            use="primary",
-            peer_is_backup=False,
-            smoothed_rtt=0.1,
-            min_rtt=0.1,
-            rtt_variance=0.0,
-            congestion_window=1,
-            bytes_in_flight=0,
-            sent_bytes=0,
-            sent_packets=0,
-            received_bytes=0,
-            received_packets=0,
-            lost_packets=0,
-            probe_timeouts=self.probe_timeouts,
-            max_datagram_size=1200,
-        )
-        return ConnectionStatistics(
-            paths=(path,),
-            key_phase=0,
-            datagrams_waiting=0,
-            datagrams_dropped=0,
-            undecryptable_packets=0,
-            last_received_at=0.0,
-        )
+    def statistics(self) -> "FakeNumbers":
+        return FakeNumbers(paths=[FakePathNumbers(probe_timeouts=self.probe_timeouts)])
+
+
+@dataclass(frozen=True)
+class FakePathNumbers:
+    """Of one path."""
+
+    probe_timeouts: int
+
+
+@dataclass(frozen=True)
+class FakeNumbers:
+    """Of one connection."""
+
+    paths: Sequence[FakePathNumbers]
 
 
 class FakeSession:

@@ -30,19 +30,37 @@ class FakeEndpoint:
         self.transports: dict[ConnectionHandle, FakeTransport] = {}
         self.ready: set[ConnectionHandle] = set()
         self.timeouts: list[float] = []
+        self.serving: ConnectionHandle | None = None
+        self.discarded: list[ConnectionHandle] = []
+        self.deadline: Instant | None = None
+        self.fails_at_timeout: set[ConnectionHandle] = set()
+        self.fails_at_sending: set[ConnectionHandle] = set()
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         handle = ConnectionHandle(batch.four_tuple.remote.port)
         transport = self.transports.setdefault(handle, FakeTransport())
         self.ready.add(handle)
+        self.serving = handle
         transport.receive_datagrams(batch, now)
 
     def handle_timeout(self, now: Instant) -> None:
         self.timeouts.append(now)
+        self.deadline = None
+        for handle in self.transports:
+            self.serving = handle
+            if handle in self.fails_at_timeout:
+                raise RuntimeError("planted")
+
+    def discard(self, handle: ConnectionHandle) -> None:
+        self.discarded.append(handle)
+        self.transports.pop(handle, None)
 
     def transmits(self, now: Instant) -> list[Transmit]:
         answers = []
         for handle, transport in self.transports.items():
+            self.serving = handle
+            if handle in self.fails_at_sending:
+                raise RuntimeError("planted")
             for each in transport.transmits(now):
                 where = FourTuple(LISTEN, SocketAddress("198.51.100.1", handle))
                 answers.append(
@@ -51,7 +69,7 @@ class FakeEndpoint:
         return answers
 
     def next_timeout(self) -> Instant | None:
-        return None
+        return self.deadline
 
     def take_ready(self) -> set[ConnectionHandle]:
         ready, self.ready = self.ready, set()
@@ -87,7 +105,7 @@ class FakeKeeper:
     def fail(self, handle: ConnectionHandle, now: Instant) -> None:
         del now
         self.failed.append(handle)
-        del self.live[handle]
+        self.live.pop(handle, None)
 
     def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
         batches: dict[ConnectionHandle, list[bytes]] = {}
@@ -226,6 +244,28 @@ def test_a_fault_while_sending_stays_with_its_client() -> None:
             await scene.host_sends(b"\x02x", b"\x01y")
             assert scene.socket.sent == [b"ip:\x01y"]
             assert scene.keeper.failed == [2]
+
+    run_virtual(main)
+
+
+def test_a_fault_in_the_endpoint_stays_with_its_client() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            for number in (1, 2, 3):
+                await scene.client_sends(number, b"a")
+            scene.endpoint.fails_at_timeout.add(ConnectionHandle(2))
+            scene.endpoint.deadline = Instant(read_clock() + 1.0)
+            await scene.client_sends(1, b"b")
+            await trio.sleep(2.0)
+            assert scene.endpoint.discarded == [2]
+            scene.endpoint.fails_at_sending.add(ConnectionHandle(3))
+            await scene.client_sends(1, b"ip:up")
+            await scene.host_sends(b"\x01down")
+            assert scene.endpoint.discarded == [2, 3]
+            assert scene.tun.written == [b"up"]
+            assert scene.socket.sent == [b"ip:\x01down"]
+            assert scene.driver.fault_count == 2
 
     run_virtual(main)
 
