@@ -230,6 +230,11 @@ class MultipathConnection:
         """Run what is due."""
         if is_due(self.engine.engine_timeout(), now):
             self.engine.handle_engine_timeout(now)
+            if self.is_client and self._handshake.is_complete and not self._handshake.is_confirmed:
+                # The server has dropped the Handshake keys if only HANDSHAKE_DONE was lost. A 1-RTT
+                # packet beside the Handshake probe shows it where we are now (RFC 9002 s6.2.4).
+                for path in self._manager.sending_paths():
+                    path.ping_is_due = True
         if not self.engine.is_ending and self._protection.can_send:
             try:
                 self._manager.handle_timeout(now)
