@@ -253,8 +253,11 @@ def _new_link(message: LinkSeen) -> Link | None:
 
 
 def _with_news(known: Link, message: LinkSeen) -> Link:
+    is_running = message.is_up and message.has_carrier
     return replace(
         known,
+        # Who knows what routes there are when it is back.
+        known_ways=known.known_ways if is_running else (),
         is_up=message.is_up,
         has_carrier=message.has_carrier,
         name=known.name if message.name is None else message.name,

@@ -127,6 +127,12 @@ def test_ways_hold_only_with_carrier_and_address() -> None:
     assert way not in replace(WLAN, addresses=WLAN.addresses - {ADDRESS}).ways
 
 
+def test_a_link_that_comes_back_has_to_be_asked_for_its_ways_again() -> None:
+    flapped = update(table(WLAN), [replace(SEEN, has_carrier=False), SEEN]).new.links[ONE]
+    assert flapped.addresses == WLAN.addresses
+    assert flapped.ways == ()
+
+
 def test_links_are_found_by_name() -> None:
     both = table(WLAN, link(2, "lte0"))
     assert both.named("lte0") == link(2, "lte0")
