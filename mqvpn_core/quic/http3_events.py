@@ -85,14 +85,8 @@ class RequestStopped:
     """HTTP/3 error code."""
 
 
-Http3Event: TypeAlias = (
-    SettingsReceived
-    | HeadersReceived
-    | DataReceived
-    | HttpDatagramsReceived
-    | RequestReset
-    | RequestStopped
-    | HandshakeCompleted
+ConnectionEvent: TypeAlias = (
+    HandshakeCompleted
     | HandshakeConfirmed
     | PathOpened
     | PathValidated
@@ -105,4 +99,15 @@ Http3Event: TypeAlias = (
     | PathMtuChanged
     | KeysUpdated
     | ConnectionTerminated
+)
+"""Events about the connection and its paths: rare ones, none of them about streams or data."""
+
+Http3Event: TypeAlias = (
+    SettingsReceived
+    | HeadersReceived
+    | DataReceived
+    | HttpDatagramsReceived
+    | RequestReset
+    | RequestStopped
+    | ConnectionEvent
 )
