@@ -30,7 +30,7 @@ SILENT_PROBES = 4
 """Unanswered probe time-outs in a row that it takes besides; on a slow path they take longer."""
 
 
-class PathNumbers(Protocol):
+class PathReading(Protocol):
     """What the driver wants to know of a path."""
 
     @property
@@ -42,7 +42,7 @@ class TransportNumbers(Protocol):
     """What the driver wants to know of a connection."""
 
     @property
-    def paths(self) -> Sequence[PathNumbers]:
+    def paths(self) -> Sequence[PathReading]:
         """Every path that exists."""
 
 

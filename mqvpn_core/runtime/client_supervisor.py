@@ -50,7 +50,7 @@ RESTORE_LIMIT = 15.0
 """Seconds that restoring the host may take, whatever else is being cancelled."""
 
 
-class HostPort(Protocol):
+class PlannedHost(Protocol):
     """What the supervisor needs of the host."""
 
     async def apply(self, plan: HostPlan) -> HostReport:
@@ -81,7 +81,7 @@ It closes its connection in order when it is cancelled.
 class SupervisorParts:
     """What a supervisor works with."""
 
-    host: HostPort
+    host: PlannedHost
     """The machine."""
     attempt: Attempt
     """Makes one tunnel."""

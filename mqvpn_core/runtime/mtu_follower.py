@@ -11,7 +11,7 @@ from dataclasses import replace
 import trio
 
 from mqvpn_core.errors import HostError
-from mqvpn_core.runtime.client_supervisor import HostPort
+from mqvpn_core.runtime.client_supervisor import PlannedHost
 from mqvpn_helper.interface.host_plan import HostPlan
 
 FIRST_MTU = 1420
@@ -31,7 +31,7 @@ class MtuFollower:
     """
 
     def __init__(
-        self, host: HostPort, plan: HostPlan, smallest_mtu: Callable[[], int | None]
+        self, host: PlannedHost, plan: HostPlan, smallest_mtu: Callable[[], int | None]
     ) -> None:
         """Begin with a plan that is in force.
 

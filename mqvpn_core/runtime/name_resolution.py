@@ -16,6 +16,8 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_helper.interface.host_plan import IPAddress
 
+RESOLVE_LIMIT = 5.0
+"""Seconds that callers give a name to resolve."""
 MAX_THREADS = 8
 """Look-ups under way in one `NameResolver`."""
 

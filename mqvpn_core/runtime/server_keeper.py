@@ -33,15 +33,13 @@ from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.endpoint import ConnectionAccepted, ConnectionDiscarded, ServerEndpoint
 from mqvpn_core.quic.http3 import Http3Connection
 from mqvpn_core.runtime.log_throttle import LogThrottle
-from mqvpn_core.runtime.name_resolution import NameNotFoundError, NameResolver
+from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameNotFoundError, NameResolver
 from mqvpn_core.runtime.site_service import SiteService
 from mqvpn_core.wire.code_points import Http3ErrorCode
 from mqvpn_helper.interface.host_plan import IPAddress
 
 _log = logging.getLogger(__name__)
 
-RESOLVE_LIMIT = 5.0
-"""Seconds the name in a tunnel request may take to resolve."""
 MAX_RESOLUTIONS = 64
 """Names waiting for resolution; more requests are refused."""
 

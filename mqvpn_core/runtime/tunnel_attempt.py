@@ -22,7 +22,7 @@ from mqvpn_core.runtime.client_connection import ClientConnection
 from mqvpn_core.runtime.client_supervisor import AttemptReporter
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.dialing import DialLimits, dial
-from mqvpn_core.runtime.name_resolution import NameResolver, socket_address
+from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver, socket_address
 from mqvpn_core.runtime.session_watch import SessionPicture, SessionWatch
 from mqvpn_core.runtime.tun_device import PacketDevice
 from mqvpn_core.tunnel.assignment import Assignment
@@ -33,10 +33,8 @@ _log = logging.getLogger(__name__)
 
 MAX_HOST_ROUTES = 4096
 """Routes a proxy may put on the host; a hostile list could otherwise make millions."""
-RESOLVE_LIMIT = 5.0
-"""Seconds a name may take to resolve."""
 REFRESH_LIMIT = 1.0
-"""The same when earlier addresses are known: the resolver may be behind the lost tunnel."""
+"""Seconds to resolve when earlier addresses are known: the resolver may be behind the tunnel."""
 
 OpenConnection = Callable[[SocketAddress], Awaitable[ClientConnection]]
 

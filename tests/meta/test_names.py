@@ -10,9 +10,10 @@ from tests.meta.checkout import PRODUCT, python_files, short, tree
 
 @pytest.mark.parametrize("package", PRODUCT)
 def test_public_classes_are_defined_once(package: str) -> None:
+    """A twin in `mqvpn_core.testing` may be called like what it stands for."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in python_files(package):
-        for node in tree(path).body:
+        for node in tree(path).body if "testing" not in path.parts else []:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(short(path))
     assert _repeated(places) == {}
