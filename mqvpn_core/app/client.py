@@ -10,6 +10,7 @@ The tree of tasks:
 
 import logging
 import secrets
+import signal
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
@@ -77,7 +78,7 @@ def run(config: ClientConfig) -> int:
 async def _main(config: ClientConfig) -> ExitCode:
     code = ExitCode.FAILURE
     try:
-        with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        with trio.open_signal_receiver(*STOP_SIGNALS, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 stop = trio.Event()
                 nursery.start_soon(set_on_signal, signals, stop)
