@@ -77,6 +77,19 @@ class LogLevel(enum.Enum):
     """Every state change."""
 
 
+class LinkRole(enum.Enum):
+    """What a network interface is for."""
+
+    PRIMARY = "primary"
+    """Carries traffic whenever it can."""
+    SECONDARY = "secondary"
+    """Carries traffic that no primary one has room for."""
+    BACKUP = "backup"
+    """Carries traffic only when no other one works; kept alive meanwhile."""
+    NEVER = "never"
+    """Not used at all."""
+
+
 class Scheduler(enum.Enum):
     """How packets are spread over paths."""
 
