@@ -1,17 +1,371 @@
-"""Which path sends next.
+"""Which path each datagram takes: the queue in front of all paths of a connection.
 
 # walk: 6 of 16
 
-A path takes from the queue when its congestion window and pacer allow; the order in which paths
-are asked is the scheduling decision. The choice is made when a packet leaves, not when it is
-queued, so that a dying path strands nothing.
+The choice is made when a packet leaves, not when it is queued, so that a dying path strands
+nothing. Strategies:
+
+* ``weighted``: each inner flow stays on one path, see `flow_pinning`; the default.
+* ``minrtt``: the path with the lowest round-trip time takes all it can, the next one the rest.
+* ``redundant``: as ``weighted``, and what is worth it goes over a second path as well.
+* ``backup``: everything goes over one path as long as that is healthy.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 
+from mqvpn_core.errors import LocalProtocolError
+from mqvpn_core.ids import Instant, PathId
+from mqvpn_core.quic.datagram_queue import IDLE_SECONDS, Flow, FlowRing, QueueTotals
+from mqvpn_core.quic.duplication import Duplication, SecondCopies
+from mqvpn_core.quic.flow_pinning import FlowPinning
+from mqvpn_core.quic.packet_room import Datagram, PacketRoom
+from mqvpn_core.quic.path_view import PathView, usable_paths
 from mqvpn_core.quic.paths import Path
+
+__all__ = ["Datagram", "DatagramScheduler", "PathView", "Strategy", "by_lowest_rtt"]
+
+MAX_FLOWS = 1024
+"""Inner flows told apart; when more are active, the rest share one queue."""
+
+_SWEEP_SECONDS = 0.1
+_NEVER = Instant(float("-inf"))
+
+
+class Strategy(Enum):
+    """How paths are chosen; the value is the name in settings."""
+
+    MINRTT = "minrtt"
+    """The fastest path that has room."""
+    WEIGHTED = "weighted"
+    """Flows stay on their path, paths get flows by their rate."""
+    REDUNDANT = "redundant"
+    """As weighted, with a second copy of what is urgent."""
+    BACKUP = "backup"
+    """One path as long as it is healthy."""
+
+
+class DatagramScheduler:
+    """Datagrams that wait, and the decision where they go.
+
+    A: ``len``, ``waiting_bytes``, the drop counters, ``strategy``, ``flows_by_path``,
+       ``is_drained``
+    C: ``push``, ``requeue``, ``set_strategy``, ``allow_duplicates``, ``forget_path``
+    D: ``allocate``
+
+    Invariants: at most ``max_bytes`` wait after ``push``, nothing waits much longer than
+    ``max_age``; datagrams of a flow leave in order while it stays on one path.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_age: float,
+        strategy: str = Strategy.WEIGHTED.value,
+        classify: Callable[[bytes], int] | None = None,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            max_bytes: bytes that may wait at most, prefixes included.
+            max_age: seconds after which a datagram is dropped.
+            strategy: value of a `Strategy`.
+            classify: tells the flow of a payload; None puts all into one.
+
+        Raises:
+            LocalProtocolError: there is no such strategy.
+        """
+        self._strategy = _strategy_named(strategy)
+        self._max_bytes = max_bytes
+        self._max_age = max_age
+        self._classify = classify
+        self._totals = QueueTotals()
+        self._flows: dict[int, Flow] = {}
+        self._crowd = Flow()  # of flows beyond the limit
+        # Flows that have something to send and stand in no ring yet.
+        self._arrivals: list[Flow] = []
+        self._shared = FlowRing(self._totals, max_age)
+        self._pinning = FlowPinning(lambda: FlowRing(self._totals, max_age))
+        self._only_path: PathId | None = None
+        self._copies = SecondCopies()
+        self._swept_at = _NEVER
+
+    def __len__(self) -> int:
+        """Datagrams that wait, second copies included."""
+        return self._totals.waiting_count + len(self._copies)
+
+    @property
+    def strategy(self) -> str:
+        """Name of the strategy."""
+        return self._strategy.value
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of prefixes and payloads that wait."""
+        return self._totals.waiting_bytes
+
+    @property
+    def too_big_count(self) -> int:
+        """Datagrams dropped because they fit the packets of no usable path."""
+        return self._totals.too_big_count
+
+    @property
+    def overflow_count(self) -> int:
+        """Datagrams dropped because more came than can wait."""
+        return self._totals.overflow_count
+
+    @property
+    def expired_count(self) -> int:
+        """Datagrams dropped because they waited too long."""
+        return self._totals.expired_count
+
+    @property
+    def dropped_count(self) -> int:
+        """Datagrams dropped for any reason."""
+        totals = self._totals
+        return totals.too_big_count + totals.overflow_count + totals.expired_count
+
+    def flows_by_path(self) -> dict[PathId, int]:
+        """How many flows are pinned to each path; empty for strategies that pin none."""
+        return self._pinning.flow_counts if self._pins else {}
+
+    def is_drained(self, path_id: PathId) -> bool:
+        """Tell whether nothing waits that this path would take: it lacks data, not room."""
+        if not len(self):
+            return True
+        if self._arrivals or self._copies.is_owed(path_id):
+            return False
+        if self._pins:
+            ring = self._pinning.ring(path_id)
+            return ring is None or ring.is_empty
+        if self._strategy is Strategy.BACKUP and path_id != self._only_path:
+            return True
+        return self._shared.is_empty
+
+    def push(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
+        """Queue datagrams; when there is no room, the longest queue loses its oldest.
+
+        Args:
+            prefix: bytes in front of each payload, as quarter stream ID and context ID.
+            payloads: the rest of each DATAGRAM frame.
+            now: the time.
+        """
+        classify = self._classify or _one_flow
+        flows = self._flows
+        prefix_bytes = len(prefix)
+        total_bytes = flow_bytes = 0
+        flow = self._crowd
+        append = flow.items.append
+        last_key: int | None = None
+        for payload in payloads:
+            key = classify(payload)
+            if key != last_key:
+                flow.waiting_bytes += flow_bytes
+                total_bytes += flow_bytes
+                flow_bytes = 0
+                last_key = key
+                flow = flows.get(key) or self._open_flow(key, now)
+                append = flow.items.append
+                if flow.marked_at != now:
+                    flow.mark(now)
+                    if not flow.is_queued:
+                        flow.is_queued = True
+                        self._arrivals.append(flow)
+            append((prefix, payload))
+            flow_bytes += prefix_bytes + len(payload)
+        flow.waiting_bytes += flow_bytes
+        self._totals.waiting_bytes += total_bytes + flow_bytes
+        self._totals.waiting_count += len(payloads)
+        if self._totals.waiting_bytes > self._max_bytes:
+            self._shed()
+
+    def requeue(
+        self, datagrams: Sequence[Datagram], now: Instant, *, sent_at: Instant | None = None
+    ) -> None:
+        """Queue again what was sent on a path that failed; it goes before everything else.
+
+        Args:
+            datagrams: as `allocate` returned them, oldest first.
+            now: the time.
+            sent_at: what their age counts from; ``now`` when it is not known.
+        """
+        classify = self._classify or _one_flow
+        groups: dict[Flow, list[Datagram]] = {}
+        for datagram in datagrams:
+            key = classify(datagram[1])
+            flow = self._flows.get(key) or self._open_flow(key, now)
+            groups.setdefault(flow, []).append(datagram)
+        for flow, group in groups.items():
+            if flow.ring is not None:
+                flow.ring.remove(flow)
+            # What is put in front must not hide from the clock what is late already.
+            self._expire(flow, Instant(now - self._max_age))
+            waiting_before = flow.waiting_bytes
+            flow.seen_at = now
+            flow.put_back(group, now if sent_at is None else sent_at)
+            self._totals.waiting_count += len(group)
+            self._totals.waiting_bytes += flow.waiting_bytes - waiting_before
+            if not flow.is_queued:
+                flow.is_queued = True
+                self._arrivals.append(flow)
+        if self._totals.waiting_bytes > self._max_bytes:
+            self._shed()
+
+    def allocate(self, views: Sequence[PathView], now: Instant) -> dict[PathId, list[Datagram]]:
+        """Take from the queue what each path may send now, in the order to send it.
+
+        Packed one after the other into packets, each path's datagrams stay within its budget.
+
+        Args:
+            views: every path that may carry datagrams, also those without budget: a full path
+                is no reason to use a backup.
+            now: the time.
+        """
+        if now - self._swept_at >= _SWEEP_SECONDS:
+            self._sweep(now)
+        usable = usable_paths(views)
+        if not usable or not len(self):
+            return {}
+        if self._strategy is Strategy.BACKUP:
+            usable = [self._keep_path(usable)]
+        if self._strategy is Strategy.REDUNDANT:
+            rooms = self._copies.open_rooms(usable, now)
+        else:
+            rooms = {view.path_id: PacketRoom(view) for view in usable}
+        largest_frame = max(view.frame_capacity for view in usable)
+        if self._pins:
+            self._pinning.follow(usable, now)
+            self._pinning.review(now)
+            self._enter_arrivals()
+            self._fill_pinned(rooms, largest_frame, now)
+        else:
+            self._enter_arrivals()
+            for room in rooms.values():
+                self._shared.fill(room, largest_frame, now)
+        return {path_id: room.datagrams for path_id, room in rooms.items() if room.datagrams}
+
+    def set_strategy(self, name: str) -> None:
+        """Choose paths in another way from now on.
+
+        Raises:
+            LocalProtocolError: there is no such strategy.
+        """
+        pinned_before = self._pins
+        self._strategy = _strategy_named(name)
+        if self._strategy is not Strategy.REDUNDANT:
+            self._copies.clear()
+        if self._pins == pinned_before:
+            return
+        moved = self._shared.take_all()
+        for path_id in self._pinning.flow_counts:
+            moved += self._pinning.forget_path(path_id)
+        self._await_place(moved)
+
+    def allow_duplicates(self, prefix: bytes, duplication: Duplication | None) -> None:
+        """Let datagrams with a prefix be sent twice where the strategy wants that.
+
+        Args:
+            prefix: as given to `push`.
+            duplication: how; None ends it.
+        """
+        self._copies.allow(prefix, duplication)
+
+    def forget_path(self, path_id: PathId) -> None:
+        """A path is gone for good; its flows find another one."""
+        self._await_place(self._pinning.forget_path(path_id))
+        self._copies.forget_path(path_id)
+
+    @property
+    def _pins(self) -> bool:
+        return self._strategy in {Strategy.WEIGHTED, Strategy.REDUNDANT}
+
+    def _fill_pinned(
+        self, rooms: dict[PathId, PacketRoom], largest_frame: int, now: Instant
+    ) -> None:
+        waiting = deque(rooms)
+        while waiting:
+            path_id = waiting.popleft()
+            ring = self._pinning.ring(path_id)
+            assert ring is not None
+            while (misfit := ring.fill(rooms[path_id], largest_frame, now)) is not None:
+                target = self._pinning.make_fit(misfit)
+                if target not in waiting:
+                    waiting.append(target)
+
+    def _enter_arrivals(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        for flow in arrivals:
+            if not flow.items:
+                flow.is_queued = False
+            elif self._pins:
+                self._pinning.place(flow)
+            else:
+                self._shared.add(flow)
+
+    def _await_place(self, flows: Iterable[Flow]) -> None:
+        for flow in flows:
+            flow.is_queued = True
+            self._arrivals.append(flow)
+
+    def _keep_path(self, usable: Sequence[PathView]) -> PathView:
+        """Return the path used so far, unless one of a better use is there."""
+        for view in usable:
+            if view.path_id == self._only_path and view.use_order == usable[0].use_order:
+                return view
+        self._only_path = usable[0].path_id
+        return usable[0]
+
+    def _open_flow(self, key: int, now: Instant) -> Flow:
+        if len(self._flows) >= MAX_FLOWS:
+            if now - self._swept_at >= _SWEEP_SECONDS:
+                self._sweep(now, idle_seconds=0.0)
+            if len(self._flows) >= MAX_FLOWS:
+                return self._crowd
+        flow = self._flows[key] = Flow()
+        return flow
+
+    def _sweep(self, now: Instant, *, idle_seconds: float = IDLE_SECONDS) -> None:
+        """Drop what is too old also where no path asks for it, and forget silent flows."""
+        self._swept_at = now
+        oldest = Instant(now - self._max_age)
+        silent = []
+        for key, flow in self._flows.items():
+            self._expire(flow, oldest)
+            if not flow.items and flow.ring is None and now - flow.seen_at >= idle_seconds:
+                silent.append(key)
+        self._expire(self._crowd, oldest)
+        for key in silent:
+            self._pinning.release(self._flows.pop(key))
+
+    def _expire(self, flow: Flow, oldest: Instant) -> None:
+        count = flow.count_older_than(oldest)
+        if count:
+            self._totals.expired_count += self._shared.discard(flow, count)
+
+    def _shed(self) -> None:
+        """Drop from the longest queue until what waits is within the limit."""
+        totals = self._totals
+        while totals.waiting_bytes > self._max_bytes:
+            longest = max((self._crowd, *self._flows.values()), key=lambda flow: flow.waiting_bytes)
+            # No further than half of it, so that no other queue is longer by much.
+            floor = longest.waiting_bytes // 2
+            while totals.waiting_bytes > self._max_bytes and longest.waiting_bytes > floor:
+                totals.overflow_count += self._shared.discard(longest, 1)
 
 
 def by_lowest_rtt(paths: Iterable[Path]) -> list[Path]:
     """Paths in the order in which they may take from the queue: the fastest first."""
     return sorted(paths, key=lambda path: path.current.recovery.rtt.smoothed)
+
+
+def _strategy_named(name: str) -> Strategy:
+    try:
+        return Strategy(name)
+    except ValueError as error:
+        raise LocalProtocolError(f"there is no scheduler called {name!r}") from error
+
+
+def _one_flow(payload: bytes) -> int:  # noqa: ARG001 - stands in for a classifier
+    return 0

@@ -56,6 +56,11 @@ _EXTENSION_HEADERS: Final = frozenset(
 )
 
 
+# TCP, UDP, DCCP (RFC 4340), SCTP (RFC 9260), UDP-Lite (RFC 3828).
+_PROTOCOLS_WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
+_FRAGMENT_HIGH_BYTE: Final = (_MORE_FRAGMENTS | _FRAGMENT_OFFSET_MASK) >> 8
+
+
 class IpHeader(NamedTuple):
     """What the tunnel needs to know of a packet."""
 
@@ -204,6 +209,28 @@ def _walk_extension_headers(packet: Buffer, header: int, end: int) -> tuple[int,
         if header not in _EXTENSION_HEADERS or fragment_field & _FRAGMENT_OFFSET_MASK:
             return header, offset, fragment_field
     raise DecodeError("too many IPv6 extension headers")
+
+
+def flow_key(packet: bytes) -> int:
+    """Hash what tells one flow from others: addresses, protocol and ports.
+
+    Fragments have no ports to look at, so that all of them go by their addresses alone; so does
+    what lies behind IPv4 options or IPv6 extension headers. Never raises, whatever the bytes.
+    """
+    if len(packet) < IPV4_HEADER_BYTES:
+        return 0
+    first = packet[0]
+    if first == _MIN_IHL:
+        protocol = packet[9]
+        if protocol in _PROTOCOLS_WITH_PORTS and not (packet[6] & _FRAGMENT_HIGH_BYTE or packet[7]):
+            return hash(packet[12:24]) + protocol
+        return hash(packet[12:20])
+    if first >> 4 == _IPV6:
+        protocol = packet[6]
+        if protocol in _PROTOCOLS_WITH_PORTS:
+            return hash(packet[8:44]) + protocol
+        return hash(packet[8:40])
+    return hash(packet[12:20])
 
 
 def with_decremented_hop_limit(packet: Buffer) -> bytes:
