@@ -15,6 +15,9 @@ from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE
 from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import TransportErrorCode
 
+REINJECTION_AGE = 0.5
+"""Seconds after which sending a DATAGRAM again helps nobody: inner TCP has done it itself."""
+
 
 class AckProcessor:
     """Applies ACK frames and timer expiries to a path."""
@@ -40,6 +43,8 @@ class AckProcessor:
                 TransportErrorCode.PROTOCOL_VIOLATION, "acknowledged a packet never sent"
             )
         outcome = path.current.recovery.on_ack(path.sent, ack.ranges, delay, ack.ecn, now)
+        if outcome.acked:
+            path.last_acknowledged_at = now
         changed = self._settle_acked(path, outcome.acked, now)
         return self._settle_lost(path, outcome.lost, now) or changed
 
@@ -60,6 +65,17 @@ class AckProcessor:
             changed |= path.current.pmtu.on_probe_timeout(pto_count, smallest, now)
             self._resend_oldest(path)
         return changed
+
+    def send_elsewhere(self, path: Path, now: Instant) -> None:
+        """Queue again what a failing path has in the air, if it is young enough to be of use.
+
+        It may have arrived: inner protocols live with duplicates better than with a gap.
+        """
+        for run in path.sent.sent_since(Instant(now - REINJECTION_AGE)):
+            if run.contents:
+                datagrams = [datagram for packet in run.contents for datagram in packet]
+                run.contents = ()
+                self._sources.datagrams.requeue(datagrams, now)
 
     def on_path_discarded(self, path: Path) -> None:
         """Whatever a path still had outstanding is lost (RFC 10069 s3.4.3)."""

@@ -17,7 +17,6 @@ from mqvpn_core.quic.closing import Closing
 from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.control_frames import ControlFrames
-from mqvpn_core.quic.datagram_queue import DatagramQueue
 from mqvpn_core.quic.events import DatagramsReceived, Event
 from mqvpn_core.quic.handshake import PATH_ZERO, Handshake
 from mqvpn_core.quic.key_updates import KeyUpdates
@@ -31,9 +30,10 @@ from mqvpn_core.quic.path_upkeep import PathUpkeep
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import PacketProtection
-from mqvpn_core.quic.schedulers import by_lowest_rtt
+from mqvpn_core.quic.schedulers import DatagramScheduler
 from mqvpn_core.quic.statistics import ConnectionStatistics
 from mqvpn_core.quic.timers import earliest, is_due
+from mqvpn_core.quic.traffic_moves import TrafficMoves
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH, TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
@@ -84,8 +84,11 @@ class MultipathConnection:
             engine=engine,
             protection=self._protection,
             control_frames=ControlFrames(),
-            datagrams=DatagramQueue(
-                max_bytes=config.datagram_queue_bytes, max_age=config.datagram_max_age
+            datagrams=DatagramScheduler(
+                max_bytes=config.datagram_queue_bytes,
+                max_age=config.datagram_max_age,
+                strategy=config.scheduler,
+                classify=config.classify_datagram,
             ),
             entropy=entropy,
             paths=self._paths,
@@ -128,6 +131,7 @@ class MultipathConnection:
             events=self._events,
         )
         self._key_updates = KeyUpdates(self._protection, config.key_update_interval, self._events)
+        self._traffic_moves = TrafficMoves(self._events)
         self._pacing_at: Instant | None = None
 
     @property
@@ -287,6 +291,14 @@ class MultipathConnection:
         """
         self._manager.set_use(path_id, use)
 
+    def set_scheduler(self, name: str) -> None:
+        """Choose paths for DATAGRAMs in another way from now on (`quic.schedulers.Strategy`).
+
+        Raises:
+            LocalProtocolError: there is no such strategy.
+        """
+        self._sources.datagrams.set_strategy(name)
+
     def queue_datagrams(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
         """Queue DATAGRAM payloads; each goes out as `prefix` + payload, or is dropped and counted.
 
@@ -326,19 +338,24 @@ class MultipathConnection:
 
     def _collect_transmits(self, result: list[Transmit], now: Instant) -> None:
         engine = self.engine
-        sending = by_lowest_rtt(self._manager.sending_paths())
+        sending = self._manager.sending_paths()
         can_send = self._protection.can_send and bool(sending)
         if engine.close_is_pending and can_send:
             result += self._closing.build(sending[0], now)
         if engine.close_is_pending or not engine.handshake_confirmed:
             result += self._handshake.transmits(now)
         if can_send and not engine.is_ending:
+            self._traffic_moves.look(self._paths.values(), now)
             self._handshake.share_amplification_counters()
             if self._handshake.is_confirmed:
                 self._key_updates.run(now, engine.largest_probe_timeout)
             for path in sending:
                 result += self._packetizer.build(path, now)
+            if self._handshake.is_complete:
+                result += self._packetizer.build_bulk(sending, now)
             self._handshake.return_amplification_counters()
+            if self._traffic_moves.is_waiting:
+                self._traffic_moves.look(self._paths.values(), now)
             self._set_pacing_timer(now)
 
     def next_timeout(self) -> Instant | None:
@@ -417,6 +434,7 @@ class MultipathConnection:
             if event is not None:
                 self._events.append(event)
         self._key_updates.tell(now)
+        self._traffic_moves.look(self._paths.values(), now)
         self._note_end()
 
     def _start_paths(self, now: Instant) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mqvpn_core.ids import FourTuple, PathId, StreamId
+from mqvpn_core.quic.path_use import PathUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,30 @@ class PathAbandoned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficMoved:
+    """Traffic of a path that failed goes on over another one; see `traffic_moves` for the gap."""
+
+    path_id: PathId
+    """The path that failed."""
+    to_path_id: PathId
+    """The path that carries data now."""
+    gap: float
+    """Seconds for which the traffic stood still."""
+    reason: str
+    """How the path failed, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathUseChanged:
+    """We use a path for something else from now on."""
+
+    path_id: PathId
+    """The path."""
+    use: PathUse
+    """What for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PathStatusChanged:
     """The peer would rather, or would rather not, be sent to on this path (RFC 10069 s4.3)."""
 
@@ -190,6 +215,8 @@ Event: TypeAlias = (
     | PathSuspected
     | PathRecovered
     | PathAbandoned
+    | TrafficMoved
+    | PathUseChanged
     | PathStatusChanged
     | PathIdsAvailable
     | PathMigrated

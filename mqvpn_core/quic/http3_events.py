@@ -17,7 +17,9 @@ from mqvpn_core.quic.events import (
     PathRecovered,
     PathStatusChanged,
     PathSuspected,
+    PathUseChanged,
     PathValidated,
+    TrafficMoved,
 )
 
 
@@ -93,6 +95,8 @@ ConnectionEvent: TypeAlias = (
     | PathSuspected
     | PathRecovered
     | PathAbandoned
+    | TrafficMoved
+    | PathUseChanged
     | PathStatusChanged
     | PathIdsAvailable
     | PathMigrated

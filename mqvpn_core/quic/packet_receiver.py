@@ -214,6 +214,8 @@ class PacketReceiver:
         path.received_bytes += batch.received_bytes
         path.network_path(four_tuple).on_datagram_received(batch.received_bytes)
         self.last_received_at = path.last_received_at = now
+        if batch.datagrams:
+            path.data_received_at = now
 
     def _is_authentic(self, path_id: PathId, packets: Sequence[bytes], now: Instant) -> bool:
         """State for a new path is created only after a packet of it has authenticated."""

@@ -9,7 +9,7 @@ ledger of RFC 9002 appendix A.1.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
@@ -314,6 +314,13 @@ class SentPackets:
         """Return the UDP payload size of the smallest outstanding ack-eliciting packet."""
         sizes = (run.total_bytes // run.count for run in self._runs if run.ack_eliciting)
         return min(sizes, default=None)
+
+    def sent_since(self, instant: Instant) -> Iterator[SentRun]:
+        """Yield the runs that are neither acknowledged nor lost, the newest first."""
+        for run in reversed(self._runs):
+            if run.sent_at < instant:
+                return
+            yield run
 
     def forget_all(self) -> list[SentRun]:
         """Empty the ledger, as when the path is discarded, and return what was outstanding."""

@@ -18,16 +18,18 @@ from mqvpn_core.quic.aioquic_bridge.path_builder import (
     PlainPacket,
 )
 from mqvpn_core.quic.control_frames import ControlFrames
-from mqvpn_core.quic.datagram_queue import DatagramQueue
 from mqvpn_core.quic.network_paths import NetworkPath
-from mqvpn_core.quic.packet_spaces import SentRun
+from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.path_ids import PathIds
+from mqvpn_core.quic.path_view import PathView
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import (
     PacketProtection,
     packet_number_length,
     sealed_overhead,
 )
+from mqvpn_core.quic.schedulers import DatagramScheduler
+from mqvpn_core.quic.sent_run import SentRun
 from mqvpn_core.quic.timers import is_due
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import Transmit
@@ -49,9 +51,6 @@ MAX_NON_ELICITING_STREAK = 32
 """ACK-only packets in a row after which a PING asks for an ACK (RFC 9000 s13.2.4): without it a
 pure receiver never learns which of its acknowledgements have arrived."""
 
-MAX_BULK_PACKETS = 256
-"""Most bulk packets for one call: bounds the work before other paths and peers get their turn."""
-
 _PACKET_NUMBER_BYTES = 4
 _TAG_BYTES = 16
 PACKET_OVERHEAD = 1 + CONNECTION_ID_LENGTH + _PACKET_NUMBER_BYTES + _TAG_BYTES
@@ -71,8 +70,8 @@ class PacketSources:
     """Keys."""
     control_frames: ControlFrames
     """Our own frames that must arrive."""
-    datagrams: DatagramQueue
-    """Bulk payloads."""
+    datagrams: DatagramScheduler
+    """Bulk payloads and the choice of their path."""
     entropy: Callable[[int], bytes]
     """Random bytes for PATH_CHALLENGE."""
     paths: dict[PathId, Path]
@@ -98,7 +97,23 @@ class Packetizer:
             if network_path.has_probing_frames(now):
                 transmits += self._probing_packets(path, network_path, now)
         transmits += self._mtu_probe(path, now)
-        transmits += self._packets(path, now)
+        transmits += self._control_packets(path, now)
+        return transmits
+
+    def build_bulk(self, paths: Sequence[Path], now: Instant) -> list[Transmit]:
+        """DATAGRAM packets of all paths: the choice of a path is made now, not when queuing."""
+        datagrams = self._sources.datagrams
+        if not len(datagrams):
+            return []
+        carriers = [path for path in paths if path.may_carry_data and not path.current.is_blocked]
+        allocation = datagrams.allocate([_view(path, now) for path in carriers], now)
+        transmits: list[Transmit] = []
+        for path in carriers:
+            items = allocation.get(path.path_id)
+            if items:
+                transmits += self._bulk(path, items, now, keep=len(carriers) > 1)
+            if datagrams.is_drained(path.path_id):
+                path.current.recovery.on_application_limited()
         return transmits
 
     def close_packet(self, path: Path, now: Instant) -> list[Transmit]:
@@ -150,28 +165,17 @@ class Packetizer:
         current.pmtu.on_probe_sent(size, now)
         return self._seal_packets(path, current, [packet], now, mtu_probe=size)
 
-    def _packets(self, path: Path, now: Instant) -> list[Transmit]:
+    def _control_packets(self, path: Path, now: Instant) -> list[Transmit]:
         current = path.current
-        if current.is_blocked:
+        if current.is_blocked or not self._has_control(path, now):
             return []
-        room = current.amplification_room()
         budget = current.recovery.send_budget(now)
         if path.probes_due or path.ping_is_due:
             # RFC 9002 s7.5: probes are not limited by the congestion window
             budget = max(budget, max(1, path.probes_due) * current.pmtu.current)
-        control: list[PlainPacket] = []
-        if self._has_control(path, now):
-            builder = self._builder(path, current, flight_budget=budget)
-            self._write_control(path, builder, now)
-            control = builder.packets
-        transmits = self._seal_packets(path, current, control, now)
-        may_carry = path.may_carry_data and self._sources.engine.handshake_complete
-        if len(self._sources.datagrams) and may_carry:
-            budget = current.recovery.send_budget(now)
-            if room is not None:
-                budget = min(budget, current.amplification_room() or 0)
-            transmits += self._bulk(path, current, budget, now)
-        return transmits
+        builder = self._builder(path, current, flight_budget=budget)
+        self._write_control(path, builder, now)
+        return self._seal_packets(path, current, builder.packets, now)
 
     def _has_control(self, path: Path, now: Instant) -> bool:
         # On a suspect path only probes and its own acknowledgements: what must arrive goes over
@@ -250,26 +254,40 @@ class Packetizer:
         received.on_ack_sent(now)
 
     def _bulk(
-        self, path: Path, network_path: NetworkPath, budget: int, now: Instant
+        self, path: Path, items: Sequence[Datagram], now: Instant, *, keep: bool
     ) -> list[Transmit]:
-        """DATAGRAM packets: as many as the budget allows, several payloads in one if they fit."""
-        size = network_path.pmtu.current
-        capacity = size - PACKET_OVERHEAD
-        if budget < size:
-            return []
-        items = self._sources.datagrams.pull_batch(
-            max_frame_bytes=capacity,
-            # The same share of the budget that frames are of a full packet.
-            budget_bytes=budget * capacity // size,
-            max_count=MAX_BULK_PACKETS,
-            now=now,
-        )
-        if not items:
-            return []
-        payloads = pack_datagrams(items, capacity)
-        if not len(self._sources.datagrams):
-            network_path.recovery.on_application_limited()
-        return self._seal(path, network_path, payloads, now)
+        """Seal DATAGRAM packets; equal sizes in a row become one run and one Transmit.
+
+        Args:
+            path: the path.
+            items: its datagrams, in order.
+            now: the time.
+            keep: remember what is in which packet, for another path should this one fail.
+        """
+        network_path = path.current
+        packets = pack_datagrams(items, network_path.pmtu.current - PACKET_OVERHEAD)
+        first, sealed = self._seal_payloads(path, [payload for payload, _ in packets])
+        key_phase = self._sources.protection.send_key_phase
+        transmits = group_segments(network_path.four_tuple, sealed)
+        done = 0
+        for transmit in transmits:
+            size = transmit.segment_size
+            count = -(-len(transmit.data) // size)
+            run = SentRun(
+                first=first + done,
+                count=count,
+                sent_at=now,
+                packet_bytes=size,
+                total_bytes=len(transmit.data),
+                ack_eliciting=True,
+                in_flight=True,
+                generation=network_path.generation,
+                key_phase=key_phase,
+                contents=[held for _, held in packets[done : done + count]] if keep else (),
+            )
+            self._record(path, network_path, run, now)
+            done += count
+        return transmits
 
     def _builder(
         self,
@@ -335,35 +353,6 @@ class Packetizer:
             self._record(path, network_path, run, now)
         return group_segments(network_path.four_tuple, sealed)
 
-    def _seal(
-        self,
-        path: Path,
-        network_path: NetworkPath,
-        payloads: Sequence[bytes],
-        now: Instant,
-    ) -> list[Transmit]:
-        """Seal bulk packets; equal sizes in a row become one run and one Transmit."""
-        first, sealed = self._seal_payloads(path, payloads)
-        key_phase = self._sources.protection.send_key_phase
-        transmits = group_segments(network_path.four_tuple, sealed)
-        for transmit in transmits:
-            size = transmit.segment_size
-            count = -(-len(transmit.data) // size)
-            run = SentRun(
-                first=first,
-                count=count,
-                sent_at=now,
-                packet_bytes=size,
-                total_bytes=len(transmit.data),
-                ack_eliciting=True,
-                in_flight=True,
-                generation=network_path.generation,
-                key_phase=key_phase,
-            )
-            self._record(path, network_path, run, now)
-            first += count
-        return transmits
-
     def _seal_payloads(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[bytes]]:
         first = path.sent.reserve(len(payloads))
         sealed = self._sources.protection.seal(
@@ -390,7 +379,29 @@ def current_room(path: Path) -> int:
     return path.current.pmtu.current - PACKET_OVERHEAD
 
 
-def pack_datagrams(items: Sequence[tuple[bytes, bytes]], capacity: int) -> list[bytes]:
+def _view(path: Path, now: Instant) -> PathView:
+    """What the scheduler has to know of a path."""
+    current = path.current
+    recovery = current.recovery
+    budget = recovery.send_budget(now)
+    room = current.amplification_room()
+    smoothed_rtt = recovery.rtt.smoothed
+    return PathView(
+        path_id=path.path_id,
+        use=path.use,
+        peer_is_backup=path.peer_is_backup,
+        is_suspect=path.is_suspect,
+        smoothed_rtt=smoothed_rtt,
+        rate=recovery.congestion.congestion_window / smoothed_rtt if smoothed_rtt else 0.0,
+        send_budget=budget if room is None else min(budget, room),
+        max_packet_bytes=current.pmtu.current,
+        packet_overhead=PACKET_OVERHEAD,
+    )
+
+
+def pack_datagrams(
+    items: Sequence[Datagram], capacity: int
+) -> list[tuple[bytes, Sequence[Datagram]]]:
     """Make packet payloads of DATAGRAM frames, filling each as far as the order allows.
 
     The last frame of a packet needs no length (RFC 9221 s4, type 0x30).
@@ -398,31 +409,33 @@ def pack_datagrams(items: Sequence[tuple[bytes, bytes]], capacity: int) -> list[
     Args:
         items: prefix and payload of each datagram; each fits by itself.
         capacity: most bytes of frames in one packet.
+
+    Returns:
+        Payloads, each with the datagrams in it.
     """
-    payloads: list[bytes] = []
-    frames: list[bytes] = []
-    used = 0
-    for prefix, payload in items:
+    packets: list[tuple[bytes, Sequence[Datagram]]] = []
+    start = used = 0
+    for index, (prefix, payload) in enumerate(items):
         size = len(prefix) + len(payload)
         # `used` counts 0x31 and a length for every frame before; this one may do with 0x30.
-        if frames and used + size + 1 > capacity:
-            payloads.append(_join_datagrams(frames))
-            frames, used = [], 0
-        frames.append(prefix + payload)
+        if index > start and used + size + 1 > capacity:
+            packets.append(_join_datagrams(items[start:index]))
+            start, used = index, 0
         used += size + 3
-    if frames:
-        payloads.append(_join_datagrams(frames))
-    return payloads
+    if items:
+        packets.append(_join_datagrams(items[start:]))
+    return packets
 
 
-def _join_datagrams(frames: Sequence[bytes]) -> bytes:
-    if len(frames) == 1:
-        return b"\x30" + frames[0]
+def _join_datagrams(items: Sequence[Datagram]) -> tuple[bytes, Sequence[Datagram]]:
+    prefix, payload = items[-1]
+    if len(items) == 1:
+        return b"".join((b"\x30", prefix, payload)), items
     parts: list[bytes] = []
-    for frame in frames[:-1]:
-        parts += (b"\x31", encode_varint(len(frame)), frame)
-    parts += (b"\x30", frames[-1])
-    return b"".join(parts)
+    for front, rest in items[:-1]:
+        parts += (b"\x31", encode_varint(len(front) + len(rest)), front, rest)
+    parts += (b"\x30", prefix, payload)
+    return b"".join(parts), items
 
 
 def group_segments(four_tuple: FourTuple, sealed: Sequence[bytes]) -> list[Transmit]:

@@ -16,6 +16,7 @@ from mqvpn_core.quic.events import (
     PathIdsAvailable,
     PathOpened,
     PathStatusChanged,
+    PathUseChanged,
 )
 from mqvpn_core.quic.network_paths import NetworkPathFactory
 from mqvpn_core.quic.packetizer import PacketSources
@@ -136,6 +137,9 @@ class PathManager:
             self._discard(path_id)
         else:
             path.state = PathState.ABANDONING
+            self._acks.send_elsewhere(path, now)
+            self._sources.datagrams.forget_path(path_id)
+            path.abandon_reason = reason
             path.discard_at = Instant(now + UNANSWERED_ABANDON_SECONDS)
         self._events.append(
             PathAbandoned(path_id=path_id, error_code=error_code, by_peer=by_peer, reason=reason)
@@ -151,7 +155,9 @@ class PathManager:
         if path is None or path.is_abandoned:
             raise LocalProtocolError(f"path {path_id} does not exist")
         was_backup = path.use is PathUse.BACKUP
-        path.use = use
+        if path.use is not use:
+            path.use = use
+            self._events.append(PathUseChanged(path_id=path_id, use=use))
         is_backup = use is PathUse.BACKUP
         if was_backup == is_backup or not self._path_ids.is_negotiated:
             return

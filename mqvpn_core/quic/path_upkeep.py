@@ -98,6 +98,8 @@ class PathUpkeep:
             other is not path and other.may_carry_data and not other.is_suspect
             for other in self._manager.sending_paths()
         )
+        if has_other:
+            self._acks.send_elsewhere(path, now)
         if path.current.recovery.pto_count >= MAX_PROBE_TIMEOUTS and has_other:
             self._abandon(path, "it acknowledges nothing", now)
 

@@ -5,6 +5,7 @@ as the path ID; RTT, congestion window and MTU live in `network_paths` and are r
 peer migrates (RFC 9000 s9.4).
 """
 
+import math
 from collections.abc import Callable
 from enum import Enum
 
@@ -67,7 +68,10 @@ class Path:
         self.peer_is_backup = False
         self.local_status_sequence = -1
         self.suspected_at: Instant | None = None
+        self.abandon_reason = ""
         self.last_received_at = Instant(0.0)
+        self.last_acknowledged_at = Instant(0.0)
+        self.data_sent_at = self.data_received_at = Instant(-math.inf)
         self.kept_alive_at = Instant(0.0)
         self.received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
         self.sent = SentPackets()
@@ -103,6 +107,10 @@ class Path:
     def is_suspect(self) -> bool:
         """Nothing is acknowledged: probes only, unless there is no other path."""
         return self.suspected_at is not None
+
+    def was_in_use(self, since: float) -> bool:
+        """Tell whether DATAGRAM frames left or arrived at this instant or later."""
+        return self.data_sent_at >= since or self.data_received_at >= since
 
     @property
     def status_word(self) -> str:

@@ -1,10 +1,11 @@
 """The value that stands for packets sent together, until their fate is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.packet_room import Datagram
 
 # Every frame's handler takes other arguments; the ledger only carries them, its owner calls them.
 DeliveryHandler: TypeAlias = Callable[..., None]  # type: ignore[explicit-any]  # see above
@@ -40,6 +41,9 @@ class SentRun:
     """Largest number of the ACK this packet carried, if it carried one."""
     app_limited: bool = False
     """Sent while there was less to send than the congestion window allowed."""
+    contents: Sequence[Sequence[Datagram]] = ()
+    """DATAGRAMs in each packet, to be sent again on another path if this one fails; empty when
+    nothing would be."""
 
     @property
     def stop(self) -> int:
@@ -68,4 +72,5 @@ class SentRun:
             is_probe_of_mtu=self.is_probe_of_mtu,
             key_phase=self.key_phase,
             app_limited=self.app_limited,
+            contents=self.contents[start - self.first : stop - self.first],
         )

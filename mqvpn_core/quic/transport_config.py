@@ -1,5 +1,6 @@
 """Settings of the QUIC transport: plain values, validated once, shared by client and server."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mqvpn_core.errors import LocalProtocolError
@@ -37,6 +38,10 @@ class TransportConfig:
     """Largest UDP payload that path MTU discovery tries on IPv4; IPv6 tries 20 bytes less."""
     datagram_queue_bytes: int = 2 * 1024 * 1024
     """Most bytes of DATAGRAM payload that wait for a path."""
+    scheduler: str = "weighted"
+    """How paths are chosen for DATAGRAMs: a value of `quic.schedulers.Strategy`."""
+    classify_datagram: Callable[[bytes], int] | None = None
+    """Tells which inner flow a DATAGRAM payload belongs to; None takes all for one."""
     datagram_max_age: float = 0.2
     """Seconds a DATAGRAM payload may wait before it is dropped as stale."""
     key_update_interval: float | None = None
