@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pytest
 import trio
 
+from mqvpn_core.testing.fake_host import FakeHost
 from mqvpn_core.tunnel.lifecycle import FailureKind
 from tests.runtime.world import (
     OUTSIDE,
@@ -45,21 +46,31 @@ async def is_up(client: RunningClient) -> None:
     assert client.host.plan is not None
 
 
-async def crosses(client: RunningClient, server: RunningServer, content: bytes) -> None:
-    """Send one packet each way and wait for it on the other side."""
-    seen: list[bytes] = []
+async def crosses(
+    client: RunningClient, server: RunningServer, content: bytes, *, attempts: int = 1
+) -> None:
+    """Send a packet each way and wait for it on the other side.
+
+    Args:
+        client: one end.
+        server: the other.
+        content: what tells these packets from others.
+        attempts: how often to send when it may get lost.
+    """
     up = ip_packet(client.address, OUTSIDE, content)
     down = ip_packet(OUTSIDE, client.address, content[::-1])
+    await _delivers(client.host, server.host, up, attempts)
+    await _delivers(server.host, client.host, down, attempts)
 
-    def has_arrived(host_is_server: bool, packet: bytes) -> bool:
-        host = server.host if host_is_server else client.host
-        seen.extend(host.packets_from_tun())
-        return packet in seen
 
-    client.host.send_into_tun([up])
-    await eventually(lambda: has_arrived(True, up))
-    server.host.send_into_tun([down])
-    await eventually(lambda: has_arrived(False, down))
+async def _delivers(source: FakeHost, target: FakeHost, packet: bytes, attempts: int) -> None:
+    for _ in range(attempts - 1):
+        source.send_into_tun([packet])
+        with trio.move_on_after(0.2):
+            await eventually(lambda: packet in target.packets_from_tun())
+            return
+    source.send_into_tun([packet])
+    await eventually(lambda: packet in target.packets_from_tun())
 
 
 def test_packets_cross_and_a_clean_end_restores_both_machines(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Many deadlines: like a dictionary and its minimum, only faster."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ MOVES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(MOVES, st.integers(0, 20))
 def test_agrees_with_a_plain_dictionary(moves: list[tuple[int, float | None]], now: int) -> None:
     queue: DeadlineQueue[int] = DeadlineQueue()

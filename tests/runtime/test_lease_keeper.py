@@ -30,6 +30,7 @@ class Disk:
         self.tables.append(records)
 
 
+@pytest.mark.slow
 def test_changes_are_written_together_and_the_last_ones_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

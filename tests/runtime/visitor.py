@@ -1,7 +1,7 @@
 """An ordinary HTTP/3 client that visits the server's web site over a real socket."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -98,11 +98,25 @@ class Visitor:
         self, path: bytes, method: bytes = b"GET", *more: tuple[bytes, bytes]
     ) -> Answer:
         answer = self.ask(path, method, *more)
+        await self._until(lambda: answer.is_complete or answer.was_reset)
+        return answer
+
+    async def open_tunnel(self, path: bytes, key: str) -> Answer:
+        """Ask for a tunnel; return when there is an answer, whatever it is."""
+        answer = self.ask(
+            path,
+            b"CONNECT",
+            (b":protocol", b"connect-ip"),
+            (b"authorization", f"Bearer {key}".encode()),
+        )
+        await self._until(lambda: bool(answer.headers) or answer.was_reset)
+        return answer
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(PATIENCE):
-            while not (answer.is_complete or answer.was_reset):
+            while not condition():
                 self._news = trio.Event()
                 await self._news.wait()
-        return answer
 
 
 @asynccontextmanager

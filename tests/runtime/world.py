@@ -114,6 +114,8 @@ class World:
     def __init__(self, nursery: trio.Nursery, folder: Path) -> None:
         self.nursery = nursery
         self.folder = folder
+        self.names: dict[str, list[str]] = {}
+        """What the servers' name service knows."""
 
     def server_config(self) -> ServerConfig:
         cert, key = self.folder / "cert.pem", self.folder / "key.pem"
@@ -161,7 +163,8 @@ class World:
         *,
         task_status: "trio.TaskStatus[tuple[object, ...]]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        surroundings = ServerSurroundings(host=server.host, resolver=NameResolver(lambda _: []))
+        resolver = NameResolver(lambda name: self.names.get(name, []))
+        surroundings = ServerSurroundings(host=server.host, resolver=resolver)
         try:
             await run_server(
                 server.config, surroundings, server.stop, reloads, task_status=task_status

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,9 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(DisconnectRequested),
     st.builds(HostRestored),
 )
+
+
+pytestmark = pytest.mark.slow
 
 
 class Machine:
