@@ -267,6 +267,7 @@ class Packetizer:
         network_path = path.current
         packets = pack_datagrams(items, network_path.pmtu.current - PACKET_OVERHEAD)
         first, sealed = self._seal_payloads(path, [payload for payload, _ in packets])
+        path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
         transmits = group_segments(network_path.four_tuple, sealed)
         done = 0
