@@ -5,71 +5,95 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mqvpn_core.demo.programs import executable
+from tests.e2e.topology import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
-
-def machine() -> tuple[str, ...]:
-    """What the demonstration could leave on this machine."""
-    links = sorted(path.name for path in Path("/sys/class/net").iterdir())
-    files = sorted(path.name for path in Path("/tmp").glob("mqvpn-demo-*"))  # noqa: S108 - looked at only
-    return (*links, *files)
+LINKS_OF_THE_WORLD = {"wlan0", "lte0", "w0", "l0", "r0", "lan0", "mqvpn0"}
 
 
-def processes_of(parent: int) -> list[str]:
-    """Command lines of running children and grandchildren that mention a demonstration."""
-    found = []
+class Stage:
+    """Where a demonstration runs: a directory for its files, and what the machine had before."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._links = self._world_links()
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """Start it; all it writes into comes from the pipes and the directory."""
+        return subprocess.Popen(
+            [executable(), "demo", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": str(self._directory)},
+            text=True,
+        )
+
+    def left_overs(self) -> list[str]:
+        """Links, files and processes of a demonstration."""
+        links = self._world_links() - self._links
+        files = {str(path) for path in self._directory.iterdir()}
+        return sorted([*links, *files, *self.processes()])
+
+    def processes(self) -> list[str]:
+        """Command lines of the programs that use the directory."""
+        return [line for line in _command_lines() if f"{self._directory}/" in line]
+
+    def _world_links(self) -> set[str]:
+        return LINKS_OF_THE_WORLD & {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+def _command_lines() -> Iterator[str]:
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if "mqvpn-demo-" in command and int(entry.name) != parent:
-            found.append(command)
-    return found
+        if entry.name.isdecimal():
+            try:
+                yield (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue  # it has just ended
 
 
-def test_demo_works_and_tells_it_as_json() -> None:
-    before = machine()
-    command = [executable(), "demo", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_demo_works_and_tells_it_as_json(stage: Stage) -> None:
+    output, story = (demo := stage.start("--json")).communicate(timeout=120)
+    assert demo.returncode == 0, story
+    report = json.loads(output)
     assert report["download_bytes"] > 0
     assert report["counted"]["client_tun"] >= report["download_bytes"]
-    assert "all of it worked" in result.stderr
-    assert machine() == before
-    assert processes_of(-1) == []
+    assert "all of it worked" in story
+    assert stage.left_overs() == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("delay", [0.3, 4.0])
-def test_interrupted_demo_leaves_nothing(how: signal.Signals, delay: float) -> None:
-    before = machine()
-    demo = subprocess.Popen([executable(), "demo"], stdout=subprocess.PIPE, text=True)
-    time.sleep(delay)
+@pytest.mark.parametrize("after", ["building", "listens on", "tunnel up"])
+def test_interrupted_demo_leaves_nothing(stage: Stage, how: signal.Signals, after: str) -> None:
+    demo = stage.start()
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if after in line:
+            break
     demo.send_signal(how)
-    output, _ = demo.communicate(timeout=30)
-    assert demo.returncode != 0, output
-    assert "Traceback" not in output
-    assert machine() == before
-    assert processes_of(demo.pid) == []
+    output, errors = demo.communicate(timeout=30)
+    assert demo.returncode == 1, output + errors
+    assert "interrupted" in output
+    assert "Traceback" not in errors
+    assert stage.left_overs() == []
 
 
-def test_killed_demo_leaves_no_process() -> None:
+def test_killed_demo_leaves_no_process(stage: Stage) -> None:
     """SIGKILL allows no cleaning up: the kernel ends the children and removes the namespaces."""
-    demo = subprocess.Popen([executable(), "demo"], stdout=subprocess.DEVNULL)
-    time.sleep(3)
+    demo = stage.start()
+    eventually(lambda: len(stage.processes()) >= 2, 20, "server and client")
+    time.sleep(0.2)
     demo.kill()
-    demo.wait()
-    deadline = time.monotonic() + 5  # noqa: TID251 - waiting for the kernel
-    while processes_of(demo.pid) and time.monotonic() < deadline:  # noqa: TID251 - the same
-        time.sleep(0.05)
-    assert processes_of(demo.pid) == []
+    demo.communicate()
+    eventually(lambda: stage.processes() == [], 5, "end of the programs")
