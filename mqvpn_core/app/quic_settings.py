@@ -2,6 +2,7 @@
 
 from mqvpn_core.config import ClientConfig, QuicConfig
 from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
+from mqvpn_core.wire.ip_packets import flow_key
 
 
 INITIAL_MAX_PATH_ID = 7
@@ -13,6 +14,7 @@ def transport_config(quic: QuicConfig, *, is_client: bool) -> TransportConfig:
     keep_alive = quic.keep_alive if is_client and quic.keep_alive > 0 else None
     return TransportConfig(
         initial_max_path_id=INITIAL_MAX_PATH_ID,
+        classify_datagram=flow_key,
         idle_timeout=quic.idle_timeout,
         keep_alive=keep_alive,
         congestion_control=quic.congestion_control.value,

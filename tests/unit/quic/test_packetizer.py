@@ -35,11 +35,13 @@ def unpack(payload: bytes) -> list[bytes]:
 
 @given(st.lists(st.binary(max_size=CAPACITY - 3), min_size=1, max_size=40))
 def test_packed_datagrams_come_out_whole_in_order_and_fit(payloads: list[bytes]) -> None:
-    packed = pack_datagrams([(b"\x05\x00", payload) for payload in payloads], CAPACITY)
-    assert all(len(packet) <= CAPACITY for packet in packed)
-    assert [frame for packet in packed for frame in unpack(packet)] == [
+    items = [(b"\x05\x00", payload) for payload in payloads]
+    packed = pack_datagrams(items, CAPACITY)
+    assert all(len(packet) <= CAPACITY for packet, _ in packed)
+    assert [frame for packet, _ in packed for frame in unpack(packet)] == [
         b"\x05\x00" + payload for payload in payloads
     ]
+    assert [item for _, held in packed for item in held] == items
 
 
 def test_small_datagrams_share_a_packet_and_a_full_one_stands_alone() -> None:
@@ -47,7 +49,7 @@ def test_small_datagrams_share_a_packet_and_a_full_one_stands_alone() -> None:
     full = [(b"\0\0", bytes(CAPACITY - 3))]
     assert len(pack_datagrams(small, CAPACITY)) == 1
     assert len(pack_datagrams(full + small, CAPACITY)) == 2
-    assert len(pack_datagrams(full, CAPACITY)[0]) == CAPACITY
+    assert len(pack_datagrams(full, CAPACITY)[0][0]) == CAPACITY
 
 
 @given(st.lists(st.integers(min_value=21, max_value=1472), max_size=200))
