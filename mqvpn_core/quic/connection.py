@@ -380,6 +380,8 @@ class MultipathConnection:
         could_receive = self._protection.can_receive
         rest = self._handshake.receive(four_tuple, packet, now)
         self._sources.engine_has_frames = True
+        # At once: the 1-RTT packet behind it may hold frames of the extension.
+        self._advance_handshake(now)
         if self._protection.can_receive and not could_receive:
             for early_four_tuple, early, ecn in self._receiver.take_early():
                 self._receive_short(early_four_tuple, [early], ecn, now)
@@ -427,8 +429,7 @@ class MultipathConnection:
             (path.current.recovery.probe_timeout() for path in self._manager.sending_paths()),
             default=engine.largest_probe_timeout,
         )
-        if self._handshake.advance(now):
-            self._start_paths(now)
+        self._advance_handshake(now)
         while (engine_event := engine.next_event()) is not None:
             event = translate_event(engine_event)
             if event is not None:
@@ -437,8 +438,10 @@ class MultipathConnection:
         self._traffic_moves.look(self._paths.values(), now)
         self._note_end()
 
-    def _start_paths(self, now: Instant) -> None:
-        """The handshake is complete: let both sides use what was negotiated."""
+    def _advance_handshake(self, now: Instant) -> None:
+        """Once the handshake is complete, let both sides use what was negotiated."""
+        if not self._handshake.advance(now):
+            return
         if self._path_ids.is_negotiated:
             self._frame_table.enable_multipath()
         for path in self._paths.values():
