@@ -148,6 +148,9 @@ class Path:
         if network_path is left:
             return left.four_tuple
         self.current = network_path
+        # RFC 9000 s8.2.4: "the larger of the current PTO or the PTO for the new path (using
+        # kInitialRtt...)": the way to the new port may be longer although we expect the old one.
+        timeout = max(left.recovery.probe_timeout(), network_path.recovery.probe_timeout())
         if left.four_tuple.remote.host == network_path.four_tuple.remote.host:
             # RFC 9000 s9.4: only the port changed, as behind a NAT: keep what was learnt
             network_path.recovery.rtt = left.recovery.rtt
@@ -155,7 +158,6 @@ class Path:
             network_path.pmtu.current = left.pmtu.current
             network_path.recovery.set_max_datagram_size(left.pmtu.current)
         if not network_path.is_validated and not network_path.is_validating:
-            timeout = max(left.recovery.probe_timeout(), network_path.recovery.probe_timeout())
             network_path.start_validation(now, timeout)
         return left.four_tuple
 
