@@ -26,8 +26,9 @@ class PairRules:
         engine = pair.client.connection.engine
         engine._configuration.secrets_log_file = self.wiretap.secrets_log
         self._received_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
-        # Only new 1-RTT packets: others need not count, and their keys may be gone.
-        self._fresh_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
+        # What a strict server may still send to the address it is validating: new 1-RTT packets
+        # count, others may be beyond its keys, and it forgets an address that it has left.
+        self._room: dict[SocketAddress, int] = {}
         self._seen_payloads: set[bytes] = set()
         self._sent_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
         self._validated: set[SocketAddress] = set()
@@ -82,7 +83,8 @@ class PairRules:
             is_one_rtt = not datagram.payload[0] & 0x80
             if is_one_rtt and datagram.payload not in self._seen_payloads:
                 self._seen_payloads.add(datagram.payload)
-                self._fresh_bytes[datagram.source] += size
+                room = self._room.get(datagram.source, 0)
+                self._room[datagram.source] = room + AMPLIFICATION_FACTOR * size
             if self._ends_handshake(datagram.payload):
                 self._validated.add(datagram.source)
             answered = self._answered_addresses(datagram.payload)
@@ -91,6 +93,7 @@ class PairRules:
         elif what == "sent" and datagram.source == SERVER_ADDRESS:
             target = datagram.destination
             self._sent_bytes[target] += size
+            self._room = {target: self._room.get(target, 0) - size}
             allowed = AMPLIFICATION_FACTOR * self._received_bytes[target]
             assert target in self._validated or self._sent_bytes[target] <= allowed, (
                 f"{self._sent_bytes[target]} bytes to {target}, which sent a third of {allowed}"
@@ -107,9 +110,9 @@ class PairRules:
             return
         target = datagram.destination
         assert not packet.is_from_client, "path validation in a small datagram"
-        room = AMPLIFICATION_FACTOR * self._fresh_bytes[target] - self._sent_bytes[target]
+        room = self._room.get(target, 0)
         assert target not in self._answered, "path validation in a small datagram"
-        assert room < SMALLEST_FULL_DATAGRAM, "path validation in a small datagram"
+        assert room < SMALLEST_FULL_DATAGRAM, f"{len(datagram.payload)} bytes, but room for {room}"
 
     def _ends_handshake(self, payload: bytes) -> bool:
         """A Handshake packet, or an Initial with a token, proves an address (RFC 9000 s8.1)."""

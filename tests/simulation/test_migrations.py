@@ -7,7 +7,14 @@ import pytest
 from mqvpn_core.ids import FourTuple, PathId, SocketAddress
 from mqvpn_core.quic.events import PathMigrated, PathValidated
 from mqvpn_core.quic.transport_config import TransportConfig
-from mqvpn_core.testing.link_elements import Delay, LinkElement, Loss, UdpDatagram
+from mqvpn_core.testing.link_elements import (
+    Delay,
+    Direction,
+    DropNth,
+    LinkElement,
+    Loss,
+    UdpDatagram,
+)
 from mqvpn_core.testing.nat import Nat
 from mqvpn_core.testing.pair import CLIENT_ADDRESS, SERVER_ADDRESS, Pair, PairConfig
 from mqvpn_core.wire.code_points import FrameType
@@ -263,3 +270,49 @@ def test_each_challenge_has_data_of_its_own() -> None:
         ]
         assert len(challenges) >= 5
         assert len(set(challenges)) == len(challenges)
+
+
+def test_a_tiny_packet_from_a_new_address_is_enough_for_a_challenge() -> None:
+    """Three times a PING is room for a PATH_CHALLENGE and for nothing else; nobody spins."""
+    config = TransportConfig(keep_alive=5.0, idle_timeout=30.0)
+    with pair_of(config=config) as pair:
+        scene = NatScene(pair)
+        pair.server.send_stream(1, bytes(20_000))
+        public = scene.rebind(ABROAD)
+        pair.simulator.run_for(10)
+        to_new = [
+            packet
+            for packet in scene.rules.wiretap.of(is_from_client=False)
+            if packet.datagram.destination == public
+        ]
+        assert FrameType.PATH_CHALLENGE in to_new[0].frame_types
+        assert len(to_new[0].datagram.payload) < 87
+        assert pair.server.path.four_tuple.remote == public
+        assert pair.client.received_stream(1) == bytes(20_000)
+
+
+@pytest.mark.parametrize("lost_count", [1, 2, 5])
+def test_a_rebinding_while_handshake_done_is_lost(lost_count: int) -> None:
+    """The server has dropped its Handshake keys, the client may not count on 1-RTT yet."""
+    lost = DropNth(frozenset(range(1, 1 + lost_count)), Direction.DOWN)
+    with pair_of() as pair:
+        link = pair.simulator.link("client", "wifi")
+        link.replace([lost, Nat(HOME), DELAY])
+        pair.connect()
+        pair.simulator.run_for(0.07)
+        assert pair.server.connection.handshake_confirmed
+        assert not pair.client.connection.handshake_confirmed
+        link.replace([Nat(ABROAD), DELAY])
+        pair.simulator.run_until(lambda: pair.client.connection.handshake_confirmed, limit=5)
+
+
+def test_a_longer_way_to_a_new_port_is_validated_in_time() -> None:
+    """RFC 9000 s8.2.4: the timer must not trust the round-trip time of the old path."""
+    with pair_of() as pair:
+        scene = NatScene(pair)
+        public = scene.rebind(HOME)
+        nat = Nat(HOME, first_port=scene.port)
+        pair.simulator.link("client", "wifi").replace([nat, Delay(0.2)])
+        scene.talk(3)
+        assert pair.server.path.four_tuple.remote == public
+        assert len(pair.server.events_of(PathMigrated)) == 1

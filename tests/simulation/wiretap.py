@@ -47,7 +47,16 @@ _LAYOUTS: dict[int, str] = {
     FrameType.HANDSHAKE_DONE: "",
     FrameType.DATAGRAM: "t",
     FrameType.DATAGRAM_WITH_LENGTH: "l",
+    FrameType.PATH_ABANDON: "vv",
+    FrameType.PATH_STATUS_BACKUP: "vv",
+    FrameType.PATH_STATUS_AVAILABLE: "vv",
+    FrameType.PATH_NEW_CONNECTION_ID: "vvvlk",
+    FrameType.PATH_RETIRE_CONNECTION_ID: "vv",
+    FrameType.MAX_PATH_ID: "v",
+    FrameType.PATHS_BLOCKED: "v",
+    FrameType.PATH_CIDS_BLOCKED: "vv",
 }
+_ECN_TYPES = {FrameType.ACK_ECN, FrameType.PATH_ACK_ECN}
 
 
 _VALIDATION_TYPES = {FrameType.PATH_CHALLENGE, FrameType.PATH_RESPONSE}
@@ -71,6 +80,9 @@ def split_frames(payload: bytes) -> list[tuple[int, bytes]]:
 
 def _skip_body(frame_type: int, payload: bytes, offset: int) -> int:
     if frame_type in (FrameType.ACK, FrameType.ACK_ECN):
+        return _skip_ack(frame_type, payload, offset)
+    if frame_type in (FrameType.PATH_ACK, FrameType.PATH_ACK_ECN):
+        _, offset = decode_varint(payload, offset)
         return _skip_ack(frame_type, payload, offset)
     if FrameType.STREAM <= frame_type <= FrameType.STREAM_LAST:
         has_offset, has_length = frame_type & 4, frame_type & 2
@@ -96,7 +108,7 @@ def _skip_ack(frame_type: int, payload: bytes, offset: int) -> int:
     for _ in range(2):
         _, offset = decode_varint(payload, offset)
     range_count, offset = decode_varint(payload, offset)
-    for _ in range(1 + 2 * range_count + (3 if frame_type == FrameType.ACK_ECN else 0)):
+    for _ in range(1 + 2 * range_count + (3 if frame_type in _ECN_TYPES else 0)):
         _, offset = decode_varint(payload, offset)
     return offset
 
@@ -259,14 +271,14 @@ def _try_open(
         return None
     if (header[0] & 4) >> 2 != context.key_phase:
         return None
-    number = _expand(truncated, 8 * ((header[0] & 3) + 1), expected)
+    number = expand_number(truncated, 8 * ((header[0] & 3) + 1), expected)
     try:
         return header, context.aead.decrypt(packet[len(header) :], header, number), number
     except CryptoError:
         return None
 
 
-def _expand(truncated: int, bits: int, expected: int) -> int:
+def expand_number(truncated: int, bits: int, expected: int) -> int:
     """Find the full packet number (RFC 9000 appendix A.3)."""
     window = 1 << bits
     candidate = (expected & ~(window - 1)) | truncated
