@@ -4,7 +4,6 @@ from mqvpn_core.config import ClientConfig, QuicConfig
 from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
 from mqvpn_core.wire.ip_packets import flow_key
 
-
 INITIAL_MAX_PATH_ID = 7
 """Eight paths at a time: more than a machine has links, with room for those being given up."""
 
@@ -14,6 +13,7 @@ def transport_config(quic: QuicConfig, *, is_client: bool) -> TransportConfig:
     keep_alive = quic.keep_alive if is_client and quic.keep_alive > 0 else None
     return TransportConfig(
         initial_max_path_id=INITIAL_MAX_PATH_ID,
+        scheduler=quic.scheduler.value,
         classify_datagram=flow_key,
         idle_timeout=quic.idle_timeout,
         keep_alive=keep_alive,

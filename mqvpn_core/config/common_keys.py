@@ -14,21 +14,25 @@ from mqvpn_core.config.values import (
 )
 from mqvpn_core.errors import ConfigError
 
-_KNOWN_SCHEDULERS = frozenset({"wlb", "wlb_udp_pin", "backup", "backup_fec", "rap"})
+# The other program's names, and what comes closest.
+_OTHER_SCHEDULERS: Mapping[str, Scheduler] = {
+    "wlb": Scheduler.WEIGHTED,
+    "wlb_udp_pin": Scheduler.WEIGHTED,
+    "backup_fec": Scheduler.BACKUP,
+    "rap": Scheduler.REDUNDANT,
+}
 _KNOWN_CONGESTION_CONTROLS = frozenset({"bbr", "bbr2", "copa", "reno", "none"})
 _LEVEL_NAMES: Mapping[str, str] = {"warn": "warning"}
 
 
 def _scheduler(text: str) -> Scheduler:
-    if text.lower() in _KNOWN_SCHEDULERS | {"minrtt"}:
-        return Scheduler.LOWEST_RTT
-    return parsing.choice(Scheduler)(text)
+    other = _OTHER_SCHEDULERS.get(text.lower())
+    return other if other is not None else parsing.choice(Scheduler)(text)
 
 
 def _advise_scheduler(texts: Sequence[str]) -> str | None:
-    if texts[-1].lower() in _KNOWN_SCHEDULERS:
-        return f"scheduler {texts[-1]} is not available yet; lowest-rtt is used"
-    return None
+    other = _OTHER_SCHEDULERS.get(texts[-1].lower())
+    return f"scheduler {texts[-1]} is not ours; {other.value} is used" if other else None
 
 
 def _congestion_control(text: str) -> CongestionControl:
@@ -172,9 +176,10 @@ SCHEDULER: Setting[Scheduler] = Setting(
     roles=BOTH,
     group=Group.CONNECTION,
     form=Form.TEXT,
-    allowed="lowest-rtt (minrtt is the same); wlb and its variants are accepted with a warning",
-    default=("lowest-rtt",),
-    doc="How packets are spread over paths.",
+    allowed="weighted, minrtt, redundant or backup; wlb, rap and the like with a warning",
+    default=("weighted",),
+    doc="How packets are spread over paths: flows pinned by rate, fastest path first, urgent"
+    " packets twice, or one path at a time.",
     parse=last(_scheduler),
     placeholder="NAME",
     ini="Multipath.Scheduler",

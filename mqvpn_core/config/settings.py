@@ -38,7 +38,7 @@ class QuicConfig:
     """Seconds of silence after which the connection counts as lost (max_idle_timeout)."""
     key_update_interval: float = 3600.0
     """Seconds between key updates; 0 updates only when an AEAD limit demands it."""
-    scheduler: Scheduler = Scheduler.LOWEST_RTT
+    scheduler: Scheduler = Scheduler.WEIGHTED
     """How packets are spread over paths."""
     congestion_control: CongestionControl = CongestionControl.CUBIC
     """How fast a path sends."""

@@ -93,8 +93,14 @@ class LinkRole(enum.Enum):
 class Scheduler(enum.Enum):
     """How packets are spread over paths."""
 
-    LOWEST_RTT = "lowest-rtt"
-    """The usable path with the lowest round-trip time takes the next packet."""
+    WEIGHTED = "weighted"
+    """Inner flows stay on one path each; paths get flows in proportion to their rate."""
+    MINRTT = "minrtt"
+    """The path with the lowest round-trip time that has room takes the next packet."""
+    REDUNDANT = "redundant"
+    """As weighted, and small or urgent packets go over two paths."""
+    BACKUP = "backup"
+    """One path as long as it is healthy, the next when it is not."""
 
 
 class CongestionControl(enum.Enum):

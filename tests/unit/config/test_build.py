@@ -147,7 +147,7 @@ def test_users_alone_are_enough() -> None:
         ({"insecure": "true"}, "INSECURE"),
         ({}, "no auth_key is set"),
         ({"auth_key": "short"}, "fewer than 16 characters"),
-        ({"auth_key": KEY, "scheduler": "wlb"}, "scheduler wlb is not available"),
+        ({"auth_key": KEY, "scheduler": "wlb"}, "scheduler wlb is not ours; weighted is used"),
         ({"auth_key": KEY, "congestion_control": "BBR2"}, "BBR2 is not available"),
         ({"auth_key": KEY, "dns": ("192.0.2.53",)}, "not applied yet"),
         ({"auth_key": KEY, "control_listen": "127.0.0.1:9"}, "no control interface over TCP"),
@@ -169,7 +169,8 @@ def test_server_is_warned_of_a_pool_smaller_than_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "member"), [("minrtt", Scheduler.LOWEST_RTT), ("WLB", Scheduler.LOWEST_RTT)]
+    ("name", "member"),
+    [("minrtt", Scheduler.MINRTT), ("WLB", Scheduler.WEIGHTED), ("rap", Scheduler.REDUNDANT)],
 )
 def test_schedulers_of_the_c_program(name: str, member: Scheduler) -> None:
     assert client(scheduler=name)[0].quic.scheduler is member
@@ -178,7 +179,7 @@ def test_schedulers_of_the_c_program(name: str, member: Scheduler) -> None:
 def test_values_of_the_c_program() -> None:
     assert client(congestion_control="none")[0].quic.congestion_control is CongestionControl.CUBIC
     assert client(log_level="warn")[0].log_level is LogLevel.WARNING
-    with pytest.raises(ConfigError, match="not one of: lowest-rtt"):
+    with pytest.raises(ConfigError, match="not one of: weighted"):
         client(scheduler="fastest")
 
 
