@@ -210,7 +210,7 @@ def test_key_from_a_descriptor(mqvpn: CommandLine) -> None:
     [
         (["--auth-key", KEY], "a key on the command line can be seen by other users"),
         (["--insecure"], "INSECURE"),
-        (["--scheduler", "wlb"], "wlb is not available yet"),
+        (["--scheduler", "wlb"], "wlb is not ours"),
         ([], "no auth_key is set"),
     ],
 )
@@ -244,7 +244,7 @@ def test_check_config_prints_what_is_in_effect(mqvpn: CommandLine) -> None:
     assert f'pins = ["{PIN}"]\n' in outcome.out
     assert 'auth_key = "(hidden)"\n' in outcome.out
     assert KEY not in outcome.out + outcome.err
-    assert "warning: option --scheduler: scheduler wlb is not available" in outcome.err
+    assert "warning: option --scheduler: scheduler wlb is not ours" in outcome.err
 
 
 def test_check_config_as_json(mqvpn: CommandLine, tmp_path: Path) -> None:
