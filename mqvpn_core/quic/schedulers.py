@@ -22,9 +22,8 @@ from mqvpn_core.quic.duplication import Duplication, SecondCopies
 from mqvpn_core.quic.flow_pinning import FlowPinning
 from mqvpn_core.quic.packet_room import Datagram, PacketRoom
 from mqvpn_core.quic.path_view import PathView, usable_paths
-from mqvpn_core.quic.paths import Path
 
-__all__ = ["Datagram", "DatagramScheduler", "PathView", "Strategy", "by_lowest_rtt"]
+__all__ = ["Datagram", "DatagramScheduler", "PathView", "Strategy"]
 
 MAX_FLOWS = 1024
 """Inner flows told apart; when more are active, the rest share one queue."""
@@ -44,6 +43,9 @@ class Strategy(Enum):
     """As weighted, with a second copy of what is urgent."""
     BACKUP = "backup"
     """One path as long as it is healthy."""
+
+
+_PINNING = frozenset({Strategy.WEIGHTED, Strategy.REDUNDANT})
 
 
 class DatagramScheduler:
@@ -78,6 +80,7 @@ class DatagramScheduler:
             LocalProtocolError: there is no such strategy.
         """
         self._strategy = _strategy_named(strategy)
+        self._pins = self._strategy in _PINNING
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._classify = classify
@@ -254,6 +257,7 @@ class DatagramScheduler:
         """
         pinned_before = self._pins
         self._strategy = _strategy_named(name)
+        self._pins = self._strategy in _PINNING
         if self._strategy is not Strategy.REDUNDANT:
             self._copies.clear()
         if self._pins == pinned_before:
@@ -276,10 +280,6 @@ class DatagramScheduler:
         """A path is gone for good; its flows find another one."""
         self._await_place(self._pinning.forget_path(path_id))
         self._copies.forget_path(path_id)
-
-    @property
-    def _pins(self) -> bool:
-        return self._strategy in {Strategy.WEIGHTED, Strategy.REDUNDANT}
 
     def _fill_pinned(
         self, rooms: dict[PathId, PacketRoom], largest_frame: int, now: Instant
@@ -353,11 +353,6 @@ class DatagramScheduler:
             floor = longest.waiting_bytes // 2
             while totals.waiting_bytes > self._max_bytes and longest.waiting_bytes > floor:
                 totals.overflow_count += self._shared.discard(longest, 1)
-
-
-def by_lowest_rtt(paths: Iterable[Path]) -> list[Path]:
-    """Paths in the order in which they may take from the queue: the fastest first."""
-    return sorted(paths, key=lambda path: path.current.recovery.rtt.smoothed)
 
 
 def _strategy_named(name: str) -> Strategy:
