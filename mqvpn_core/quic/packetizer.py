@@ -366,6 +366,7 @@ class Packetizer:
         return first, sealed
 
     def _record(self, path: Path, network_path: NetworkPath, run: SentRun, now: Instant) -> None:
+        had_unanswered = path.has_unanswered
         path.sent.record(run)
         path.sent_packets += run.count
         path.sent_bytes += run.total_bytes
@@ -373,6 +374,8 @@ class Packetizer:
         network_path.recovery.on_run_sent(run, now)
         if run.ack_eliciting:
             self._sources.engine.note_ack_eliciting_sent(now)
+            if not had_unanswered:
+                path.unanswered_since = now
 
 
 def current_room(path: Path) -> int:

@@ -39,7 +39,7 @@ class PathUpkeep:
         """Process an acknowledgement of packets sent on a path."""
         if self._acks.on_ack(path, ack, now):
             self._tell_mtu(path)
-        if path.is_suspect and not path.current.recovery.pto_count:
+        if path.is_suspect and path.last_acknowledged_at == now:
             self._recover(path, now)
 
     def on_challenge(self, path: Path, four_tuple: FourTuple, data: bytes) -> None:
@@ -81,6 +81,8 @@ class PathUpkeep:
                 self._tell_mtu(path)
             if recovery.pto_count > before:
                 self._on_silence(path, now)
+        if handshake_confirmed and is_due(path.suspicion_due_at(), now) and not current.is_blocked:
+            self._on_silence(path, now)
         if is_due(current.pmtu.next_timeout(), now) and current.pmtu.handle_timeout(now):
             self._tell_mtu(path)
         for network_path in list(path.network_paths.values()):
@@ -88,8 +90,8 @@ class PathUpkeep:
                 self._leave_unreachable(path, now)
 
     def _on_silence(self, path: Path, now: Instant) -> None:
-        """A probe time-out: suspect the path, and give it up after many if another one works."""
-        if path.state is PathState.ACTIVE and not path.is_suspect:
+        """Nothing is acknowledged: suspect the path, give it up in the end if another one works."""
+        if path.state is PathState.ACTIVE and not path.is_suspect and path.has_unanswered:
             path.suspected_at = now
             self._events.append(
                 PathSuspected(path_id=path.path_id, silent_for=now - path.last_received_at)

@@ -71,6 +71,8 @@ class Path:
         self.abandon_reason = ""
         self.last_received_at = Instant(0.0)
         self.last_acknowledged_at = Instant(0.0)
+        # Start of the time in which packets have waited and nothing was acknowledged.
+        self.unanswered_since = Instant(0.0)
         self.data_sent_at = self.data_received_at = Instant(-math.inf)
         self.kept_alive_at = Instant(0.0)
         self.received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
@@ -118,6 +120,21 @@ class Path:
         if self.state is PathState.ACTIVE:
             return "suspect" if self.is_suspect else "active"
         return "validating" if self.state is PathState.VALIDATING else "abandoning"
+
+    @property
+    def has_unanswered(self) -> bool:
+        """Something waits for an acknowledgement; the probe of a size may well get none."""
+        return self.sent.ack_eliciting_in_flight > self.current.pmtu.has_probe_in_flight
+
+    def suspicion_due_at(self) -> Instant | None:
+        """When silence turns into suspicion: after a PTO in which nothing is acknowledged.
+
+        Unlike the PTO (RFC 9002 s6.2.1) it does not start anew with every packet sent: steady
+        traffic would put it off for as long as the congestion window lasts.
+        """
+        if self.is_suspect or self.state is not PathState.ACTIVE or not self.has_unanswered:
+            return None
+        return Instant(self.unanswered_since + self.current.recovery.probe_timeout())
 
     def network_path(self, four_tuple: FourTuple) -> NetworkPath:
         """State of a four-tuple, created when it is new."""
@@ -188,6 +205,7 @@ class Path:
                 self.received.ack_due_at,
                 current.recovery.next_timeout(self.sent, handshake_confirmed=handshake_confirmed),
                 current.pmtu.next_timeout(),
+                self.suspicion_due_at() if handshake_confirmed else None,
             ]
         return [instant for instant in candidates if instant is not None]
 

@@ -64,6 +64,11 @@ class PathMtuDiscovery:
         """No search is under way."""
         return not self._is_searching
 
+    @property
+    def has_probe_in_flight(self) -> bool:
+        """The fate of a probe is not known yet."""
+        return self._in_flight is not None
+
     def start(self, now: Instant) -> None:
         """Begin to search; the path is validated and the handshake complete (RFC 9000 s14.3.1)."""
         self._is_searching = True

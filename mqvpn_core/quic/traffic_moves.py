@@ -89,10 +89,9 @@ class TrafficMoves:
 
 
 def _outage(path: Path, now: Instant) -> _Outage:
-    unanswered = path.sent.oldest_unacknowledged()
     began_at = now
-    if unanswered is not None:
-        began_at = max(path.last_received_at, path.last_acknowledged_at, unanswered.sent_at)
+    if path.has_unanswered:
+        began_at = max(path.last_received_at, path.unanswered_since)
     return _Outage(
         path_id=path.path_id,
         began_at=began_at,
