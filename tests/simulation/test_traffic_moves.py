@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from mqvpn_core.ids import FourTuple, PathId, SocketAddress
 from mqvpn_core.quic.client import client_connection
 from mqvpn_core.quic.events import (
@@ -19,7 +17,7 @@ from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
 from mqvpn_core.testing.entropy import SeededEntropy
 from mqvpn_core.testing.link_elements import Delay
 from mqvpn_core.testing.links import Link
-from mqvpn_core.testing.pair import CLIENT_ADDRESS, SERVER_ADDRESS, ClientNode, Pair, PairConfig
+from mqvpn_core.testing.pair import SERVER_ADDRESS, ClientNode, Pair, PairConfig
 from mqvpn_core.wire.code_points import TransportErrorCode
 
 WIFI, LTE = PathId(0), PathId(1)
