@@ -149,8 +149,8 @@ RECONNECT_INTERVAL: Setting[float] = Setting(
     form=Form.NUMBER,
     allowed="0.1 to 3600 seconds",
     default=("1",),
-    doc="Pause before the first attempt to reconnect; it grows, with jitter, from attempt to"
-    " attempt.",
+    doc="Longest pause between attempts in the first five minutes of an outage; the first attempt"
+    " follows at once, later ones come up to 30 seconds apart.",
     parse=last(parsing.seconds(0.1, 3600)),
     placeholder="SECONDS",
     ini="Interface.ReconnectInterval",

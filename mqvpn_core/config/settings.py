@@ -79,7 +79,7 @@ class ClientConfig:
     reconnect: bool = True
     """Connect again for ever after a loss."""
     reconnect_interval: float = 1.0
-    """Seconds before the first reconnection attempt; grows with jitter."""
+    """Longest pause in seconds between attempts while an outage is young."""
     paths: tuple[str, ...] = ()
     """Network interfaces to bind to, in order of preference; empty: as the kernel routes."""
     quic: QuicConfig = field(default_factory=QuicConfig)
