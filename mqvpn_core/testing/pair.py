@@ -28,6 +28,7 @@ from mqvpn_core.quic.events import (
     Event,
     StreamDataReceived,
 )
+from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import PathStatistics
 from mqvpn_core.quic.transport_config import ClientTls, ServerTls, TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
@@ -52,8 +53,10 @@ def no_change() -> None:
 class Peer:
     """One end of a connection and everything it has reported.
 
-    A: the attributes, ``events_of``, ``received_stream``, ``received_datagrams``, ``path``.
-    C: ``send_stream``, ``send_datagrams``; everything else goes to ``connection`` itself.
+    A: the attributes, ``events_of``, ``received_stream``, ``received_datagrams``, ``path``,
+    ``paths``.
+    C: ``send_stream``, ``send_datagrams``, ``abandon_path``, ``set_path_use``,
+    ``request_key_update``, ``close``; everything else goes to ``connection`` itself.
     """
 
     def __init__(
@@ -81,8 +84,12 @@ class Peer:
     @property
     def path(self) -> PathStatistics:
         """Numbers of path 0."""
-        statistics = self.connection.statistics()
-        return next(path for path in statistics.paths if path.path_id == PathId(0))
+        return self.paths[PathId(0)]
+
+    @property
+    def paths(self) -> dict[PathId, PathStatistics]:
+        """Numbers of every path that exists."""
+        return {path.path_id: path for path in self.connection.statistics().paths}
 
     def events_of(self, kind: type[_E]) -> list[_E]:
         """Return the events of one kind, oldest first."""
@@ -101,6 +108,16 @@ class Peer:
     def send_datagrams(self, payloads: Sequence[bytes], now: Instant) -> None:
         """Queue DATAGRAM payloads."""
         self.connection.queue_datagrams(b"", payloads, now)
+        self._on_command()
+
+    def abandon_path(self, path_id: PathId, error_code: int, now: Instant) -> None:
+        """Give a path up."""
+        self.connection.abandon_path(path_id, error_code, now)
+        self._on_command()
+
+    def set_path_use(self, path_id: PathId, use: PathUse) -> None:
+        """Decide what a path is for."""
+        self.connection.set_path_use(path_id, use)
         self._on_command()
 
     def request_key_update(self, now: Instant) -> None:
