@@ -14,6 +14,7 @@ PLAIN_INTERVAL = 2.0
 """Seconds between two plain lines where there is no terminal."""
 
 _HEADINGS = ("path", "link", "state", "RTT", "down", "up", "loss", "received", "sent")
+_LEAST_WIDTHS = (4, 5, 6, 8, 12, 12, 6, 8, 8)  # so that columns stay where they are
 _KILO = 1000.0
 
 
@@ -101,7 +102,10 @@ class Screen:
         for position, link in enumerate(self._links):
             if link not in used and not (unnamed and position == 0):
                 rows.append(("-", link, "idle", *("-" for _ in _HEADINGS[3:])))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+        widths = [
+            max(least, *(len(row[column]) for row in rows))
+            for column, least in enumerate(_LEAST_WIDTHS)
+        ]
         head = f"    tunnel {status.state}, {', '.join(status.addresses)}, MTU {status.mtu}"
         lines = [
             "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
