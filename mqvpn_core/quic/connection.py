@@ -272,8 +272,16 @@ class MultipathConnection:
             raise LocalProtocolError("paths can be opened by a client after a multipath handshake")
         return self._manager.open(four_tuple, now)
 
-    def abandon_path(self, path_id: PathId, error_code: int, now: Instant) -> None:
+    def abandon_path(
+        self, path_id: PathId, error_code: int, now: Instant, reason: str = "we gave it up"
+    ) -> None:
         """Give a path up; PATH_ABANDON goes out on another one.
+
+        Args:
+            path_id: the path.
+            error_code: why, for PATH_ABANDON.
+            now: the time.
+            reason: why, in words for PathAbandoned and TrafficMoved.
 
         Raises:
             LocalProtocolError: it is the only path.
@@ -281,7 +289,7 @@ class MultipathConnection:
         others = [path for path in self._manager.sending_paths() if path.path_id != path_id]
         if not others:
             raise LocalProtocolError("the only path is not abandoned; close the connection instead")
-        self._manager.abandon(path_id, error_code, "we gave it up", by_peer=False, now=now)
+        self._manager.abandon(path_id, error_code, reason, by_peer=False, now=now)
 
     def set_path_use(self, path_id: PathId, use: PathUse) -> None:
         """Decide what a path is for; the peer learns whether it is a backup.

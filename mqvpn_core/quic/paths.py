@@ -231,4 +231,5 @@ class Path:
             lost_packets=self.lost_packets,
             probe_timeouts=recovery.pto_count,
             max_datagram_size=self.current.pmtu.current,
+            last_received_at=self.last_received_at,
         )

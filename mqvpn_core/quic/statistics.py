@@ -44,6 +44,14 @@ class PathStatistics:
     max_datagram_size: int
     """Largest UDP payload in use."""
 
+    @property
+    def is_in_use(self) -> bool:
+        """Packets are sent on it: it has not been given up."""
+        return self.state not in ("abandoning", "retained")
+
+    last_received_at: float
+    """Instant of the last authentic packet on it; 0 before the first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStatistics:
