@@ -3,16 +3,12 @@
 Durations are seconds unless the name says ``_ms``; sizes are bytes. Nothing secret is in here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import TypeVar
 
-from mqvpn_core.errors import DecodeError
 from mqvpn_core.runtime.control_codec import JsonValue
-
-_T = TypeVar("_T")
-_COUNT_LIMIT = 1 << 63
+from mqvpn_core.runtime.json_members import JsonMembers, as_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +24,31 @@ class PathStatus:
     remote: str
     """Remote UDP address, ``HOST:PORT``."""
     state: str
-    """State of the path."""
+    """``validating``, ``active``, ``suspect`` (silent) or ``abandoning``."""
+    use: str = "primary"
+    """Its role: ``primary``, ``secondary`` or ``backup``."""
+    peer_is_backup: bool = False
+    """The other side would rather not be sent to on it."""
     srtt_ms: float
     """Smoothed round-trip time."""
     min_rtt_ms: float
     """Lowest round-trip time seen."""
+    jitter_ms: float = 0.0
+    """Mean deviation of the round-trip time."""
     loss: float
-    """Share of sent packets that were lost, 0 to 1."""
+    """Share of the packets sent within the last ten seconds that were lost, 0 to 1."""
+    loss_total: float = 0.0
+    """The same since the path exists."""
     congestion_window: int
     """Bytes that may be in flight."""
+    bytes_in_flight: int = 0
+    """Bytes that are."""
+    tx_rate: float = 0.0
+    """Bytes sent a second, over the last two seconds."""
+    rx_rate: float = 0.0
+    """Bytes received a second, likewise."""
+    share: float = 0.0
+    """Its part of what all paths of the connection carry now, both ways, 0 to 1."""
     tx_bytes: int
     """UDP payload sent."""
     rx_bytes: int
@@ -45,6 +57,10 @@ class PathStatus:
     """QUIC packets sent."""
     rx_packets: int
     """QUIC packets received."""
+    lost_packets: int = 0
+    """QUIC packets that were lost."""
+    seconds_silent: float = 0.0
+    """Time since the last packet arrived on it."""
     mtu: int
     """Largest UDP payload the path carries."""
 
@@ -67,6 +83,12 @@ class ClientStatus:
     """UDP payload sent to it."""
     rx_bytes: int
     """UDP payload received from it."""
+    tx_rate: float = 0.0
+    """Bytes sent to it a second, over the last two seconds."""
+    rx_rate: float = 0.0
+    """Bytes received from it a second, likewise."""
+    paths: tuple[PathStatus, ...] = ()
+    """Paths of its connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +141,12 @@ def encode_status_values(status: Status) -> JsonValue:
         "paths": [asdict(path) for path in status.paths],
         "client_count": status.client_count,
         "clients": [
-            {**asdict(client), "addresses": list(client.addresses)} for client in status.clients
+            {
+                **asdict(client),
+                "addresses": list(client.addresses),
+                "paths": [asdict(path) for path in client.paths],
+            }
+            for client in status.clients
         ],
         "counters": dict(status.counters),
     }
@@ -131,7 +158,7 @@ def decode_status_values(value: JsonValue) -> Status:
     Raises:
         DecodeError: a member is missing or has another type.
     """
-    members = _Members.of(value)
+    members = JsonMembers.of(value)
     return Status(
         role=members.text("role"),
         state=members.text("state"),
@@ -142,7 +169,7 @@ def decode_status_values(value: JsonValue) -> Status:
         tun_name=members.text("tun_name"),
         mtu=members.count("mtu"),
         server=members.text("server"),
-        addresses=members.many("addresses", _as_text),
+        addresses=members.many("addresses", as_text),
         paths=members.many("paths", _decode_path),
         client_count=members.count("client_count"),
         clients=members.many("clients", _decode_client),
@@ -151,94 +178,51 @@ def decode_status_values(value: JsonValue) -> Status:
 
 
 def _decode_path(value: JsonValue) -> PathStatus:
-    members = _Members.of(value)
+    members = JsonMembers.of(value)
     return PathStatus(
         id=members.count("id"),
         interface=members.text("interface"),
         local=members.text("local"),
         remote=members.text("remote"),
         state=members.text("state"),
+        use=members.text("use"),
+        peer_is_backup=members.truth("peer_is_backup"),
         srtt_ms=members.number("srtt_ms"),
         min_rtt_ms=members.number("min_rtt_ms"),
+        jitter_ms=members.number("jitter_ms"),
         loss=members.number("loss"),
+        loss_total=members.number("loss_total"),
         congestion_window=members.count("congestion_window"),
+        bytes_in_flight=members.count("bytes_in_flight"),
+        tx_rate=members.number("tx_rate"),
+        rx_rate=members.number("rx_rate"),
+        share=members.number("share"),
         tx_bytes=members.count("tx_bytes"),
         rx_bytes=members.count("rx_bytes"),
         tx_packets=members.count("tx_packets"),
         rx_packets=members.count("rx_packets"),
+        lost_packets=members.count("lost_packets"),
+        seconds_silent=members.number("seconds_silent"),
         mtu=members.count("mtu"),
     )
 
 
 def _decode_client(value: JsonValue) -> ClientStatus:
-    members = _Members.of(value)
+    members = JsonMembers.of(value)
     return ClientStatus(
         user=members.text("user"),
         remote=members.text("remote"),
-        addresses=members.many("addresses", _as_text),
+        addresses=members.many("addresses", as_text),
         seconds_connected=members.number("seconds_connected"),
         srtt_ms=members.number("srtt_ms"),
         tx_bytes=members.count("tx_bytes"),
         rx_bytes=members.count("rx_bytes"),
+        tx_rate=members.number("tx_rate"),
+        rx_rate=members.number("rx_rate"),
+        paths=members.many("paths", _decode_path),
     )
 
 
 def _decode_counters(value: JsonValue) -> Mapping[str, int]:
-    members = _Members.of(value)
+    members = JsonMembers.of(value)
     return MappingProxyType({name: members.count(name) for name in members.names()})
-
-
-def _as_text(value: JsonValue) -> str:
-    if not isinstance(value, str):
-        raise DecodeError("a member of a list is no text")
-    return value
-
-
-class _Members:
-    """Typed access to the members of a JSON object."""
-
-    def __init__(self, members: dict[str, JsonValue]) -> None:
-        self._members = members
-
-    @classmethod
-    def of(cls, value: JsonValue) -> "_Members":
-        if not isinstance(value, dict):
-            raise DecodeError("expected a JSON object")
-        return cls(value)
-
-    def names(self) -> list[str]:
-        return list(self._members)
-
-    def value(self, name: str) -> JsonValue:
-        if name not in self._members:
-            raise DecodeError(f"{name} is missing")
-        return self._members[name]
-
-    def text(self, name: str) -> str:
-        value = self.value(name)
-        if not isinstance(value, str):
-            raise DecodeError(f"{name} is no text")
-        return value
-
-    def count(self, name: str) -> int:
-        value = self.value(name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise DecodeError(f"{name} is no whole number")
-        if abs(value) >= _COUNT_LIMIT:
-            raise DecodeError(f"{name} is too large")
-        return value
-
-    def number(self, name: str) -> float:
-        value = self.value(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DecodeError(f"{name} is no number")
-        try:
-            return float(value)
-        except OverflowError:
-            raise DecodeError(f"{name} is too large") from None
-
-    def many(self, name: str, decode: Callable[[JsonValue], _T]) -> tuple[_T, ...]:
-        value = self.value(name)
-        if not isinstance(value, list):
-            raise DecodeError(f"{name} is no list")
-        return tuple(decode(member) for member in value)
