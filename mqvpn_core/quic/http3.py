@@ -34,7 +34,7 @@ from mqvpn_core.wire.varint import decode_varint, encode_varint
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 MAX_UNSEEN_NOTICES = 256
-"""Events about paths that wait for somebody to watch; older ones are forgotten."""
+"""Events that wait for one watcher of the connection; older ones are forgotten."""
 
 _MAX_QUARTER_STREAM_ID = 2**60 - 1
 _REQUEST_STREAM_MASK = 0x3
@@ -44,8 +44,8 @@ class Http3Connection:
     """HTTP/3 over a MultipathConnection.
 
     A: peer_settings, may_send_datagrams, max_datagram_payload, path_mtu_is_settled, unsent_bytes
-    C: open_request, send_headers, send_data, send_http_datagrams, abort_stream, close
-    D: next_event; draining it also processes what the connection received; take_notices
+    C: open_request, send_headers, send_data, send_http_datagrams, abort_stream, close, watch
+    D: next_event; draining it also processes what the connection received
     """
 
     def __init__(self, connection: MultipathConnection) -> None:
@@ -55,7 +55,7 @@ class Http3Connection:
         self._engine = connection.engine
         self._h3: H3Adapter | None = None
         self._events: deque[Http3Event] = deque()
-        self._notices: deque[ConnectionEvent] = deque(maxlen=MAX_UNSEEN_NOTICES)
+        self._watchers: list[deque[ConnectionEvent]] = []
         # CONNECT streams on which nothing but DATA may follow (RFC 9114 s4.4).
         self._data_only: set[StreamId] = set()
         self._connect_streams: set[StreamId] = set()
@@ -162,16 +162,15 @@ class Http3Connection:
                 self._connection.close(error.error_code, error.reason)
         return self._events.popleft()
 
-    def take_notices(self) -> list[ConnectionEvent]:
-        """Events about the connection and its paths since the last call, for whoever watches them.
+    def watch(self) -> deque[ConnectionEvent]:
+        """Return a queue of its own for whoever watches the connection and its paths.
 
-        `next_event` hands them out as well, in their place between the others.
+        It gets, while `next_event` is drained, every event from now on that is not about streams
+        or data; `next_event` hands them out as well. Who is slow to empty it misses the oldest.
         """
-        if not self._notices:
-            return []
-        notices = list(self._notices)
-        self._notices.clear()
-        return notices
+        queue: deque[ConnectionEvent] = deque(maxlen=MAX_UNSEEN_NOTICES)
+        self._watchers.append(queue)
+        return queue
 
     def _process(self, event: Event) -> None:
         match event:
@@ -181,7 +180,8 @@ class Http3Connection:
                 self._on_stream_event(event)
             case _:
                 self._events.append(event)
-                self._notices.append(event)
+                for queue in self._watchers:
+                    queue.append(event)
 
     def _on_stream_event(
         self, event: StreamDataReceived | StreamReset | StopSendingReceived
