@@ -34,6 +34,10 @@ class PathReading(Protocol):
     """What the driver wants to know of a path."""
 
     @property
+    def is_in_use(self) -> bool:
+        """Packets are sent on it."""
+
+    @property
     def probe_timeouts(self) -> int:
         """Probe time-outs in a row: above 0 the peer is silent."""
 
@@ -104,7 +108,7 @@ class ClientDriver:
 
     A: `settled`, `finished`, `received_any`, `has_fallen_silent`, `refused_packet_count`,
     `device_failure`
-    C: `attach`, `carry`, `finish`, `kick`. Tasks: `run`.
+    C: `attach`, `carry`, `add_socket`, `drop_socket`, `hold_out`, `finish`, `kick`. Tasks: `run`.
     """
 
     def __init__(self, transport: Transport, sockets: Sequence[DatagramSocket]) -> None:
@@ -122,7 +126,8 @@ class ClientDriver:
         self.device_failure: HostError | None = None
         """Why the TUN device cannot be used any more."""
         self._transport = transport
-        self._sockets = sockets
+        self._ports = [_Port(socket) for socket in sockets]
+        self._nursery: trio.Nursery | None = None
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
         self._session: PacketSession | None = None
@@ -130,6 +135,7 @@ class ClientDriver:
         self._tun: PacketDevice | None = None
         self._carrying = trio.Event()
         self._last_received = read_clock()
+        self._is_cut_off = False
 
     def attach(self, session: PacketSession, observer: SessionObserver) -> None:
         """Let ``session`` use the connection from now on."""
@@ -146,6 +152,30 @@ class ClientDriver:
         self._tun = tun
         self._carrying.set()
 
+    def add_socket(self, socket: DatagramSocket) -> None:
+        """Send and receive over one more socket, which is ours to close from now on."""
+        port = _Port(socket, is_ours=True)
+        self._ports.append(port)
+        self._outbox.add(socket)
+        if self._nursery is not None:
+            self._start(port, self._nursery)
+
+    def drop_socket(self, socket: DatagramSocket) -> None:
+        """Close a socket; what waits for it is lost. Harmless when done twice."""
+        for port in [each for each in self._ports if each.socket is socket]:
+            self._ports.remove(port)
+            self._outbox.remove(socket)
+            port.is_ours = True
+            port.scope.cancel()
+            if not port.is_served:
+                socket.close()
+
+    def hold_out(self, *, is_cut_off: bool) -> None:
+        """While no link works, silence means nothing; afterwards it counts from zero."""
+        if self._is_cut_off and not is_cut_off:
+            self._last_received = read_clock()
+        self._is_cut_off = is_cut_off
+
     def finish(self) -> None:
         """Send what is due (such as CONNECTION_CLOSE), then end `run`."""
         self.kick()
@@ -158,14 +188,36 @@ class ClientDriver:
     async def run(self) -> None:
         """Drive until `finished`."""
         self.kick()
-        async with trio.open_nursery() as nursery:
-            for socket in self._sockets:
-                nursery.start_soon(self._read_socket, socket)
-            nursery.start_soon(self._read_tun)
-            nursery.start_soon(self._watch_timer)
-            nursery.start_soon(self._outbox.run)
-            await self.finished.wait()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for port in self._ports:
+                    self._start(port, nursery)
+                nursery.start_soon(self._read_tun)
+                nursery.start_soon(self._watch_timer)
+                await self.finished.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
+            for port in [each for each in self._ports if each.is_ours]:
+                self.drop_socket(port.socket)
+
+    def _start(self, port: "_Port", nursery: trio.Nursery) -> None:
+        # Already now: whoever drops the socket before the task runs leaves closing it to the task.
+        port.is_served = True
+        nursery.start_soon(self._serve, port)
+
+    async def _serve(self, port: "_Port") -> None:
+        try:
+            with port.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read_socket, port.socket)
+                    nursery.start_soon(self._outbox.flush, port.socket)
+        finally:
+            port.is_served = False
+            if port.is_ours:
+                # Only now: closing under a waiting task would be an error to it.
+                port.socket.close()
 
     async def _read_socket(self, socket: DatagramSocket) -> None:
         while True:
@@ -202,7 +254,8 @@ class ClientDriver:
             if self._session is not None:
                 self._session.handle_timeout(now)
             self._pump(now)
-            if now - self._last_received >= SILENCE_LIMIT and self._goes_unanswered():
+            is_silent = now - self._last_received >= SILENCE_LIMIT and not self._is_cut_off
+            if is_silent and self._goes_unanswered():
                 self.has_fallen_silent = True
                 self.finished.set()
 
@@ -212,7 +265,7 @@ class ClientDriver:
         Waiting for the idle time-out, or for an old connection's ever slower probes, would leave
         the user without a tunnel long after the server is back.
         """
-        paths = self._transport.statistics().paths
+        paths = [path for path in self._transport.statistics().paths if path.is_in_use]
         return bool(paths) and all(path.probe_timeouts >= SILENT_PROBES for path in paths)
 
     def _pump(self, now: Instant) -> None:
@@ -241,6 +294,16 @@ class ClientDriver:
             self.refused_packet_count += self._tun.write_packets(packets)
         if self._observer is not None:
             self._observer.look(now)
+
+
+class _Port:
+    """One socket with the task that serves it."""
+
+    def __init__(self, socket: DatagramSocket, *, is_ours: bool = False) -> None:
+        self.socket = socket
+        self.is_ours = is_ours
+        self.is_served = False
+        self.scope = trio.CancelScope()
 
 
 def earlier(one: Instant | None, other: Instant | None) -> Instant | None:

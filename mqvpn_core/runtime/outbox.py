@@ -22,7 +22,8 @@ _BATCH = 32
 class Outbox:
     """Sends each transmit on the socket its local address names.
 
-    A: `dropped_count`, `unroutable_count`. C: `send`. Tasks: `run`.
+    A: `dropped_count`, `unroutable_count`. C: `send`, `add`, `remove`. Tasks: `run`, or `flush` for
+    each socket.
     """
 
     def __init__(self, sockets: Iterable[DatagramSocket]) -> None:
@@ -47,8 +48,24 @@ class Outbox:
                 self.dropped_count += lane.send(transmits[start:end])
             start = end
 
+    def add(self, socket: DatagramSocket) -> None:
+        """Take one more socket."""
+        self._lanes.append(_Lane(socket))
+        self._by_local.clear()
+
+    def remove(self, socket: DatagramSocket) -> None:
+        """Forget a socket and what waits for it; harmless when done twice."""
+        self._lanes = [lane for lane in self._lanes if lane.socket is not socket]
+        self._by_local.clear()
+
+    async def flush(self, socket: DatagramSocket) -> None:
+        """Send the backlog of one socket as it becomes writable, until cancelled."""
+        for lane in self._lanes:
+            if lane.socket is socket:
+                await lane.run()
+
     async def run(self) -> None:
-        """Send backlogs as their sockets become writable, until cancelled."""
+        """Send all backlogs as their sockets become writable, until cancelled."""
         async with trio.open_nursery() as nursery:
             for lane in self._lanes:
                 nursery.start_soon(lane.run)

@@ -157,6 +157,7 @@ class FakeTransport:
         self.outgoing: list[Transmit] = []
         self.deadline: Instant | None = None
         self.probe_timeouts = 0
+        self.has_given_up_path = False
         self.period: float | None = None
         self._quiet = quiet
 
@@ -187,7 +188,10 @@ class FakeTransport:
         return self.deadline
 
     def statistics(self) -> "FakeNumbers":
-        return FakeNumbers(paths=[FakePathNumbers(probe_timeouts=self.probe_timeouts)])
+        paths = [FakePathNumbers(probe_timeouts=self.probe_timeouts)]
+        if self.has_given_up_path:
+            paths.append(FakePathNumbers(probe_timeouts=0, is_in_use=False))
+        return FakeNumbers(paths=paths)
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,7 @@ class FakePathNumbers:
     """Of one path."""
 
     probe_timeouts: int
+    is_in_use: bool = True
 
 
 @dataclass(frozen=True)

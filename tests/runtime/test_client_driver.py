@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from mqvpn_core.ids import Instant
+from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_READS,
@@ -16,7 +16,15 @@ from mqvpn_core.runtime.client_driver import (
     ClientDriver,
 )
 from mqvpn_core.runtime.clock import read_clock
-from tests.runtime.fakes import FakeSession, FakeSocket, FakeTransport, FakeTun, datagram, transmit
+from tests.runtime.fakes import (
+    REMOTE,
+    FakeSession,
+    FakeSocket,
+    FakeTransport,
+    FakeTun,
+    datagram,
+    transmit,
+)
 from tests.runtime.virtual_time import run_virtual
 
 
@@ -218,7 +226,108 @@ def test_an_error_in_the_core_surfaces() -> None:
     async def main() -> None:
         scene = Scene()
         scene.socket.arrive(datagram(b"crash"))
-        with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="planted")):
+        planted = pytest.RaisesExc(RuntimeError, match="planted")
+        with pytest.RaisesGroup(planted, flatten_subgroups=True):
             await scene.driver.run()
+
+    run_virtual(main)
+
+
+LTE = SocketAddress("198.51.100.7", 6000)
+LTE_TUPLE = FourTuple(LTE, REMOTE)
+
+
+def test_a_further_socket_sends_and_receives() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            lte = FakeSocket(LTE)
+            lte.room = 1
+            scene.driver.add_socket(lte)
+            scene.transport.outgoing += [transmit(b"1", LTE_TUPLE), transmit(b"2", LTE_TUPLE)]
+            scene.driver.kick()
+            assert lte.sent == [b"1"]
+            lte.make_room(100)
+            lte.arrive(datagram(b"news", LTE_TUPLE))
+            await trio.testing.wait_all_tasks_blocked()
+            assert lte.sent == [b"1", b"2"]
+            assert [data for _, data in scene.transport.received] == [b"news"]
+        assert lte.is_closed, "what was added is the driver's to close"
+        assert not scene.socket.is_closed
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("pause", [True, False])
+def test_a_dropped_socket_is_closed_and_forgotten(*, pause: bool) -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            lte = FakeSocket(LTE)
+            scene.driver.add_socket(lte)
+            if pause:
+                await trio.testing.wait_all_tasks_blocked()
+            scene.driver.drop_socket(lte)
+            scene.driver.drop_socket(lte)
+            scene.driver.drop_socket(scene.socket)
+            lte.arrive(datagram(b"late", LTE_TUPLE))
+            scene.transport.outgoing += [transmit(b"1", LTE_TUPLE), transmit(b"2")]
+            scene.driver.kick()
+            await trio.testing.wait_all_tasks_blocked()
+            assert lte.is_closed
+            assert scene.socket.is_closed
+            assert lte.sent == scene.socket.sent == []
+            assert scene.transport.received == []
+            assert not scene.driver.finished.is_set()
+
+    run_virtual(main)
+
+
+def test_sockets_come_and_go_before_the_driver_runs() -> None:
+    async def main() -> None:
+        scene = Scene()
+        early, gone = FakeSocket(LTE), FakeSocket(SocketAddress("198.51.100.8", 1))
+        scene.driver.add_socket(early)
+        scene.driver.add_socket(gone)
+        scene.driver.drop_socket(gone)
+        assert gone.is_closed
+        async with scene.running():
+            early.arrive(datagram(b"news", LTE_TUPLE))
+            await trio.testing.wait_all_tasks_blocked()
+            assert [data for _, data in scene.transport.received] == [b"news"]
+        assert early.is_closed
+
+    run_virtual(main)
+
+
+def test_silence_means_nothing_while_no_link_works() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.transport.period = 0.5
+        scene.transport.probe_timeouts = 99
+        scene.driver.hold_out(is_cut_off=True)
+        async with scene.running():
+            scene.socket.arrive(datagram(b"timer 0.5"))
+            await trio.sleep(100.0)
+            assert not scene.driver.finished.is_set()
+            scene.driver.hold_out(is_cut_off=False)
+            await trio.sleep(SILENCE_LIMIT - 0.1)
+            assert not scene.driver.finished.is_set()
+            await trio.sleep(1.0)
+            assert scene.driver.has_fallen_silent
+
+    run_virtual(main)
+
+
+def test_paths_that_were_given_up_do_not_count_as_answering() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.transport.period = 0.5
+        scene.transport.probe_timeouts = 99
+        scene.transport.has_given_up_path = True
+        async with scene.running():
+            scene.socket.arrive(datagram(b"timer 0.5"))
+            await trio.sleep(SILENCE_LIMIT + 1.0)
+            assert scene.driver.has_fallen_silent
 
     run_virtual(main)

@@ -78,3 +78,29 @@ def test_one_full_socket_does_not_hold_up_another() -> None:
     outbox.send([transmit(b"1"), transmit(b"2", FourTuple(other, REMOTE))])
     assert full.sent == []
     assert free.sent == [b"2"]
+
+
+def test_sockets_may_come_and_go() -> None:
+    async def main() -> None:
+        lte = SocketAddress("198.51.100.7", 6000)
+        there = transmit(b"there", FourTuple(lte, REMOTE))
+        outbox = Outbox([FakeSocket()])
+        outbox.send([there])
+        assert outbox.unroutable_count == 1
+        socket = FakeSocket(lte)
+        socket.room = 1
+        outbox.add(socket)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.flush, socket)
+            outbox.send([there, there])
+            socket.make_room(9)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert socket.sent == [b"there", b"there"]
+        outbox.remove(socket)
+        outbox.remove(socket)
+        outbox.send([there])
+        assert outbox.unroutable_count == 2
+        await outbox.flush(socket)
+
+    run_virtual(main)
