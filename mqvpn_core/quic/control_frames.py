@@ -43,6 +43,10 @@ class ControlFrames:
             self._newest[topic] = frame
         self._queue.append((frame, topic))
 
+    def is_outstanding(self, topic: Topic) -> bool:
+        """The newest frame of a topic has not been acknowledged yet."""
+        return topic in self._newest
+
     def forget_topic(self, topic: Topic) -> None:
         """What the topic is about does not exist any more."""
         self._newest.pop(topic, None)

@@ -88,8 +88,6 @@ class OwnFrames:
     def _on_path_frame(self, frame: _PathFrame, now: Instant) -> None:
         path_id = frame.path_id
         self._path_ids.check_announced(path_id)
-        if self._path_ids.is_discarded(path_id):
-            return  # RFC 10069 s4: "MUST silently ignore the frame"
         match frame:
             case PathAck():
                 self._on_ack(path_id, frame.ack, now)
@@ -98,11 +96,13 @@ class OwnFrames:
             case PathRetireConnectionId():
                 self._on_retire(path_id, frame.sequence_number)
             case PathCidsBlocked():
-                self._exchange.on_cids_blocked(frame)
+                if not self._is_given_up(path_id):
+                    self._exchange.on_cids_blocked(frame)
             case PathAbandon():
                 self._manager.on_abandon(frame, self._engine.largest_probe_timeout, now)
             case PathStatusAvailable() | PathStatusBackup():
-                self._manager.on_status(frame)
+                if not self._is_given_up(path_id):
+                    self._manager.on_status(frame)
 
     def _on_ack(self, path_id: PathId, ack: Ack, now: Instant) -> None:
         path = self._paths.get(path_id)
@@ -112,17 +112,24 @@ class OwnFrames:
     def _on_new_connection_id(
         self, path_id: PathId, frame: NewConnectionId | PathNewConnectionId
     ) -> None:
-        path = self._paths.get(path_id)
-        if path is not None and path.is_abandoned:
+        if self._is_given_up(path_id):
             return
         if self._exchange.on_new_connection_id(path_id, frame):
             self._manager.note_ids_arrived()
 
     def _on_retire(self, path_id: PathId, sequence_number: int) -> None:
-        path = self._paths.get(path_id)
-        if path is not None and path.is_abandoned:
+        if self._is_given_up(path_id):
             return  # RFC 10069 s3.2.2: replacements only while the path is open
-        self._exchange.on_retire_connection_id(path_id, sequence_number, is_open=path is not None)
+        is_open = path_id in self._paths
+        self._exchange.on_retire_connection_id(path_id, sequence_number, is_open=is_open)
+
+    def _is_given_up(self, path_id: PathId) -> bool:
+        """Most frames about the path mean nothing any more: "MUST silently ignore" (RFC 10069 s4).
+
+        Also NEW_CONNECTION_ID and RETIRE_CONNECTION_ID, which are about path 0.
+        """
+        path = self._paths.get(path_id)
+        return self._path_ids.is_discarded(path_id) or (path is not None and path.is_abandoned)
 
     def _on_response(self, data: bytes, now: Instant) -> None:
         """Any path may bring the answer (RFC 9000 s8.2.3); it validates where it was asked."""

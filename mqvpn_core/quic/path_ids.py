@@ -1,7 +1,7 @@
 """Which path IDs may be used: negotiation, limits, growth (RFC 10069 s2.1, s4.6, s4.7).
 
-Path IDs are consumed in order and never used twice. Our limit grows by one for every path that is
-discarded, so that as many paths can live at a time as at the start, for ever.
+Path IDs are consumed in order and never used twice. Our limit grows by one for every path whose
+state is gone, so that as many paths can live at a time as at the start, for ever.
 """
 
 from mqvpn_core.errors import RemoteProtocolError
@@ -18,7 +18,7 @@ class PathIds:
 
     A: is_negotiated, local_maximum, peer_maximum, usable_maximum, next_unused, is_discarded
     B: on_max_path_id; check_announced raises for what the peer may not name
-    C: negotiate, note_used, discard
+    C: negotiate, note_used, discard, grow
     """
 
     def __init__(self, local_initial: int | None) -> None:
@@ -83,24 +83,31 @@ class PathIds:
             )
 
     def note_used(self, path_id: PathId) -> None:
-        """A path with this ID exists or was given up: it is never opened again."""
+        """A path with this ID exists: the next one gets a greater ID."""
         self._next = max(self._next, path_id + 1)
+        self._pass_over_discarded()
 
     def is_discarded(self, path_id: int) -> bool:
-        """The path is gone: frames about it are ignored."""
+        """The path is gone, or was given up before it existed: frames about it are ignored."""
         return path_id in self._discarded
 
-    def discard(self, path_id: PathId) -> bool:
-        """Forget a path's state for good.
+    def discard(self, path_id: PathId) -> None:
+        """Never open or look at this path again."""
+        self._discarded.add(path_id, path_id + 1)
+        self._pass_over_discarded()
+
+    def grow(self) -> bool:
+        """All state of a discarded path is gone: there is room for another one.
 
         Returns:
             True when our limit grew and the peer has to be told.
         """
-        if path_id in self._discarded:
-            return False
-        self._discarded.add(path_id, path_id + 1)
-        self.note_used(path_id)
         if self.local_maximum >= MAX_PATH_ID:
             return False
         self.local_maximum += 1
         return True
+
+    def _pass_over_discarded(self) -> None:
+        # A path that was given up before it was opened leaves a hole behind the next one.
+        while self._next in self._discarded:
+            self._next += 1

@@ -23,6 +23,7 @@ from mqvpn_core.quic.packetizer import PacketSources
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.timers import earliest, is_due
+from mqvpn_core.wire.code_points import TransportErrorCode
 from mqvpn_core.wire.path_frames import (
     MaxPathId,
     PathAbandon,
@@ -80,7 +81,10 @@ class PathManager:
         self._acks = AckProcessor(sources)
         self._control_frames = sources.control_frames
         self._peer_status: dict[PathId, tuple[int, bool]] = {}
+        # Path IDs that were given up before a path was there; late packets may still come.
+        self._never_opened: dict[PathId, Instant] = {}
         self._is_waiting_for_ids = False
+        self._last_blocked: dict[str, bytes] = {}
 
     def sending_paths(self) -> list[Path]:
         """Paths that packets may be sent on."""
@@ -97,12 +101,10 @@ class PathManager:
             self._tell_blocked()
             raise PathUnavailableError("every path ID that the server allows is in use")
         if not self._exchange.may_open(path_id):
+            expected = self._exchange.peer_ids(path_id).next_expected
+            frame = PathCidsBlocked(path_id=path_id, next_sequence_number=expected)
+            self._tell_once("cids_blocked", encode_path_frame(frame))
             self._is_waiting_for_ids = True
-            frame = PathCidsBlocked(
-                path_id=path_id,
-                next_sequence_number=self._exchange.peer_ids(path_id).next_expected,
-            )
-            self._control_frames.push(encode_path_frame(frame), topic=("cids_blocked", path_id))
             raise PathUnavailableError(f"no connection ID for path {path_id} has arrived yet")
         self._create(path_id, four_tuple, now)
         return path_id
@@ -129,12 +131,13 @@ class PathManager:
         if self._path_ids.is_discarded(path_id) or (path is not None and path.is_abandoned):
             return
         frame = PathAbandon(path_id=path_id, error_code=error_code)
-        self._control_frames.push(encode_path_frame(frame))
-        self._path_ids.note_used(path_id)
+        self._control_frames.push(encode_path_frame(frame), topic=("abandon", path_id))
         # RFC 10069 s3.4: the peer's connection IDs are retired from now on
         self._exchange.drop_peer_ids(path_id)
         if path is None:
-            self._discard(path_id)
+            # Packets that opened it may be on their way: they must not provoke a stateless reset.
+            self._path_ids.discard(path_id)
+            self._never_opened[path_id] = Instant(now + UNANSWERED_ABANDON_SECONDS)
         else:
             path.state = PathState.ABANDONING
             self._acks.send_elsewhere(path, now)
@@ -171,16 +174,17 @@ class PathManager:
         path_id = frame.path_id
         self.abandon(path_id, frame.error_code, "the peer gave it up", by_peer=True, now=now)
         path = self._paths.get(path_id)
+        end = Instant(now + RETENTION_PROBE_TIMEOUTS * probe_timeout)
         if path is not None and path.state is PathState.ABANDONING:
             path.state = PathState.RETAINED
-            path.discard_at = Instant(now + RETENTION_PROBE_TIMEOUTS * probe_timeout)
+            path.discard_at = end
+        elif path_id in self._never_opened:
+            self._never_opened[path_id] = min(end, self._never_opened[path_id])
 
     def on_status(self, frame: PathStatusAvailable | PathStatusBackup) -> None:
         """Note the peer's wish; frames that come late are ignored (RFC 10069 s4.3)."""
         path_id = frame.path_id
         path = self._paths.get(path_id)
-        if self._path_ids.is_discarded(path_id) or (path is not None and path.is_abandoned):
-            return
         is_backup = isinstance(frame, PathStatusBackup)
         known = self._peer_status.get(path_id, (-1, False))
         if frame.sequence_number <= known[0]:
@@ -219,15 +223,35 @@ class PathManager:
             self._exchange.issue(path.path_id)
 
     def next_timeout(self) -> Instant | None:
-        """When the next path is to be discarded."""
-        return earliest(path.discard_at for path in self._paths.values())
+        """When the next path is to be discarded or given up."""
+        return earliest(
+            [
+                *self._never_opened.values(),
+                *(path.discard_at for path in self._paths.values()),
+                *(path.current.validation_deadline for path in self._unreachable_paths()),
+            ]
+        )
 
     def handle_timeout(self, now: Instant) -> None:
-        """Discard paths whose retention is over."""
+        """Discard paths whose retention is over; give up those that cannot even be validated."""
+        for path in self._unreachable_paths():
+            if path.current.has_failed(now):
+                code = TransportErrorCode.NO_CID_AVAILABLE_FOR_PATH
+                reason = "the peer has issued no connection ID for it"
+                self.abandon(path.path_id, code, reason, by_peer=False, now=now)
         for path in list(self._paths.values()):
-            if is_due(path.discard_at, now):
-                self._acks.on_path_discarded(path)
-                self._discard(path.path_id)
+            if not is_due(path.discard_at, now):
+                continue
+            if path.state is PathState.ABANDONING and self._is_unheard(path.path_id):
+                # The peer may still use the path in good faith.
+                path.discard_at = Instant(now + UNANSWERED_ABANDON_SECONDS)
+                continue
+            self._acks.on_path_discarded(path)
+            self._path_ids.discard(path.path_id)
+            self._forget(path.path_id)
+        for path_id, end in list(self._never_opened.items()):
+            if is_due(end, now):
+                self._forget(path_id)
 
     def _create(self, path_id: PathId, four_tuple: FourTuple, now: Instant) -> Path:
         path = Path(
@@ -247,18 +271,41 @@ class PathManager:
         self._events.append(PathOpened(path_id=path_id, four_tuple=four_tuple))
         return path
 
-    def _discard(self, path_id: PathId) -> None:
+    def _is_unheard(self, path_id: PathId) -> bool:
+        return self._control_frames.is_outstanding(("abandon", path_id))
+
+    def _unreachable_paths(self) -> list[Path]:
+        """Paths that the peer has opened without having given us a connection ID to answer to."""
+        return [
+            path
+            for path in self._paths.values()
+            if path.state is PathState.VALIDATING and not path.peer_cids.is_usable
+        ]
+
+    def _forget(self, path_id: PathId) -> None:
+        """Drop all state of a discarded path and let the peer open another one."""
         self._paths.pop(path_id, None)
+        self._never_opened.pop(path_id, None)
         self._peer_status.pop(path_id, None)
         self._exchange.forget(path_id)
         self._sources.protection.forget_path(path_id)
-        if self._path_ids.discard(path_id):
+        if self._path_ids.grow():
             frame = MaxPathId(maximum_path_id=self._path_ids.local_maximum)
             self._control_frames.push(encode_path_frame(frame), topic=("max_path_id",))
             self._exchange.issue_for_unused()
+            self.note_ids_arrived()
 
     def _tell_blocked(self) -> None:
         self._is_waiting_for_ids = True
         if self._path_ids.is_negotiated and self._path_ids.is_limited_by_peer:
             frame = PathsBlocked(maximum_path_id=self._path_ids.peer_maximum)
-            self._control_frames.push(encode_path_frame(frame), topic=("paths_blocked",))
+            self._tell_once("paths_blocked", encode_path_frame(frame))
+
+    def _tell_once(self, what: str, frame: bytes) -> None:
+        """Say what we wait for.
+
+        RFC 10069 s4.7: a peer that has heard it and does nothing has decided so.
+        """
+        if self._last_blocked.get(what) != frame:
+            self._last_blocked[what] = frame
+            self._control_frames.push(frame, topic=(what,))
