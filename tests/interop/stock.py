@@ -71,6 +71,7 @@ class StockConnection:
     h3: DatagramH3 | None = None
     events: list[QuicEvent] = field(default_factory=list)
     h3_events: list[H3Event] = field(default_factory=list)
+    ended_streams: set[int] = field(default_factory=set)
 
     def collect(self) -> int:
         """Drain the connection's events; return their number."""
@@ -80,7 +81,9 @@ class StockConnection:
             if self.is_http and isinstance(event, HandshakeCompleted):
                 self.h3 = DatagramH3(self.quic)
             if self.h3 is not None:
-                self.h3_events.extend(self.h3.handle_event(event))
+                new = self.h3.handle_event(event)
+                self.h3_events.extend(new)
+                self._note_ends(new)
         return len(self.events) - before
 
     def to_send(self, now: Instant) -> list[Transmit]:
@@ -139,12 +142,12 @@ class StockConnection:
 
     def has_ended(self, stream_id: int) -> bool:
         """The peer finished its side of a request stream."""
-        return any(
-            isinstance(event, DataReceived | HeadersReceived)
-            and event.stream_id == stream_id
-            and event.stream_ended
-            for event in self.h3_events
-        )
+        return stream_id in self.ended_streams
+
+    def _note_ends(self, events: list[H3Event]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived | HeadersReceived) and event.stream_ended:
+                self.ended_streams.add(event.stream_id)
 
 
 class StockClient(Node):
