@@ -12,7 +12,6 @@ from pathlib import Path
 
 import aioquic
 from aioquic import tls
-from aioquic.asyncio import server
 from aioquic.h3 import connection as h3
 from aioquic.quic import connection, crypto, packet, packet_builder, recovery, retry, stream
 
@@ -112,7 +111,7 @@ def _pinned() -> dict[str, object]:
         "pull_quic_header": packet.pull_quic_header,
         "QuicPacketRecovery.__init__": recovery.QuicPacketRecovery.__init__,
         "QuicRetryTokenHandler": retry.QuicRetryTokenHandler,
-        "_encode_invalid_token_close": server._encode_invalid_token_close,
+        "CryptoPair.setup_initial": crypto.CryptoPair.setup_initial,
         "tls.Context.__init__": tls.Context.__init__,
         "tls.Context._client_send_hello": tls.Context._client_send_hello,
         "tls.Context._client_handle_certificate": tls.Context._client_handle_certificate,

@@ -6,7 +6,8 @@ Server side of the time before a connection exists; stateless but for the Retry 
 from dataclasses import dataclass
 
 from aioquic._buffer import Buffer, BufferReadError
-from aioquic.asyncio.server import _encode_invalid_token_close
+from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE
+from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet import (
     QuicPacketType,
     QuicProtocolVersion,
@@ -14,10 +15,14 @@ from aioquic.quic.packet import (
     encode_quic_version_negotiation,
     pull_quic_header,
 )
+from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.retry import QuicRetryTokenHandler
 
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import Instant, SocketAddress
+from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
+
+_CLOSE_CAPACITY = 1 + 3 * 8
 
 SUPPORTED_VERSIONS = (int(QuicProtocolVersion.VERSION_1), int(QuicProtocolVersion.VERSION_2))
 
@@ -130,8 +135,19 @@ class RetryTokens:
 
 def encode_invalid_token_close(header: LongHeader) -> bytes:
     """Refuse an Initial whose token is invalid, at once (RFC 9000 s8.1.3)."""
-    return _encode_invalid_token_close(
+    crypto = CryptoPair()
+    # The Initial keys come from the connection ID that the client chose (RFC 9001 s5.2).
+    crypto.setup_initial(cid=header.destination_cid, is_client=False, version=header.version)
+    builder = QuicPacketBuilder(
+        host_cid=header.destination_cid,
+        is_client=False,
+        max_datagram_size=SMALLEST_MAX_DATAGRAM_SIZE,
+        peer_cid=header.source_cid,
         version=header.version,
-        source_cid=header.destination_cid,
-        destination_cid=header.source_cid,
     )
+    builder.start_packet(QuicPacketType.INITIAL, crypto)
+    frame = builder.start_frame(FrameType.CONNECTION_CLOSE, capacity=_CLOSE_CAPACITY)
+    for field in (TransportErrorCode.INVALID_TOKEN, FrameType.PADDING, 0):
+        frame.push_uint_var(field)
+    datagrams, _ = builder.flush()
+    return datagrams[0]
