@@ -15,6 +15,9 @@ from mqvpn_core.quic.paths import Path
 RECENT_USE = 2.0
 """Seconds: a path that has carried no data for longer was not in use when it failed."""
 
+SILENCE = "it is silent"
+"""Reason of a failure that nobody has explained."""
+
 MAX_OUTAGES = 64
 """Failures that wait for traffic to go on; more than any number of links."""
 
@@ -96,5 +99,5 @@ def _outage(path: Path, now: Instant) -> _Outage:
         path_id=path.path_id,
         began_at=began_at,
         noticed_at=now,
-        reason=path.abandon_reason or "it is silent",
+        reason=path.abandon_reason or SILENCE,
     )
