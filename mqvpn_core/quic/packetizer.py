@@ -22,7 +22,7 @@ from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.path_ids import PathIds
 from mqvpn_core.quic.path_view import PathView
-from mqvpn_core.quic.paths import Path
+from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.protection import (
     PacketProtection,
     packet_number_length,
@@ -178,9 +178,7 @@ class Packetizer:
         return self._seal_packets(path, current, builder.packets, now)
 
     def _has_control(self, path: Path, now: Instant) -> bool:
-        # On a suspect path only probes and its own acknowledgements: what must arrive goes over
-        # another one.
-        takes_all = not path.is_suspect or self._is_only_path(path)
+        takes_all = self._takes_all(path)
         return bool(
             (takes_all and (self._sources.engine_has_frames or len(self._sources.control_frames)))
             or path.probes_due
@@ -188,10 +186,18 @@ class Packetizer:
             or any(is_due(other.received.ack_due_at, now) for other in self._ack_sources(path))
         )
 
-    def _is_only_path(self, path: Path) -> bool:
-        return not any(
-            other is not path and other.may_carry_data and not other.is_suspect
-            for other in self._sources.paths.values()
+    def _takes_all(self, path: Path) -> bool:
+        """What must arrive may go on this path.
+
+        A suspect path has only probes and its own acknowledgements, unless there is no better one.
+        """
+        others = [other for other in self._sources.paths.values() if other is not path]
+        if path.state is PathState.VALIDATING:
+            # RFC 10069 s3.1: a server MUST NOT send data before validation; a client may, and does
+            # where nothing else is left.
+            return self._sources.engine.is_client and not any(other.may_send for other in others)
+        return not path.is_suspect or not any(
+            other.may_carry_data and not other.is_suspect for other in others
         )
 
     def _ack_sources(self, path: Path) -> list[Path]:
@@ -206,7 +212,7 @@ class Packetizer:
 
     def _write_control(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
         sources = self._sources
-        takes_all = not path.is_suspect or self._is_only_path(path)
+        takes_all = self._takes_all(path)
         try:
             for other in self._ack_sources(path):
                 if other.received.has_unacknowledged:
