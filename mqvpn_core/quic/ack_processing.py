@@ -4,6 +4,8 @@ Delivery handlers fire here, exactly once for each packet; path MTU discovery an
 learn what happened to their packets.
 """
 
+import math
+
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import DeliveryState
@@ -17,6 +19,8 @@ from mqvpn_core.wire.code_points import TransportErrorCode
 
 REINJECTION_AGE = 0.5
 """Seconds after which sending a DATAGRAM again helps nobody: inner TCP has done it itself."""
+
+_LONG_AGO = Instant(-math.inf)
 
 
 class AckProcessor:
@@ -67,10 +71,13 @@ class AckProcessor:
         return changed
 
     def send_elsewhere(self, path: Path, now: Instant) -> None:
-        """Queue again what a failing path has in the air, if it is young enough to be of use.
+        """Queue again what a failing path has in the air.
 
-        It may have arrived: inner protocols live with duplicates better than with a gap.
+        What must arrive always (RFC 10069 s5.7 allows it), DATAGRAM payloads if they are young
+        enough to be of use. It may have arrived: inner protocols live with duplicates better than
+        with a gap.
         """
+        self._resend_all(path)
         for run in path.sent.sent_since(Instant(now - REINJECTION_AGE)):
             if run.contents:
                 datagrams = [datagram for packet in run.contents for datagram in packet]
@@ -82,6 +89,12 @@ class AckProcessor:
         for run in path.sent.forget_all():
             if run.handlers:
                 self._fire(run.handlers, DeliveryState.LOST)
+
+    def _resend_all(self, path: Path) -> None:
+        for run in path.sent.sent_since(_LONG_AGO):
+            if run.handlers:
+                handlers, run.handlers = run.handlers, ()
+                self._fire(handlers, DeliveryState.LOST)
 
     def _resend_oldest(self, path: Path) -> None:
         """Let a probe carry what the oldest packet carried (RFC 9002 s6.2.4).

@@ -39,7 +39,7 @@ class PathUpkeep:
         """Process an acknowledgement of packets sent on a path."""
         if self._acks.on_ack(path, ack, now):
             self._tell_mtu(path)
-        if path.is_suspect and path.last_acknowledged_at == now:
+        if path.is_suspect and path.last_acknowledged_at == now and not path.is_abandoned:
             self._recover(path, now)
 
     def on_challenge(self, path: Path, four_tuple: FourTuple, data: bytes) -> None:
@@ -96,14 +96,17 @@ class PathUpkeep:
             self._events.append(
                 PathSuspected(path_id=path.path_id, silent_for=now - path.last_received_at)
             )
-        has_other = any(
-            other is not path and other.may_carry_data and not other.is_suspect
-            for other in self._manager.sending_paths()
-        )
+        has_other = self._has_healthy_other(path)
         if has_other:
             self._acks.send_elsewhere(path, now)
         if path.current.recovery.pto_count >= MAX_PROBE_TIMEOUTS and has_other:
             self._abandon(path, "it acknowledges nothing", now)
+
+    def _has_healthy_other(self, path: Path) -> bool:
+        return any(
+            other is not path and other.may_carry_data and not other.is_suspect
+            for other in self._manager.sending_paths()
+        )
 
     def _recover(self, path: Path, now: Instant) -> None:
         assert path.suspected_at is not None
@@ -114,10 +117,16 @@ class PathUpkeep:
     def _leave_unreachable(self, path: Path, now: Instant) -> None:
         """The peer did not answer at its address (RFC 9000 s9.3.2, RFC 10069 s3.1)."""
         failed = path.current.four_tuple
+        if path.is_abandoned:
+            return
         if path.return_to_validated():
             self._events.append(
                 PathMigrated(path_id=path.path_id, old=failed, new=path.current.four_tuple)
             )
+        elif path.state is PathState.VALIDATING and not self._has_healthy_other(path):
+            # Nobody could be told that it is given up, and path IDs are too few to use one up for
+            # every attempt while nothing works: ask again.
+            path.current.start_validation(now, path.current.recovery.probe_timeout())
         elif len(self._manager.sending_paths()) > 1:
             self._abandon(path, "its validation failed", now)
         else:
