@@ -39,6 +39,7 @@ from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
 
 _DATAGRAM_TYPE_AND_LENGTH = 3
+_STRANDED = "the peer gave up the only path"
 
 
 class MultipathConnection:
@@ -240,21 +241,10 @@ class MultipathConnection:
                 for path in self._manager.sending_paths():
                     path.ping_is_due = True
         if not self.engine.is_ending and self._protection.can_send:
-            try:
-                self._manager.handle_timeout(now)
-                for path in self._manager.sending_paths():
-                    self._upkeep.on_timeout(
-                        path, now, handshake_confirmed=self._handshake.is_confirmed
-                    )
-            except RemoteProtocolError as error:
-                self.engine.enter_draining(error.error_code, error.reason, now)
+            self._run_path_timers(now)
             slowest = self.engine.largest_probe_timeout
             if is_due(self._protection.next_timeout(slowest), now):
                 self._protection.handle_timeout(now, slowest)
-            for path in self._manager.sending_paths():
-                if is_due(self._keep_alive_at(path), now):
-                    path.kept_alive_at = now
-                    path.ping_is_due = True
         self._after_input(now)
 
     def connect(self, four_tuple: FourTuple, now: Instant) -> None:
@@ -266,10 +256,17 @@ class MultipathConnection:
 
         Raises:
             PathUnavailableError: no path ID is free yet; PathIdsAvailable tells when one is.
-            LocalProtocolError: multipath was not negotiated, or the handshake is not confirmed.
+            LocalProtocolError: multipath was not negotiated, the handshake is not confirmed, or the
+                server forbids it.
         """
         if not self.is_client or not self._path_ids.is_negotiated or not self.handshake_confirmed:
             raise LocalProtocolError("paths can be opened by a client after a multipath handshake")
+        handshake_path = self.engine.handshake_path
+        server = handshake_path.addr.remote if handshake_path is not None else None
+        if self.engine.peer_parameters.disable_active_migration and four_tuple.remote == server:
+            # RFC 10069 s2.2: "it is forbidden to establish new paths to the peer's handshake
+            # address"
+            raise LocalProtocolError("the server forbids further paths to this address")
         return self._manager.open(four_tuple, now)
 
     def abandon_path(
@@ -284,8 +281,10 @@ class MultipathConnection:
             reason: why, in words for PathAbandoned and TrafficMoved.
 
         Raises:
-            LocalProtocolError: it is the only path.
+            LocalProtocolError: there is no such path, or it is the only one.
         """
+        if path_id not in self._paths:
+            raise LocalProtocolError(f"path {path_id} does not exist")
         others = [path for path in self._manager.sending_paths() if path.path_id != path_id]
         if not others:
             raise LocalProtocolError("the only path is not abandoned; close the connection instead")
@@ -348,8 +347,9 @@ class MultipathConnection:
         engine = self.engine
         sending = self._manager.sending_paths()
         can_send = self._protection.can_send and bool(sending)
-        if engine.close_is_pending and can_send:
-            result += self._closing.build(sending[0], now)
+        if engine.close_is_pending and self._protection.can_send:
+            carrier = self._manager.closing_path()
+            result += self._closing.build(carrier, now) if carrier is not None else []
         if engine.close_is_pending or not engine.handshake_confirmed:
             result += self._handshake.transmits(now)
         if can_send and not engine.is_ending:
@@ -375,14 +375,34 @@ class MultipathConnection:
                 self._manager.next_timeout(),
                 self._pacing_at,
             ]
-            for path in self._manager.sending_paths():
+            sending = self._manager.sending_paths()
+            for path in sending:
                 candidates.append(self._keep_alive_at(path))
                 candidates += path.next_timeout(handshake_confirmed=self._handshake.is_confirmed)
+            if any(not path.current.is_blocked for path in sending):
+                # RFC 10069 s3.4.3: late packets of an abandoned path are acknowledged on another
+                candidates += [
+                    path.received.ack_due_at for path in self._paths.values() if not path.may_send
+                ]
         return earliest(candidates)
 
     def next_event(self) -> Event | None:
         """Oldest event not handed out yet."""
         return self._events.popleft() if self._events else None
+
+    def _run_path_timers(self, now: Instant) -> None:
+        try:
+            self._manager.handle_timeout(now)
+            for path in self._manager.sending_paths():
+                self._upkeep.on_timeout(path, now, handshake_confirmed=self._handshake.is_confirmed)
+        except RemoteProtocolError as error:
+            self.engine.enter_draining(error.error_code, error.reason, now)
+        if self._manager.is_stranded:
+            self.close(TransportErrorCode.NO_VIABLE_PATH, _STRANDED, is_application=False)
+        for path in self._manager.sending_paths():
+            if is_due(self._keep_alive_at(path), now):
+                path.kept_alive_at = now
+                path.ping_is_due = True
 
     def _receive_long(self, four_tuple: FourTuple, packet: bytes, now: Instant) -> bytes:
         could_receive = self._protection.can_receive

@@ -40,6 +40,13 @@ RETENTION_PROBE_TIMEOUTS = 3
 UNANSWERED_ABANDON_SECONDS = 10.0
 """How long a peer that never answers PATH_ABANDON makes us keep a path's state."""
 
+SERVER_GRACE_PROBE_TIMEOUTS = 2
+"""RFC 10069 s3.4: for "a short, limited time such as one PTO" a server without a path waits for a
+packet on a new one; the path may have been given up by both sides at once, each another one."""
+
+CLIENT_GRACE_PROBE_TIMEOUTS = 6
+"""A client may open and validate another path meanwhile, which takes 3 PTO at most."""
+
 MAX_VALIDATING_PATHS = 4
 """Most paths that a server validates at a time (RFC 10069 s7.2)."""
 
@@ -51,7 +58,7 @@ class PathUnavailableError(LocalProtocolError):
 class PathManager:
     """Lifecycle of all paths of one connection.
 
-    A: sending_paths
+    A: sending_paths, closing_path, is_stranded
     B: accept, on_abandon, on_status, on_max_path_id, on_paths_blocked, on_validated, handle_timeout
     C: open, abandon, set_use, note_ids_arrived; D: next_timeout
     """
@@ -85,10 +92,30 @@ class PathManager:
         self._never_opened: dict[PathId, Instant] = {}
         self._is_waiting_for_ids = False
         self._last_blocked: dict[str, bytes] = {}
+        self._stranded_until: Instant | None = None
+        self.is_stranded = False
+        """The peer has given up the only path and no other has come in time."""
 
     def sending_paths(self) -> list[Path]:
         """Paths that packets may be sent on."""
         return [path for path in self._paths.values() if path.may_send]
+
+    def closing_path(self) -> Path | None:
+        """The path on which CONNECTION_CLOSE is most likely to arrive.
+
+        When there is none left, the one that was given up last: nothing else could tell the peer.
+        """
+        candidates = self.sending_paths()
+        if not candidates:
+            return next((p for p in reversed(self._paths.values()) if p.peer_cids.is_usable), None)
+        return min(
+            candidates,
+            key=lambda path: (
+                not path.may_carry_data,
+                path.is_suspect,
+                path.current.recovery.rtt.smoothed,
+            ),
+        )
 
     def open(self, four_tuple: FourTuple, now: Instant) -> PathId:
         """Client: open the next path over a network path; its validation starts at once.
@@ -180,6 +207,10 @@ class PathManager:
             path.discard_at = end
         elif path_id in self._never_opened:
             self._never_opened[path_id] = min(end, self._never_opened[path_id])
+        if self._stranded_until is None and not self.sending_paths():
+            is_client = self._sources.engine.is_client
+            grace = CLIENT_GRACE_PROBE_TIMEOUTS if is_client else SERVER_GRACE_PROBE_TIMEOUTS
+            self._stranded_until = Instant(now + grace * probe_timeout)
 
     def on_status(self, frame: PathStatusAvailable | PathStatusBackup) -> None:
         """Note the peer's wish; frames that come late are ignored (RFC 10069 s4.3)."""
@@ -226,6 +257,7 @@ class PathManager:
         """When the next path is to be discarded or given up."""
         return earliest(
             [
+                self._stranded_until,
                 *self._never_opened.values(),
                 *(path.discard_at for path in self._paths.values()),
                 *(path.current.validation_deadline for path in self._unreachable_paths()),
@@ -234,6 +266,9 @@ class PathManager:
 
     def handle_timeout(self, now: Instant) -> None:
         """Discard paths whose retention is over; give up those that cannot even be validated."""
+        if is_due(self._stranded_until, now):
+            self._stranded_until = None
+            self.is_stranded = not self.sending_paths()
         for path in self._unreachable_paths():
             if path.current.has_failed(now):
                 code = TransportErrorCode.NO_CID_AVAILABLE_FOR_PATH
@@ -266,8 +301,10 @@ class PathManager:
         path.current.start_validation(now, path.current.recovery.probe_timeout())
         # The client knows the server's address; only a server has to fear for a stranger.
         path.current.is_limited = not self._sources.engine.is_client
+        path.last_received_at = path.kept_alive_at = now
         self._paths[path_id] = path
         self._path_ids.note_used(path_id)
+        self._stranded_until = None
         self._events.append(PathOpened(path_id=path_id, four_tuple=four_tuple))
         return path
 
