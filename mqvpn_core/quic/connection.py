@@ -48,7 +48,8 @@ class MultipathConnection:
     A: engine, is_client, is_closed, handshake_complete, handshake_confirmed, multipath_negotiated,
        max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der
     B: receive_datagrams, handle_timeout
-    C: connect, queue_datagrams, note_stream_activity, request_key_update, close
+    C: connect, open_path, migrate_path, abandon_path, set_path_use, queue_datagrams,
+       note_stream_activity, request_key_update, close
     D: transmits, next_timeout, next_event; polled in this order after every B and C
     """
 
@@ -261,13 +262,36 @@ class MultipathConnection:
         """
         if not self.is_client or not self._path_ids.is_negotiated or not self.handshake_confirmed:
             raise LocalProtocolError("paths can be opened by a client after a multipath handshake")
-        handshake_path = self.engine.handshake_path
-        server = handshake_path.addr.remote if handshake_path is not None else None
-        if self.engine.peer_parameters.disable_active_migration and four_tuple.remote == server:
+        if self._is_forbidden(four_tuple):
             # RFC 10069 s2.2: "it is forbidden to establish new paths to the peer's handshake
             # address"
             raise LocalProtocolError("the server forbids further paths to this address")
         return self._manager.open(four_tuple, now)
+
+    def migrate_path(self, path_id: PathId, four_tuple: FourTuple, now: Instant) -> None:
+        """Client: let a path go on over another network path (RFC 9000 s9.2).
+
+        Needs no further path ID, and no multipath; PathValidated tells when the server has
+        answered there.
+
+        Raises:
+            LocalProtocolError: there is no such path, the handshake is not confirmed, or the
+                server forbids it.
+        """
+        path = self._paths.get(path_id)
+        if not self.is_client or not self.handshake_confirmed:
+            # RFC 9000 s9: "MUST NOT initiate connection migration before the handshake is
+            # confirmed"
+            raise LocalProtocolError("paths can be moved by a client after the handshake")
+        if path is None or not path.may_send:
+            raise LocalProtocolError(f"path {path_id} does not exist")
+        if self._is_forbidden(four_tuple):
+            raise LocalProtocolError("the server forbids other paths to this address")
+        self._upkeep.on_new_address(path, four_tuple, now)
+        # The client knows the server's address; only a server has to fear for a stranger.
+        path.current.is_limited = False
+        # RFC 9000 s9.5: another local address takes another connection ID
+        self._exchange.rotate(path_id)
 
     def abandon_path(
         self, path_id: PathId, error_code: int, now: Instant, reason: str = "we gave it up"
@@ -403,6 +427,13 @@ class MultipathConnection:
             if is_due(self._keep_alive_at(path), now):
                 path.kept_alive_at = now
                 path.ping_is_due = True
+
+    def _is_forbidden(self, four_tuple: FourTuple) -> bool:
+        """Tell whether the server wants to be reached only as in the handshake (RFC 9000 s18.2)."""
+        handshake_path = self.engine.handshake_path
+        server = handshake_path.addr.remote if handshake_path is not None else None
+        forbids = self.engine.peer_parameters.disable_active_migration
+        return forbids and four_tuple.remote == server
 
     def _receive_long(self, four_tuple: FourTuple, packet: bytes, now: Instant) -> bytes:
         could_receive = self._protection.can_receive

@@ -168,7 +168,7 @@ class Path:
         # RFC 9000 s8.2.4: "the larger of the current PTO or the PTO for the new path (using
         # kInitialRtt...)": the way to the new port may be longer although we expect the old one.
         timeout = max(left.recovery.probe_timeout(), network_path.recovery.probe_timeout())
-        if left.four_tuple.remote.host == network_path.four_tuple.remote.host:
+        if _has_same_hosts(left.four_tuple, network_path.four_tuple):
             # RFC 9000 s9.4: only the port changed, as behind a NAT: keep what was learnt
             network_path.recovery.rtt = left.recovery.rtt
             network_path.recovery.congestion = left.recovery.congestion
@@ -233,3 +233,7 @@ class Path:
             max_datagram_size=self.current.pmtu.current,
             last_received_at=self.last_received_at,
         )
+
+
+def _has_same_hosts(one: FourTuple, other: FourTuple) -> bool:
+    return one.local.host == other.local.host and one.remote.host == other.remote.host
