@@ -3,6 +3,7 @@
 The tree of tasks:
 
     run_client
+    |- LinkWatch.run      follows the links of this machine
     |- serve_control      answers ``mqvpn-core status``
     |- _disconnect_on     asks the supervisor to disconnect
     `- supervisor.run     one lifecycle; below it one attempt at a time, and below that its drivers
@@ -11,9 +12,10 @@ The tree of tasks:
 import logging
 import secrets
 import signal
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
 
 import trio
 
@@ -36,13 +38,16 @@ from mqvpn_core.runtime.client_connection import (
     DialSettings,
     open_client_connection,
 )
+from mqvpn_core.runtime.client_links import ClientLinks
 from mqvpn_core.runtime.client_supervisor import ClientSupervisor, SupervisorParts
 from mqvpn_core.runtime.control_socket import serve_control
-from mqvpn_core.runtime.dialing import DialLimits
-from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo
+from mqvpn_core.runtime.dialing import Candidate, DialLimits
+from mqvpn_core.runtime.host_operations import HostOperations
+from mqvpn_core.runtime.link_watch import LinkWatch
 from mqvpn_core.runtime.local_host import LocalHost
 from mqvpn_core.runtime.name_resolution import NameResolver
-from mqvpn_core.runtime.named_links import named_link
+from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
+from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.tunnel_attempt import AttemptParts, TunnelAttempts
 from mqvpn_core.runtime.udp_opening import UdpOptions
@@ -51,6 +56,7 @@ from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
 from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.lifecycle import Failure
+from mqvpn_core.tunnel.link_rules import AUTO, LinkRules
 from mqvpn_core.wire.uri_templates import parse_uri_template
 from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
 
@@ -68,6 +74,8 @@ class ClientSurroundings:
     """The machine."""
     resolver: NameResolver = field(default_factory=NameResolver)
     """Name service."""
+    watch_links: Callable[[], NetlinkMonitor] = NetlinkMonitor
+    """Opens the source of news about links."""
 
 
 def run(config: ClientConfig) -> int:
@@ -112,15 +120,19 @@ async def run_client(
     handle = await host.open_tun(config.tun_name)
     tun = TunDevice(handle.fd)
     try:
-        attempts = _make_attempts(config, surroundings, tun)
-        supervisor = _make_supervisor(config, host, attempts, handle.name)
-        async with trio.open_nursery() as nursery:
-            if config.control_socket is not None:
-                status = partial(client_status, config, supervisor, attempts, handle.name)
-                await nursery.start(serve_control, config.control_socket, status)
-            nursery.start_soon(_disconnect_on, stop, supervisor)
-            failure = await supervisor.run()
-            nursery.cancel_scope.cancel()
+        with closing(surroundings.watch_links()) as source:
+            watch = LinkWatch(source)
+            board = RuleBoard(_link_rules(config, handle.name))
+            attempts = _make_attempts(config, surroundings, tun, ClientLinks(watch, board, host))
+            supervisor = _make_supervisor(config, host, attempts, watch, handle.name)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(watch.run)
+                if config.control_socket is not None:
+                    status = partial(client_status, config, supervisor, attempts, handle.name)
+                    await nursery.start(serve_control, config.control_socket, status)
+                nursery.start_soon(_disconnect_on, stop, supervisor)
+                failure = await supervisor.run()
+                nursery.cancel_scope.cancel()
     finally:
         tun.close()
     if failure is not None:
@@ -134,7 +146,7 @@ async def _disconnect_on(stop: trio.Event, supervisor: ClientSupervisor) -> None
 
 
 def _make_attempts(
-    config: ClientConfig, surroundings: ClientSurroundings, tun: TunDevice
+    config: ClientConfig, surroundings: ClientSurroundings, tun: TunDevice, links: ClientLinks
 ) -> TunnelAttempts:
     settings = DialSettings(
         transport=transport_config(config.quic, is_client=True),
@@ -142,9 +154,9 @@ def _make_attempts(
         entropy=secrets.token_bytes,
     )
 
-    async def open_connection(remote: SocketAddress) -> ClientConnection:
-        link = await _choose_link(config, surroundings.host, remote)
-        return open_client_connection(remote, link, _open_socket(link), settings)
+    async def open_connection(candidate: Candidate) -> ClientConnection:
+        socket = _open_socket(candidate.link.name, candidate.link.source)
+        return open_client_connection(candidate, socket, settings)
 
     return TunnelAttempts(
         AttemptParts(
@@ -152,7 +164,9 @@ def _make_attempts(
             session=_session_config(config),
             tun=tun,
             resolver=surroundings.resolver,
+            links=links,
             open_connection=open_connection,
+            open_socket=_open_socket,
             known_by=_known_by(config),
             limits=DialLimits(),
         )
@@ -160,7 +174,11 @@ def _make_attempts(
 
 
 def _make_supervisor(
-    config: ClientConfig, host: HostOperations, attempts: TunnelAttempts, tun_name: str
+    config: ClientConfig,
+    host: HostOperations,
+    attempts: TunnelAttempts,
+    links: LinkWatch,
+    tun_name: str,
 ) -> ClientSupervisor:
     settings = ClientHostSettings(
         tun_name=tun_name,
@@ -170,6 +188,9 @@ def _make_supervisor(
 
     def plan(assignment: Assignment) -> HostPlan:
         return client_host_plan(settings, assignment, attempts.server_addresses)
+
+    async def wait_for_links() -> None:
+        await links.wait_change(links.version)
 
     pause = config.reconnect_interval
     backoff = BackoffConfig(
@@ -182,6 +203,7 @@ def _make_supervisor(
             plan=plan,
             backoff=Backoff(backoff, secrets.token_bytes),
             reconnect=config.reconnect,
+            wait_for_reason=wait_for_links,
         )
     )
 
@@ -211,27 +233,12 @@ def _authority(config: ClientConfig) -> str:
     return name.removesuffix(f":{DEFAULT_PORT}")
 
 
-async def _choose_link(
-    config: ClientConfig, host: HostOperations, remote: SocketAddress
-) -> LinkInfo:
-    address: IPAddress = ip_address(remote.host)
-    refusals: list[str] = []
-    for interface in config.paths:
-        try:
-            return named_link(interface, address)
-        except HostError as error:
-            refusals.append(str(error))
-    if refusals:
-        raise HostError("; ".join(refusals))
-    link = await host.link_towards(address)
-    if link is None:
-        raise HostError("no link leads there: is the network up?")
-    return link
+def _link_rules(config: ClientConfig, tun_name: str) -> LinkRules:
+    return LinkRules(paths=config.paths or (AUTO,), own_device=tun_name)
 
 
-def _open_socket(link: LinkInfo) -> UdpSocket:
-    local = SocketAddress(str(link.source), 0)
-    return UdpSocket(local, UdpOptions(interface=link.name))
+def _open_socket(link_name: str, source: IPAddress) -> UdpSocket:
+    return UdpSocket(SocketAddress(str(source), 0), UdpOptions(interface=link_name))
 
 
 def _say_what_is_missing(config: ClientConfig) -> None:

@@ -1,6 +1,7 @@
 """What ``mqvpn-core status`` shows of a client."""
 
 import os
+from collections.abc import Mapping
 
 from mqvpn_core.app.version import program_version
 from mqvpn_core.config import ClientConfig
@@ -29,7 +30,7 @@ def client_status(
     counters: dict[str, int] = {}
     if attempts.live is not None:
         dialled, session = attempts.live
-        paths = path_statuses(dialled.connection, dialled.link_name)
+        paths = path_statuses(dialled.connection, dialled.link_names)
         counters = packet_counts(session.counters)
         counters["refused_by_host"] = dialled.driver.refused_packet_count
     return encode_status_values(
@@ -70,9 +71,19 @@ def packet_counts(counters: PacketCounters) -> dict[str, int]:
     }
 
 
-def path_statuses(connection: MultipathConnection, interface: str) -> tuple[PathStatus, ...]:
-    """Return the paths of a connection as the status shows them."""
-    return tuple(_path_status(path, interface) for path in connection.statistics().paths)
+def path_statuses(
+    connection: MultipathConnection, link_names: Mapping[SocketAddress, str]
+) -> tuple[PathStatus, ...]:
+    """Return the paths of a connection as the status shows them.
+
+    Args:
+        connection: the connection.
+        link_names: names of links by the local address of their paths.
+    """
+    return tuple(
+        _path_status(path, link_names.get(path.four_tuple.local, ""))
+        for path in connection.statistics().paths
+    )
 
 
 def text_of(address: SocketAddress) -> str:

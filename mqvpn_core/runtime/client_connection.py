@@ -16,7 +16,7 @@ from mqvpn_core.quic.http3 import Http3Connection
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, ClientTls, TransportConfig
 from mqvpn_core.runtime.client_driver import ClientDriver
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.host_operations import LinkInfo
+from mqvpn_core.runtime.dialing import Candidate
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
 from mqvpn_core.wire.code_points import Http3ErrorCode, TransportErrorCode
@@ -41,31 +41,36 @@ class DialSettings:
 class ClientConnection:
     """A connection under way: `mqvpn_core.runtime.dialing.Dialled`.
 
-    A: `remote`, `driver`, `link_name`, `sockets`, `connection`, `http3`, `failure`. C: `abandon`.
+    A: `remote`, `driver`, `link`, `is_detour`, `link_names`, `sockets`, `connection`, `http3`,
+    `path_events`, `failure`. C: `abandon`.
     """
 
     def __init__(
         self,
         connection: MultipathConnection,
         socket: DatagramSocket,
-        remote: SocketAddress,
-        *,
-        link_name: str,
+        candidate: Candidate,
     ) -> None:
         """Take over a socket and a connection, and start the handshake."""
-        self.remote = remote
+        self.remote = candidate.remote
         """The server's address."""
-        self.link_name = link_name
-        """Link that its packets leave by."""
+        self.link = candidate.link
+        """Link of its first path."""
+        self.is_detour = candidate.is_detour
+        """That link is one that no rule would choose."""
+        self.link_names = {socket.local_address: candidate.link.name}
+        """Names of the links of its paths by their local addresses."""
         self.connection = connection
         """The QUIC connection."""
         self.http3 = Http3Connection(connection)
         """HTTP/3 on it."""
+        self.path_events = self.http3.watch()
+        """What it tells of its paths, for whoever keeps them."""
         self.sockets: Sequence[DatagramSocket] = (socket,)
         """Closed when the driver has ended."""
         self.driver = ClientDriver(connection, self.sockets)
         """Moves its packets."""
-        connection.connect(FourTuple(socket.local_address, remote), read_clock())
+        connection.connect(FourTuple(socket.local_address, self.remote), read_clock())
 
     def failure(self) -> Failure | None:
         """Say why the connection has ended, or None while it has not."""
@@ -85,16 +90,16 @@ class ClientConnection:
 
 
 def open_client_connection(
-    remote: SocketAddress, link: LinkInfo, socket: DatagramSocket, settings: DialSettings
+    candidate: Candidate, socket: DatagramSocket, settings: DialSettings
 ) -> ClientConnection:
-    """Make a connection to ``remote`` over a socket on ``link`` and start the handshake.
+    """Make a connection over a socket on the candidate's link and start the handshake.
 
     The socket is closed when that fails.
     """
-    transport = replace(settings.transport, max_udp_payload=largest_payload(link.mtu))
+    transport = replace(settings.transport, max_udp_payload=largest_payload(candidate.link.mtu))
     try:
         connection = client_connection(transport, settings.trust, entropy=settings.entropy)
-        return ClientConnection(connection, socket, remote, link_name=link.name)
+        return ClientConnection(connection, socket, candidate)
     except BaseException:
         socket.close()
         raise

@@ -131,16 +131,16 @@ class ClientDriver:
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
         self._session: PacketSession | None = None
-        self._observer: SessionObserver | None = None
+        self._observers: tuple[SessionObserver, ...] = ()
         self._tun: PacketDevice | None = None
         self._carrying = trio.Event()
         self._last_received = read_clock()
         self._is_cut_off = False
 
-    def attach(self, session: PacketSession, observer: SessionObserver) -> None:
+    def attach(self, session: PacketSession, *observers: SessionObserver) -> None:
         """Let ``session`` use the connection from now on."""
         self._session = session
-        self._observer = observer
+        self._observers = observers
         self.kick()
 
     def carry(self, tun: PacketDevice) -> None:
@@ -292,8 +292,8 @@ class ClientDriver:
         packets = session.take_ip_packets()
         if packets and self._tun is not None:
             self.refused_packet_count += self._tun.write_packets(packets)
-        if self._observer is not None:
-            self._observer.look(now)
+        for observer in self._observers:
+            observer.look(now)
 
 
 class _Port:

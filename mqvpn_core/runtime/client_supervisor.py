@@ -91,6 +91,8 @@ class SupervisorParts:
     """Delays between attempts."""
     reconnect: bool
     """Try again after failures."""
+    wait_for_reason: Callable[[], Awaitable[None]] = trio.sleep_forever
+    """Returns when there is a reason to try again before the delay is over."""
 
 
 class ClientSupervisor:
@@ -226,7 +228,8 @@ class ClientSupervisor:
         failure: Failure | None = None
         try:
             with self._attempt_scope:
-                await trio.sleep(delay)
+                with trio.move_on_after(delay):
+                    await self._parts.wait_for_reason()
                 failure = await self._attempt_safely(reporter)
         finally:
             over.set()

@@ -1,8 +1,9 @@
-"""Finding an address of the server that answers: several connections at once, the first one wins.
+"""Finding a way to the server that answers: several connections at once, the first one wins.
 
-Addresses are tried in order with a short head start each (RFC 8305 s5). An attempt that hears
-nothing is given up early, so that a server which returns in the meantime is found by a fresh
-handshake rather than by an old one's slow retransmission.
+Links and addresses are tried in order with a short head start each (RFC 8305 s5): a dead one costs
+nothing that anybody would see. An attempt that hears nothing is given up early, so that a server
+which returns in the meantime is found by a fresh handshake rather than by an old one's slow
+retransmission.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +15,21 @@ import trio
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.client_driver import ClientDriver
+from mqvpn_core.runtime.host_operations import LinkInfo
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to try."""
+
+    remote: SocketAddress
+    """Address of the server."""
+    link: LinkInfo
+    """Link to leave by, and the address to send from."""
+    is_detour: bool = False
+    """The link is one that no rule would choose; it is tried for want of a better one."""
 
 
 class Dialled(Protocol):
@@ -49,6 +63,8 @@ class DialLimits:
 
     head_start: float = 0.25
     """Lead of one address over the next (RFC 8305 s8 recommends this value)."""
+    link_head_start: float = 0.1
+    """Lead of one link over the next."""
     silence: float = 2.5
     """An attempt that has heard nothing for this long is over."""
     handshake: float = 10.0
@@ -56,15 +72,15 @@ class DialLimits:
 
 
 async def dial(
-    addresses: Sequence[SocketAddress],
-    open_connection: Callable[[SocketAddress], Awaitable[D]],
+    candidates: Sequence[Candidate],
+    open_connection: Callable[[Candidate], Awaitable[D]],
     nursery: trio.Nursery,
     limits: DialLimits,
 ) -> D | Failure:
     """Return the first connection whose handshake is complete, or why there is none.
 
     Args:
-        addresses: where the server may be, best first.
+        candidates: ways to the server, best first.
         open_connection: makes sockets and a connection that was told to connect.
         nursery: where the drivers run; the winner goes on there.
         limits: how long to wait.
@@ -73,16 +89,22 @@ async def dial(
     is_handed_over = False
     try:
         async with trio.open_nursery() as attempts:
-            for address in addresses:
+            for number, candidate in enumerate(candidates, 1):
                 over = trio.Event()
-                attempts.start_soon(race.attempt, address, over, attempts.cancel_scope)
-                with trio.move_on_after(limits.head_start):
+                attempts.start_soon(race.attempt, candidate, over, attempts.cancel_scope)
+                with trio.move_on_after(_lead(candidate, candidates[number:], limits)):
                     await over.wait()
         is_handed_over = True
     finally:
         if race.winner is not None and not is_handed_over:
             race.winner.abandon()
     return race.winner or worst_news(race.failures)
+
+
+def _lead(candidate: Candidate, others: Sequence[Candidate], limits: DialLimits) -> float:
+    if others and others[0].link.ifindex != candidate.link.ifindex:
+        return limits.link_head_start
+    return limits.head_start
 
 
 def worst_news(failures: Sequence[Failure]) -> Failure:
@@ -114,7 +136,7 @@ class _Race(Generic[D]):
 
     def __init__(
         self,
-        open_connection: Callable[[SocketAddress], Awaitable[D]],
+        open_connection: Callable[[Candidate], Awaitable[D]],
         nursery: trio.Nursery,
         limits: DialLimits,
     ) -> None:
@@ -125,14 +147,13 @@ class _Race(Generic[D]):
         self._limits = limits
 
     async def attempt(
-        self, address: SocketAddress, over: trio.Event, scope: trio.CancelScope
+        self, candidate: Candidate, over: trio.Event, scope: trio.CancelScope
     ) -> None:
         try:
-            dialled = await self._open_connection(address)
+            dialled = await self._open_connection(candidate)
         except (HostError, OSError) as error:
-            self.failures.append(
-                Failure(kind=FailureKind.UNREACHABLE, message=f"{address.host}: {error}")
-            )
+            message = f"{candidate.remote.host} over {candidate.link.name}: {error}"
+            self.failures.append(Failure(kind=FailureKind.UNREACHABLE, message=message))
             over.set()
             return
         self._nursery.start_soon(run_driver, dialled)
@@ -143,7 +164,7 @@ class _Race(Generic[D]):
                 self.winner = dialled
                 scope.cancel()
             else:
-                self.failures.append(failure or _too_late(address, dialled.driver))
+                self.failures.append(failure or _too_late(candidate, dialled.driver))
         finally:
             over.set()
             if self.winner is not dialled:
@@ -158,8 +179,9 @@ class _Race(Generic[D]):
                 await driver.settled.wait()
 
 
-def _too_late(address: SocketAddress, driver: ClientDriver) -> Failure:
-    where = f"{address.host} port {address.port} (UDP)"
+def _too_late(candidate: Candidate, driver: ClientDriver) -> Failure:
+    remote = candidate.remote
+    where = f"{remote.host} port {remote.port} (UDP) over {candidate.link.name}"
     if driver.received_any:
         message = f"{where} answers, but the handshake does not finish"
     else:

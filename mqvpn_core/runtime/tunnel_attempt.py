@@ -14,15 +14,16 @@ import trio
 
 from mqvpn_core.config import HostPort
 from mqvpn_core.errors import HostError, LocalProtocolError
-from mqvpn_core.ids import SocketAddress
 from mqvpn_core.masque.client_session import ClientSession, ClientSessionConfig
 from mqvpn_core.masque.route_ranges import networks_of_ranges
 from mqvpn_core.masque.session_events import EndCause, IPInterface, SessionEnded
 from mqvpn_core.runtime.client_connection import ClientConnection
+from mqvpn_core.runtime.client_links import ClientLinks
 from mqvpn_core.runtime.client_supervisor import AttemptReporter
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.dialing import DialLimits, dial
+from mqvpn_core.runtime.dialing import Candidate, DialLimits, dial
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver, socket_address
+from mqvpn_core.runtime.path_keeper import KeeperParts, KeptConnection, OpenSocket, PathKeeper
 from mqvpn_core.runtime.session_watch import SessionPicture, SessionWatch
 from mqvpn_core.runtime.tun_device import PacketDevice
 from mqvpn_core.tunnel.assignment import Assignment
@@ -36,7 +37,7 @@ MAX_HOST_ROUTES = 4096
 REFRESH_LIMIT = 1.0
 """Seconds to resolve when earlier addresses are known: the resolver may be behind the tunnel."""
 
-OpenConnection = Callable[[SocketAddress], Awaitable[ClientConnection]]
+OpenConnection = Callable[[Candidate], Awaitable[ClientConnection]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,12 @@ class AttemptParts:
     """Where IP packets come from and go to."""
     resolver: NameResolver
     """Finds the server's addresses."""
+    links: ClientLinks
+    """Knows the ways to them."""
     open_connection: OpenConnection
-    """Makes a connection to one of them."""
+    """Makes a connection over one of these ways."""
+    open_socket: OpenSocket
+    """Makes sockets for further paths."""
     known_by: str
     """How the server proves who it is, for the log."""
     limits: DialLimits
@@ -80,7 +85,11 @@ class TunnelAttempts:
         if failure is not None:
             return failure
         port = self._parts.server.port
-        candidates = [socket_address(address, port) for address in self.server_addresses]
+        addresses = [socket_address(address, port) for address in self.server_addresses]
+        try:
+            candidates = await self._parts.links.find_candidates(addresses)
+        except HostError as error:
+            return Failure(kind=FailureKind.UNREACHABLE, message=str(error))
         async with trio.open_nursery() as nursery:
             dialled = await dial(
                 candidates, self._parts.open_connection, nursery, self._parts.limits
@@ -89,8 +98,9 @@ class TunnelAttempts:
                 return dialled
             self._prefer(ip_address(dialled.remote.host))
             _log.info(
-                "handshake with %s done, the server is %s",
+                "handshake with %s over %s done, the server is %s",
                 dialled.remote.host,
+                dialled.link.name,
                 self._parts.known_by,
             )
             session = ClientSession(config=self._session_config, http3=dialled.http3)
@@ -134,16 +144,42 @@ class TunnelAttempts:
         self, dialled: ClientConnection, session: ClientSession, reporter: AttemptReporter
     ) -> Failure:
         watch = SessionWatch(session)
-        dialled.driver.attach(session, watch)
+        keeper = self._make_keeper(dialled)
+        dialled.driver.attach(session, watch, keeper)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_finished, dialled.driver.finished, nursery.cancel_scope)
+            nursery.start_soon(keeper.run)
             try:
                 refusal = await self._report_changes(dialled, watch, reporter)
                 if refusal is not None:
                     return refusal
             finally:
                 nursery.cancel_scope.cancel()
+        if keeper.end_reason is not None:
+            return Failure(kind=FailureKind.LOST, message=keeper.end_reason)
         return self._read_end(dialled, watch.ended)
+
+    def _make_keeper(self, dialled: ClientConnection) -> PathKeeper:
+        kept = KeptConnection(
+            transport=dialled.connection,
+            driver=dialled.driver,
+            events=dialled.path_events,
+            socket=dialled.sockets[0],
+            link=dialled.link,
+            remote=dialled.remote,
+            is_detour=dialled.is_detour,
+            link_names=dialled.link_names,
+        )
+        links = self._parts.links
+        return PathKeeper(
+            kept,
+            KeeperParts(
+                links=links.links,
+                board=links.board,
+                open_socket=self._parts.open_socket,
+                servers=self.server_addresses,
+            ),
+        )
 
     async def _report_changes(
         self, dialled: ClientConnection, watch: SessionWatch, reporter: AttemptReporter

@@ -51,12 +51,23 @@ def role_of(rules: LinkRules, link: Link) -> LinkRole:
     """Return what a link is for; `LinkRole.NEVER` when it is not to be used."""
     if link.name == rules.own_device or link.name in rules.used_up:
         return LinkRole.NEVER
-    asked = _asked_role(rules, link.name)
+    asked = asked_role(rules, link.name)
     if not _is_chosen(rules, link):
         return LinkRole.NEVER
     if asked is not None:
         return asked
     return LinkRole.BACKUP if link.medium is LinkMedium.CELLULAR else LinkRole.PRIMARY
+
+
+def asked_role(rules: LinkRules, name: str) -> LinkRole | None:
+    """Return the role that the user gave a link by name or pattern."""
+    for pattern, role in rules.roles:
+        if pattern == name:
+            return role
+    for pattern, role in rules.roles:
+        if fnmatchcase(name, pattern):
+            return role
+    return None
 
 
 def dial_targets(
@@ -97,16 +108,6 @@ def _rank(rules: LinkRules, link: Link) -> tuple[int, int, int, int]:
     )
     metric = min((way.metric for way in link.ways), default=0)
     return _ORDER[role_of(rules, link)], named, metric, link.ifindex
-
-
-def _asked_role(rules: LinkRules, name: str) -> LinkRole | None:
-    for pattern, role in rules.roles:
-        if pattern == name:
-            return role
-    for pattern, role in rules.roles:
-        if fnmatchcase(name, pattern):
-            return role
-    return None
 
 
 def _is_chosen(rules: LinkRules, link: Link) -> bool:
