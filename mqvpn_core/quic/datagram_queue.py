@@ -61,6 +61,7 @@ class Flow:
         "requeued_count",
         "ring",
         "seen_at",
+        "taken_bytes",
         "waiting_bytes",
         "was_idle",
     )
@@ -84,6 +85,8 @@ class Flow:
         """There had been a long silence before what waits now."""
         self.marked_at = _NEVER
         """When something was queued last of what waits now."""
+        self.taken_bytes = 0
+        """Bytes that left since somebody looked."""
         self._taken_count = 0
         # When datagrams were queued and how many had been queued before, oldest first.
         self._marks: deque[tuple[Instant, int]] = deque()
@@ -325,6 +328,7 @@ class FlowRing:
 
     def _note_taken(self, flow: Flow, count: int, taken_bytes: int) -> None:
         flow.note_taken(count, taken_bytes)
+        flow.taken_bytes += taken_bytes
         self.taken_bytes += taken_bytes
         self._totals.waiting_count -= count
         self._totals.waiting_bytes -= taken_bytes

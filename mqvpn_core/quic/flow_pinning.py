@@ -18,8 +18,11 @@ REST_SECONDS = 5.0
 
 _MEASUREMENT_SECONDS = 60.0
 _LONG_BACKLOG_SECONDS = 0.1
-_SINGLE_FLOW_GAIN = 1.25
-_UNFAIRNESS = 2.0
+_BURST_BYTES = 128 * 1024
+_GAIN = 1.25
+_UNFAIRNESS = 1.5
+_MAX_USED_SHARE = 0.8
+_BULK_SHARE = 0.25
 # An unproven path is not believed to be worse than this share of one that is full, or it would
 # never get the traffic that proves it.
 _OPTIMISM = 0.25
@@ -33,19 +36,36 @@ class _PathLoad:
         self.ring = ring
         self.flows: dict[Flow, None] = {}
         """Pinned flows, also those with nothing to send."""
+        self.bulk: list[Flow] = []
+        """Those that sent a fair part of everything between the last two looks."""
         self.view: PathView | None = None
         """As of the last call; None when it may not carry datagrams."""
         self.is_full = False
         """Something waited for it all the time between the last two looks."""
         self.measured_rate = 0.0
         """Bytes per second that it carried while it was full; 0 when it never was."""
+        self.used_rate = 0.0
+        """Bytes per second that it carried between the last two looks."""
         self._measured_at = Instant(float("-inf"))
         self._taken_before = 0
+
+    @property
+    def order(self) -> int:
+        """0 for what is filled first."""
+        assert self.view is not None
+        return self.view.use_order
+
+    @property
+    def is_primary(self) -> bool:
+        """Carries traffic whenever it can."""
+        return self.order == 0
 
     def review(self, elapsed: float, now: Instant) -> None:
         """Draw conclusions from the time since the last look."""
         rate = (self.ring.taken_bytes - self._taken_before) / elapsed
         self._taken_before = self.ring.taken_bytes
+        self.used_rate = rate
+        self.bulk = self._find_bulk()
         self.is_full = not self.ring.ran_dry and not self.ring.is_empty
         self.ring.ran_dry = False
         if self.is_full:
@@ -63,18 +83,43 @@ class _PathLoad:
             return self.measured_rate
         return self.view.expected_rate
 
+    def has_spare(self) -> bool:
+        """It would carry more, and a good deal more than it does."""
+        assert self.view is not None
+        return (
+            not self.is_full
+            and self.view.send_budget >= self.view.max_packet_bytes
+            and self.used_rate < _MAX_USED_SHARE * self.rate()
+        )
+
     def has_long_backlog(self) -> bool:
-        """More waits than it sends in a while."""
-        return self.ring.waiting_bytes > self.rate() * _LONG_BACKLOG_SECONDS
+        """More waits than it sends in a while, and more than a burst or two."""
+        enough = max(self.rate() * _LONG_BACKLOG_SECONDS, _BURST_BYTES)
+        return self.ring.waiting_bytes > enough
 
-    @property
-    def flow_count(self) -> int:
-        """How many flows are pinned to it."""
-        return len(self.flows)
+    def share(self) -> float:
+        """Bytes per second that each of its bulk flows gets."""
+        return self.rate() / max(len(self.bulk), 1)
 
-    def movable(self, now: Instant) -> list[Flow]:
-        """Flows that want more than they get and have rested since they were moved."""
-        return [flow for flow in self.ring.flows if _has_rested(flow, now)]
+    def prospect(self) -> float:
+        """Bytes per second that one bulk flow more would get."""
+        return self.rate() / (len(self.bulk) + 1)
+
+    def takes(self, flow: Flow) -> bool:
+        """Tell whether the next datagram of a flow fits a packet."""
+        assert self.view is not None
+        if not flow.items:
+            return True
+        prefix, payload = flow.items[0]
+        return len(prefix) + len(payload) < self.view.frame_capacity
+
+    def _find_bulk(self) -> list[Flow]:
+        sent = [flow.taken_bytes for flow in self.flows if flow.taken_bytes]
+        enough = _BULK_SHARE * sum(sent) / max(len(sent), 1)
+        bulk = [flow for flow in self.flows if flow.taken_bytes > enough]
+        for flow in self.flows:
+            flow.taken_bytes = 0
+        return bulk
 
 
 class FlowPinning:
@@ -93,7 +138,7 @@ class FlowPinning:
     @property
     def flow_counts(self) -> dict[PathId, int]:
         """How many flows are pinned to each path."""
-        return {path_id: load.flow_count for path_id, load in self._loads.items()}
+        return {path_id: len(load.flows) for path_id, load in self._loads.items()}
 
     def ring(self, path_id: PathId) -> FlowRing | None:
         """Flows of a path that have something to send, None when it never had any."""
@@ -185,47 +230,30 @@ class FlowPinning:
 
     def _find_move(self, now: Instant) -> tuple[Flow, _PathLoad] | None:
         """Decide which flow would be better off on which path."""
-        full = [load for load in self._open if load.is_full]
-        spare = [load for load in self._open if not load.is_full and _has_budget(load)]
-        primaries = [load for load in self._open if _is_primary(load)]
-        if any(not load.is_full for load in primaries):
+        spare = [load for load in self._open if load.has_spare()]
+        if any(load.is_primary and not load.is_full for load in self._open):
             # Only what primaries have no room for may be on a secondary.
-            receivers = [load for load in spare if _is_primary(load)]
-            guests = [load for load in self._open if not _is_primary(load)]
-            flows = [flow for load in guests for flow in load.flows if _has_rested(flow, now)]
-            found = _that_fits(flows, receivers)
-            if found is not None:
-                return found
-            spare = receivers
-        for donor in sorted(full, key=_share):
-            flows = donor.movable(now)
-            for receiver in sorted(spare, key=_prospect, reverse=True):
-                if _is_worth_it(donor, receiver, len(flows)):
-                    found = _that_fits(flows, [receiver])
-                    if found is not None:
-                        return found
-        return self._find_fairer(full, now)
-
-    def _find_fairer(self, full: list[_PathLoad], now: Instant) -> tuple[Flow, _PathLoad] | None:
-        """Decide whether a flow gets far less than it would on another path, also full."""
-        for donor in sorted(full, key=_share):
-            flows = donor.movable(now)
-            if len(donor.ring.flows) < 2:  # noqa: PLR2004 - the last flow gets all there is
-                continue
-            for receiver in full:
-                if _prospect(receiver) > _UNFAIRNESS * _share(donor) and (
-                    _order(receiver) == _order(donor)
+            spare = [load for load in spare if load.is_primary]
+            guests = [load for load in self._open if not load.is_primary]
+            for load in guests if spare else ():
+                flow = _rested([*load.bulk, *load.flows], spare[0], now)
+                if flow is not None:
+                    return flow, spare[0]
+        for donor in sorted(self._open, key=_PathLoad.share):
+            for receiver in sorted(self._open, key=_PathLoad.prospect, reverse=True):
+                if receiver is not donor and _is_worth_it(
+                    donor, receiver, has_spare=receiver in spare
                 ):
-                    found = _that_fits(flows, [receiver])
-                    if found is not None:
-                        return found
+                    flow = _rested(donor.bulk, receiver, now)
+                    if flow is not None:
+                        return flow, receiver
         return None
 
     def _choose(self, flow: Flow) -> _PathLoad:
         """Find the path on which a flow can expect most."""
-        options = [load for load in self._open if _takes(load, flow)] or self._open
-        first = min(_order(load) for load in options)
-        preferred = [load for load in options if _order(load) == first]
+        options = [load for load in self._open if load.takes(flow)] or self._open
+        first = min(load.order for load in options)
+        preferred = [load for load in options if load.order == first]
         if not all(load.is_full or load.has_long_backlog() for load in preferred):
             options = preferred
         if len(options) == 1:
@@ -234,7 +262,7 @@ class FlowPinning:
 
         def expected_share(load: _PathLoad) -> float:
             rate = load.rate() if load.is_full else max(load.rate(), _OPTIMISM * proven)
-            return rate / (load.flow_count + 1)
+            return rate / (len(load.flows) + 1)
 
         # The first of equals: they are sorted by round-trip time.
         return max(options, key=expected_share)
@@ -250,58 +278,30 @@ class FlowPinning:
         self._loads[flow.path_id].ring.add(flow)
 
 
-def _order(load: _PathLoad) -> int:
-    assert load.view is not None
-    return load.view.use_order
-
-
-def _is_primary(load: _PathLoad) -> bool:
-    return _order(load) == 0
-
-
-def _has_budget(load: _PathLoad) -> bool:
-    assert load.view is not None
-    return load.view.send_budget >= load.view.max_packet_bytes
-
-
-def _takes(load: _PathLoad, flow: Flow) -> bool:
-    """Tell whether the next datagram of a flow fits a packet of a path."""
-    assert load.view is not None
-    if not flow.items:
-        return True
-    prefix, payload = flow.items[0]
-    return len(prefix) + len(payload) < load.view.frame_capacity
-
-
-def _share(load: _PathLoad) -> float:
-    """What each flow of a path gets."""
-    return load.rate() / max(load.flow_count, 1)
-
-
-def _prospect(load: _PathLoad) -> float:
-    """What one flow more would get."""
-    return load.rate() / (load.flow_count + 1)
-
-
-def _is_worth_it(donor: _PathLoad, receiver: _PathLoad, movable_count: int) -> bool:
-    """Tell whether a flow of a full path should go to one that has room."""
-    if len(donor.ring.flows) == 1:
-        # Nothing would be left here, so the other path has to be known to be better.
-        return receiver.measured_rate > _SINGLE_FLOW_GAIN * donor.rate()
-    if not movable_count:
+def _is_worth_it(donor: _PathLoad, receiver: _PathLoad, *, has_spare: bool) -> bool:
+    """Tell whether a bulk flow of one path should go to another one."""
+    if not donor.bulk:
         return False
-    return not receiver.flow_count or _prospect(receiver) > _MIN_SHARE_KEPT * _share(donor)
+    if not donor.is_full:
+        # Nothing presses, but a much better path may have become free.
+        need = donor.used_rate / len(donor.bulk)
+        return (
+            has_spare
+            and receiver.measured_rate > _GAIN * donor.rate()
+            and min(receiver.prospect(), receiver.measured_rate - receiver.used_rate)
+            > _UNFAIRNESS * need
+        )
+    if len(donor.bulk) == 1:
+        # Nothing would be left here, so the other path has to be known to be better.
+        return has_spare and receiver.measured_rate > _GAIN * donor.rate()
+    if has_spare and (not receiver.bulk or receiver.prospect() > _MIN_SHARE_KEPT * donor.share()):
+        return True
+    return receiver.order == donor.order and receiver.prospect() > _UNFAIRNESS * donor.share()
 
 
-def _has_rested(flow: Flow, now: Instant) -> bool:
-    return now - flow.moved_at >= REST_SECONDS
-
-
-def _that_fits(
-    flows: Iterable[Flow], receivers: Sequence[_PathLoad]
-) -> tuple[Flow, _PathLoad] | None:
+def _rested(flows: Iterable[Flow], receiver: _PathLoad, now: Instant) -> Flow | None:
+    """Find a flow that was not moved lately and fits another path."""
     for flow in flows:
-        for receiver in receivers:
-            if _takes(receiver, flow):
-                return flow, receiver
+        if now - flow.moved_at >= REST_SECONDS and receiver.takes(flow):
+            return flow
     return None
