@@ -108,6 +108,7 @@ def main() -> int:
         code = 1
     except KeyboardInterrupt:
         code = 130
+    print(f"{sum(result.passed for result in results)} of {len(results)} kinds within their bars")
     if arguments.json is not None:
         report = {"machine": machine, "results": [asdict(result) for result in results]}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
