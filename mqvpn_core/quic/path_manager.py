@@ -19,7 +19,7 @@ from mqvpn_core.quic.events import (
     PathUseChanged,
 )
 from mqvpn_core.quic.network_paths import NetworkPathFactory
-from mqvpn_core.quic.packetizer import PacketSources
+from mqvpn_core.quic.packet_sources import PacketSources
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.timers import earliest, is_due
@@ -206,11 +206,17 @@ class PathManager:
             path.state = PathState.RETAINED
             path.discard_at = end
         elif path_id in self._never_opened:
+            # Nobody knows how slow that path is.
+            probe_timeout = max(probe_timeout, self._network_paths.initial_probe_timeout)
+            end = Instant(now + RETENTION_PROBE_TIMEOUTS * probe_timeout)
             self._never_opened[path_id] = min(end, self._never_opened[path_id])
         if self._stranded_until is None and not self.sending_paths():
             is_client = self._sources.engine.is_client
             grace = CLIENT_GRACE_PROBE_TIMEOUTS if is_client else SERVER_GRACE_PROBE_TIMEOUTS
             self._stranded_until = Instant(now + grace * probe_timeout)
+            if path is not None:
+                # Kept for CONNECTION_CLOSE, which has no other way to go.
+                path.discard_at = Instant(max(end, self._stranded_until + probe_timeout))
 
     def on_status(self, frame: PathStatusAvailable | PathStatusBackup) -> None:
         """Note the peer's wish; frames that come late are ignored (RFC 10069 s4.3)."""

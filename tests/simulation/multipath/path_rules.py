@@ -54,6 +54,8 @@ class PathRules(PacketListener):
         """Listen."""
         self.wiretap = PathWiretap(pair)
         self.wiretap.listeners.append(self)
+        self.is_watching = True
+        """Cleared where an end lies: then only the wiretap goes on."""
         self._pair = pair
         config = pair.config
         self._limits = {
@@ -78,6 +80,8 @@ class PathRules(PacketListener):
     @override
     def on_packet(self, packet: PathPacket) -> None:
         """Check a packet that is being sent."""
+        if not self.is_watching:
+            return
         side, path_id = packet.is_from_client, packet.path_id
         # RFC 10069 s3.4: "subsequently cannot send any packet on that path anymore"
         assert path_id not in self._abandoned[side], f"a packet on path {path_id} after its end"
@@ -180,6 +184,8 @@ class PathRules(PacketListener):
     def _on_datagram(self, now: Instant, what: str, datagram: UdpDatagram) -> None:
         """RFC 9000 s8.1: at most three times what an unvalidated address has sent."""
         del now
+        if not self.is_watching:
+            return
         size = len(datagram.payload)
         packet = self.wiretap.packet_in(datagram.payload)
         if what == "delivered" and datagram.destination == SERVER_ADDRESS:

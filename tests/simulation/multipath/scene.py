@@ -31,7 +31,7 @@ class Scene:
         self.pair = pair
         self.rules = rules
         self.simulator = pair.simulator
-        self._stream_id = 0
+        self._stream_id = 400
 
     @property
     def client(self) -> Peer:
@@ -126,7 +126,7 @@ class Liar:
         self.own = scene.peer(role)
         self.victim = scene.peer("server" if role == "client" else "client")
         # Lies are not watched, and the honest half of the liar is no longer in step.
-        scene.rules.wiretap.listeners.clear()
+        scene.rules.is_watching = False
         self._numbers: dict[int, int] = {}
 
     @property
