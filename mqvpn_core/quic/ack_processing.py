@@ -10,8 +10,8 @@ from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import DeliveryState
 from mqvpn_core.quic.network_paths import NetworkPath
+from mqvpn_core.quic.packet_sources import PacketSources
 from mqvpn_core.quic.packet_spaces import SentRun
-from mqvpn_core.quic.packetizer import PacketSources
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE
 from mqvpn_core.wire.ack_frames import Ack

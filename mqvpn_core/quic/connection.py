@@ -4,42 +4,27 @@ Owns the engine (handshake, streams), the paths, the keys, the datagram queue an
 calls them in the order of the data walk. It touches no packet bytes itself.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant, PathId
-from mqvpn_core.quic.ack_processing import AckProcessor
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.engine_events import translate_event
-from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable
-from mqvpn_core.quic.closing import Closing
-from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
-from mqvpn_core.quic.control_frames import ControlFrames
-from mqvpn_core.quic.events import DatagramsReceived, Event
-from mqvpn_core.quic.handshake import PATH_ZERO, Handshake
-from mqvpn_core.quic.key_updates import KeyUpdates
-from mqvpn_core.quic.network_paths import NetworkPathFactory
-from mqvpn_core.quic.own_frames import OwnFrames
-from mqvpn_core.quic.packet_receiver import PacketReceiver, ReceivedBatch, split_segments
-from mqvpn_core.quic.packetizer import PACKET_OVERHEAD, Packetizer, PacketSources
-from mqvpn_core.quic.path_ids import PathIds
-from mqvpn_core.quic.path_manager import PathManager
-from mqvpn_core.quic.path_upkeep import PathUpkeep
+from mqvpn_core.quic.connection_parts import assemble_parts
+from mqvpn_core.quic.connection_timers import ConnectionTimers
+from mqvpn_core.quic.duplication import Duplication
+from mqvpn_core.quic.events import Event
+from mqvpn_core.quic.inbound import Inbound
+from mqvpn_core.quic.packet_receiver import split_segments
+from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD
 from mqvpn_core.quic.path_use import PathUse
-from mqvpn_core.quic.paths import Path
-from mqvpn_core.quic.protection import PacketProtection
-from mqvpn_core.quic.schedulers import DatagramScheduler
 from mqvpn_core.quic.statistics import ConnectionStatistics
-from mqvpn_core.quic.timers import earliest, is_due
-from mqvpn_core.quic.traffic_moves import TrafficMoves
-from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH, TransportConfig
+from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
-from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
+from mqvpn_core.wire.code_points import FrameType
 
 _DATAGRAM_TYPE_AND_LENGTH = 3
-_STRANDED = "the peer gave up the only path"
 
 
 class MultipathConnection:
@@ -71,70 +56,27 @@ class MultipathConnection:
             reset_token: stateless reset token for a connection ID of ours.
             pins: client: SHA-256 digests one of which the server's public key must have.
         """
+        parts = assemble_parts(
+            engine=engine, config=config, entropy=entropy, reset_token=reset_token, pins=pins
+        )
         self.engine = engine
-        self._config = config
-        self._events: deque[Event] = deque()
-        self._paths: dict[PathId, Path] = {}
-        self._path_ids = PathIds(config.initial_max_path_id)
-        self._protection = PacketProtection(is_client=engine.is_client)
-        self._local_cids = LocalConnectionIds(
-            initial=engine.host_cid,
-            generate=lambda: entropy(CONNECTION_ID_LENGTH),
-            reset_token=reset_token,
-        )
-        self._sources = PacketSources(
-            engine=engine,
-            protection=self._protection,
-            control_frames=ControlFrames(),
-            datagrams=DatagramScheduler(
-                max_bytes=config.datagram_queue_bytes,
-                max_age=config.datagram_max_age,
-                strategy=config.scheduler,
-                classify=config.classify_datagram,
-            ),
-            entropy=entropy,
-            paths=self._paths,
-            path_ids=self._path_ids,
-        )
-        self._exchange = ConnectionIdExchange(
-            self._local_cids, self._path_ids, self._sources.control_frames
-        )
-        network_paths = NetworkPathFactory(config)
-        self._manager = PathManager(
-            sources=self._sources,
-            exchange=self._exchange,
-            network_paths=network_paths,
-            events=self._events,
-        )
-        self._frame_table = FrameTable(
-            engine, offers_multipath=config.initial_max_path_id is not None
-        )
-        self._packetizer = Packetizer(self._sources)
-        self._receiver = PacketReceiver(
-            protection=self._protection,
-            frame_table=self._frame_table,
-            local_cids=self._local_cids,
-            paths=self._paths,
-            accept=None if engine.is_client else self._manager.accept,
-        )
-        self._closing = Closing(engine, self._packetizer)
-        self._upkeep = PathUpkeep(AckProcessor(self._sources), self._manager, self._events)
-        self._own_frames = OwnFrames(
-            sources=self._sources,
-            exchange=self._exchange,
-            manager=self._manager,
-            upkeep=self._upkeep,
-        )
-        self._handshake = Handshake(
-            sources=self._sources,
-            network_paths=network_paths,
-            exchange=self._exchange,
-            pins=pins,
-            events=self._events,
-        )
-        self._key_updates = KeyUpdates(self._protection, config.key_update_interval, self._events)
-        self._traffic_moves = TrafficMoves(self._events)
-        self._pacing_at: Instant | None = None
+        self._events = parts.events
+        self._sources = parts.sources
+        self._paths = parts.sources.paths
+        self._path_ids = parts.sources.path_ids
+        self._protection = parts.sources.protection
+        self._local_cids = parts.local_cids
+        self._exchange = parts.exchange
+        self._manager = parts.manager
+        self._upkeep = parts.upkeep
+        self._packetizer = parts.packetizer
+        self._receiver = parts.receiver
+        self._closing = parts.closing
+        self._handshake = parts.handshake
+        self._key_updates = parts.key_updates
+        self._traffic_moves = parts.traffic_moves
+        self._inbound = Inbound(parts)
+        self._timers = ConnectionTimers(parts)
 
     @property
     def is_client(self) -> bool:
@@ -218,34 +160,15 @@ class MultipathConnection:
         if self.engine.is_ending:
             self._closing.on_packets_received(len(packets))
             return
-        short: list[bytes] = []
         try:
-            for packet in packets:
-                if packet[0] & 0x80:
-                    self._receive_short(batch.four_tuple, short, batch.ecn, now)
-                    rest = self._receive_long(batch.four_tuple, packet, now)
-                    short = [rest] if rest else []
-                else:
-                    short.append(packet)
-            self._receive_short(batch.four_tuple, short, batch.ecn, now)
+            self._inbound.receive(batch.four_tuple, packets, batch.ecn, now)
         except RemoteProtocolError as error:
             self._close_for(error)
         self._after_input(now)
 
     def handle_timeout(self, now: Instant) -> None:
         """Run what is due."""
-        if is_due(self.engine.engine_timeout(), now):
-            self.engine.handle_engine_timeout(now)
-            if self.is_client and self._handshake.is_complete and not self._handshake.is_confirmed:
-                # The server has dropped the Handshake keys if only HANDSHAKE_DONE was lost. A 1-RTT
-                # packet beside the Handshake probe shows it where we are now (RFC 9002 s6.2.4).
-                for path in self._manager.sending_paths():
-                    path.ping_is_due = True
-        if not self.engine.is_ending and self._protection.can_send:
-            self._run_path_timers(now)
-            slowest = self.engine.largest_probe_timeout
-            if is_due(self._protection.next_timeout(slowest), now):
-                self._protection.handle_timeout(now, slowest)
+        self._timers.run(now)
         self._after_input(now)
 
     def connect(self, four_tuple: FourTuple, now: Instant) -> None:
@@ -330,6 +253,10 @@ class MultipathConnection:
         """
         self._sources.datagrams.set_strategy(name)
 
+    def allow_duplicates(self, prefix: bytes, duplication: Duplication | None) -> None:
+        """Let DATAGRAMs with a prefix be sent twice where the scheduler wants that."""
+        self._sources.datagrams.allow_duplicates(prefix, duplication)
+
     def queue_datagrams(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
         """Queue DATAGRAM payloads; each goes out as `prefix` + payload, or is dropped and counted.
 
@@ -388,45 +315,15 @@ class MultipathConnection:
             self._handshake.return_amplification_counters()
             if self._traffic_moves.is_waiting:
                 self._traffic_moves.look(self._paths.values(), now)
-            self._set_pacing_timer(now)
+            self._timers.set_pacing(now)
 
     def next_timeout(self) -> Instant | None:
         """When to call `handle_timeout` (or just `transmits`) next."""
-        candidates = [self.engine.engine_timeout()]
-        if not self.engine.is_ending and self._protection.can_send:
-            candidates += [
-                self._protection.next_timeout(self.engine.largest_probe_timeout),
-                self._manager.next_timeout(),
-                self._pacing_at,
-            ]
-            sending = self._manager.sending_paths()
-            for path in sending:
-                candidates.append(self._keep_alive_at(path))
-                candidates += path.next_timeout(handshake_confirmed=self._handshake.is_confirmed)
-            if any(not path.current.is_blocked for path in sending):
-                # RFC 10069 s3.4.3: late packets of an abandoned path are acknowledged on another
-                candidates += [
-                    path.received.ack_due_at for path in self._paths.values() if not path.may_send
-                ]
-        return earliest(candidates)
+        return self._timers.next_timeout()
 
     def next_event(self) -> Event | None:
         """Oldest event not handed out yet."""
         return self._events.popleft() if self._events else None
-
-    def _run_path_timers(self, now: Instant) -> None:
-        try:
-            self._manager.handle_timeout(now)
-            for path in self._manager.sending_paths():
-                self._upkeep.on_timeout(path, now, handshake_confirmed=self._handshake.is_confirmed)
-        except RemoteProtocolError as error:
-            self.engine.enter_draining(error.error_code, error.reason, now)
-        if self._manager.is_stranded:
-            self.close(TransportErrorCode.NO_VIABLE_PATH, _STRANDED, is_application=False)
-        for path in self._manager.sending_paths():
-            if is_due(self._keep_alive_at(path), now):
-                path.kept_alive_at = now
-                path.ping_is_due = True
 
     def _is_forbidden(self, four_tuple: FourTuple) -> bool:
         """Tell whether the server wants to be reached only as in the handshake (RFC 9000 s18.2)."""
@@ -435,52 +332,6 @@ class MultipathConnection:
         forbids = self.engine.peer_parameters.disable_active_migration
         return forbids and four_tuple.remote == server
 
-    def _receive_long(self, four_tuple: FourTuple, packet: bytes, now: Instant) -> bytes:
-        could_receive = self._protection.can_receive
-        rest = self._handshake.receive(four_tuple, packet, now)
-        self._sources.engine_has_frames = True
-        # At once: the 1-RTT packet behind it may hold frames of the extension.
-        self._advance_handshake(now)
-        if self._protection.can_receive and not could_receive:
-            for early_four_tuple, early, ecn in self._receiver.take_early():
-                self._receive_short(early_four_tuple, [early], ecn, now)
-        return rest
-
-    def _receive_short(
-        self, four_tuple: FourTuple, packets: list[bytes], ecn: int, now: Instant
-    ) -> None:
-        if not self._protection.can_receive:
-            for packet in packets:
-                self._receiver.keep_early(four_tuple, packet, ecn)
-            return
-        for outcome in self._receiver.open(four_tuple, packets, ecn, now):
-            if isinstance(outcome, ReceivedBatch):
-                self._process_batch(outcome, four_tuple, now)
-            elif self._receiver.is_stateless_reset(outcome):
-                self.engine.enter_draining(0, "stateless reset: the server lost its state", now)
-                return
-
-    def _process_batch(self, batch: ReceivedBatch, four_tuple: FourTuple, now: Instant) -> None:
-        self.engine.note_packet_received(now)
-        path = batch.path
-        if batch.datagrams:
-            self._events.append(DatagramsReceived(payloads=tuple(batch.datagrams)))
-        for frame in batch.own_frames:
-            self._own_frames.handle(path, four_tuple, frame, now)
-        if self._sources.control_frames.is_overrun:
-            raise RemoteProtocolError(
-                TransportErrorCode.CONNECTION_ID_LIMIT_ERROR, "too many frames to answer"
-            )
-        if batch.touched_engine:
-            self._sources.engine_has_frames = True
-        moved = batch.migrates and four_tuple != path.current.four_tuple
-        if moved and not self.is_client and not path.is_abandoned:
-            self._upkeep.on_new_address(path, four_tuple, now)
-            if batch.cid_sequence != path.last_cid_sequence:
-                # RFC 9000 s9.5: it moved on purpose, with a fresh connection ID: so do we
-                self._exchange.rotate(path.path_id)
-        path.last_cid_sequence = batch.cid_sequence
-
     def _after_input(self, now: Instant) -> None:
         """Notice what the packets or the time have changed."""
         engine = self.engine
@@ -488,7 +339,7 @@ class MultipathConnection:
             (path.current.recovery.probe_timeout() for path in self._manager.sending_paths()),
             default=engine.largest_probe_timeout,
         )
-        self._advance_handshake(now)
+        self._inbound.advance_handshake(now)
         while (engine_event := engine.next_event()) is not None:
             event = translate_event(engine_event)
             if event is not None:
@@ -496,30 +347,6 @@ class MultipathConnection:
         self._key_updates.tell(now)
         self._traffic_moves.look(self._paths.values(), now)
         self._note_end()
-
-    def _advance_handshake(self, now: Instant) -> None:
-        """Once the handshake is complete, let both sides use what was negotiated."""
-        if not self._handshake.advance(now):
-            return
-        if self._path_ids.is_negotiated:
-            self._frame_table.enable_multipath()
-        for path in self._paths.values():
-            path.kept_alive_at = now
-        self._exchange.issue(PATH_ZERO)
-        self._exchange.issue_for_unused()
-
-    def _keep_alive_at(self, path: Path) -> Instant | None:
-        if self._config.keep_alive is None or not self._handshake.is_complete:
-            return None
-        return Instant(max(path.last_received_at, path.kept_alive_at) + self._config.keep_alive)
-
-    def _set_pacing_timer(self, now: Instant) -> None:
-        self._pacing_at = None
-        if len(self._sources.datagrams) or self._sources.engine_has_frames:
-            self._pacing_at = earliest(
-                path.current.recovery.next_pacing_time(now)
-                for path in self._manager.sending_paths()
-            )
 
     def _close_for(self, error: RemoteProtocolError) -> None:
         self.close(error.error_code, error.reason, is_application=False)

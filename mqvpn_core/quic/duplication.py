@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from mqvpn_core.ids import Instant, PathId
+from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.packet_room import TYPE_BYTES, Datagram, PacketRoom
-from mqvpn_core.quic.path_view import PathView
 
 MAX_COPY_AGE = 0.05
 """Seconds that a second copy waits for room; then the first one has probably arrived."""
@@ -57,7 +57,7 @@ class SecondCopies:
         else:
             self._duplications[prefix] = duplication
 
-    def open_rooms(self, views: Sequence[PathView], now: Instant) -> dict[PathId, PacketRoom]:
+    def open_rooms(self, views: Sequence[CarrierView], now: Instant) -> dict[PathId, PacketRoom]:
         """Make rooms that copy what is put into them; copies that waited go in first.
 
         Args:
@@ -109,7 +109,7 @@ class _CopyingRoom(PacketRoom):
 
     takes_one_by_one = True
 
-    def __init__(self, view: PathView, copies: SecondCopies, now: Instant) -> None:
+    def __init__(self, view: CarrierView, copies: SecondCopies, now: Instant) -> None:
         super().__init__(view)
         self.partner: _CopyingRoom | None = None
         self._copies = copies

@@ -8,8 +8,8 @@ goes wrong one flow at a time is moved, and never the same one twice in a few se
 from collections.abc import Callable, Iterable, Sequence
 
 from mqvpn_core.ids import Instant, PathId
+from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_queue import Flow, FlowRing
-from mqvpn_core.quic.path_view import PathView
 
 REVIEW_SECONDS = 0.5
 """Between two looks at how the paths are used; at most one flow is moved each time."""
@@ -38,7 +38,7 @@ class _PathLoad:
         """Pinned flows, also those with nothing to send."""
         self.bulk: list[Flow] = []
         """Those that sent a fair part of everything between the last two looks."""
-        self.view: PathView | None = None
+        self.view: CarrierView | None = None
         """As of the last call; None when it may not carry datagrams."""
         self.is_full = False
         """Something waited for it all the time between the last two looks."""
@@ -145,7 +145,7 @@ class FlowPinning:
         load = self._loads.get(path_id)
         return None if load is None else load.ring
 
-    def follow(self, views: Sequence[PathView], now: Instant) -> None:
+    def follow(self, views: Sequence[CarrierView], now: Instant) -> None:
         """Take in the paths as they are now; flows of those that are missing move at once.
 
         Args:

@@ -14,7 +14,7 @@ from mqvpn_core.quic.aioquic_bridge.long_headers import long_header_prefix
 from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
 from mqvpn_core.quic.events import Event, HandshakeCompleted, HandshakeConfirmed
 from mqvpn_core.quic.network_paths import NetworkPathFactory
-from mqvpn_core.quic.packetizer import PacketSources
+from mqvpn_core.quic.packet_sources import PacketSources
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode

@@ -12,6 +12,7 @@ from mqvpn_core.errors import DecodeError, LocalProtocolError, RemoteProtocolErr
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.quic.aioquic_bridge.h3 import H3Adapter
 from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.duplication import Duplication
 from mqvpn_core.quic.events import (
     DatagramsReceived,
     Event,
@@ -44,7 +45,8 @@ class Http3Connection:
     """HTTP/3 over a MultipathConnection.
 
     A: peer_settings, may_send_datagrams, max_datagram_payload, path_mtu_is_settled, unsent_bytes
-    C: open_request, send_headers, send_data, send_http_datagrams, abort_stream, close, watch
+    C: open_request, send_headers, send_data, send_http_datagrams, allow_duplicates,
+       abort_stream, close, watch
     D: next_event; draining it also processes what the connection received
     """
 
@@ -134,6 +136,26 @@ class Http3Connection:
             return
         prefix = encode_varint(stream_id // 4) + context_prefix
         self._connection.queue_datagrams(prefix, payloads, now)
+
+    def allow_duplicates(
+        self, stream_id: StreamId, context_prefix: bytes, duplication: Duplication | None
+    ) -> None:
+        """Let HTTP Datagrams be sent on two paths where the scheduler wants that.
+
+        Args:
+            stream_id: the request.
+            context_prefix: as given to `send_http_datagrams`.
+            duplication: how the second copy is told from another datagram; None ends it.
+        """
+        quarter = encode_varint(stream_id // 4)
+        if duplication is not None:
+            next_prefix = duplication.next_prefix
+            duplication = Duplication(
+                may_duplicate=duplication.may_duplicate,
+                next_prefix=lambda: quarter + next_prefix(),
+                prefix_bytes=len(quarter) + duplication.prefix_bytes,
+            )
+        self._connection.allow_duplicates(quarter + context_prefix, duplication)
 
     def abort_stream(self, stream_id: StreamId, error_code: int) -> None:
         """Reset our side and ask the peer to stop (RFC 9114 s4.1.1)."""

@@ -153,6 +153,11 @@ class NetworkPathFactory:
         self._max_udp_payload = config.max_udp_payload
         self._max_ack_delay = 0.025
 
+    @property
+    def initial_probe_timeout(self) -> float:
+        """PTO of a network path of which nothing is known (RFC 9002 s6.2.2, s6.2.1)."""
+        return 3 * self._config.initial_rtt + self._max_ack_delay
+
     def set_peer_limits(self, *, max_udp_payload: int, max_ack_delay: float) -> None:
         """Apply the peer's transport parameters."""
         self._max_udp_payload = min(self._config.max_udp_payload, max_udp_payload)

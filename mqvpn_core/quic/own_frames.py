@@ -10,7 +10,7 @@ from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.frame_table import OwnFrame
 from mqvpn_core.quic.connection_id_exchange import ConnectionIdExchange
 from mqvpn_core.quic.handshake import PATH_ZERO
-from mqvpn_core.quic.packetizer import PacketSources
+from mqvpn_core.quic.packet_sources import PacketSources
 from mqvpn_core.quic.path_manager import PathManager
 from mqvpn_core.quic.path_upkeep import PathUpkeep
 from mqvpn_core.quic.paths import Path

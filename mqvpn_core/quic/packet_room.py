@@ -1,6 +1,6 @@
 """Room in the packets that one path may send now, counted the way they will be packed."""
 
-from mqvpn_core.quic.path_view import PathView
+from mqvpn_core.quic.carrier_view import CarrierView
 
 MAX_PACKETS = 256
 """Most packets of one path for one call: bounds the work before others get their turn."""
@@ -34,7 +34,7 @@ class PacketRoom:
     takes_one_by_one = False
     """Datagrams have to come in by `put`; whoever fills the room may not do its accounting."""
 
-    def __init__(self, view: PathView) -> None:
+    def __init__(self, view: CarrierView) -> None:
         """Start with the whole budget of a path."""
         self.path_id = view.path_id
         self.capacity = view.frame_capacity

@@ -6,29 +6,25 @@ Control packets first (probing frames, ACK, our control frames, the engine's fra
 DATAGRAM packets as far as the congestion window, the pacer and the amplification limit allow.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from mqvpn_core.ids import FourTuple, Instant, PathId
-from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
+from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import (
     SMALLEST_USEFUL_PAYLOAD,
     BuilderStop,
     PathPacketBuilder,
     PlainPacket,
 )
-from mqvpn_core.quic.control_frames import ControlFrames
+from mqvpn_core.quic.carrier_view import CarrierView
+from mqvpn_core.quic.datagram_packing import group_segments, pack_datagrams
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_room import Datagram
-from mqvpn_core.quic.path_ids import PathIds
-from mqvpn_core.quic.path_view import PathView
+from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD, PacketSources
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.protection import (
-    PacketProtection,
     packet_number_length,
     sealed_overhead,
 )
-from mqvpn_core.quic.schedulers import DatagramScheduler
 from mqvpn_core.quic.sent_run import SentRun
 from mqvpn_core.quic.timers import is_due
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
@@ -41,45 +37,13 @@ from mqvpn_core.wire.varint import encode_varint
 LOCAL_ACK_DELAY_EXPONENT = 3
 """What the engine advertises."""
 
-MAX_SEGMENTS = 64
-"""Most UDP payloads in one Transmit: what every kernel with GSO takes."""
-
-MAX_TRANSMIT_BYTES = 65000
-"""Most bytes in one Transmit: below the largest UDP payload."""
-
 MAX_NON_ELICITING_STREAK = 32
 """ACK-only packets in a row after which a PING asks for an ACK (RFC 9000 s13.2.4): without it a
 pure receiver never learns which of its acknowledgements have arrived."""
 
-_PACKET_NUMBER_BYTES = 4
-_TAG_BYTES = 16
-PACKET_OVERHEAD = 1 + CONNECTION_ID_LENGTH + _PACKET_NUMBER_BYTES + _TAG_BYTES
-"""Bytes around the frames of a 1-RTT packet, with the longest packet number and 8-byte IDs."""
 
 _MIN_ACK_BYTES = 64
 _PING = bytes([FrameType.PING])
-
-
-@dataclass(slots=True, kw_only=True)
-class PacketSources:
-    """Where packets come from; shared by all paths of a connection."""
-
-    engine: EngineConnection
-    """Streams, flow control, TLS."""
-    protection: PacketProtection
-    """Keys."""
-    control_frames: ControlFrames
-    """Our own frames that must arrive."""
-    datagrams: DatagramScheduler
-    """Bulk payloads and the choice of their path."""
-    entropy: Callable[[int], bytes]
-    """Random bytes for PATH_CHALLENGE."""
-    paths: dict[PathId, Path]
-    """All paths; those that cannot send have their acknowledgements sent on another."""
-    path_ids: PathIds
-    """Tells whether PATH_ACK or ACK is to be used."""
-    engine_has_frames: bool = True
-    """The engine may have something to write; set by whoever touches it."""
 
 
 class Packetizer:
@@ -389,14 +353,14 @@ def current_room(path: Path) -> int:
     return path.current.pmtu.current - PACKET_OVERHEAD
 
 
-def _view(path: Path, now: Instant) -> PathView:
+def _view(path: Path, now: Instant) -> CarrierView:
     """What the scheduler has to know of a path."""
     current = path.current
     recovery = current.recovery
     budget = recovery.send_budget(now)
     room = current.amplification_room()
     smoothed_rtt = recovery.rtt.smoothed
-    return PathView(
+    return CarrierView(
         path_id=path.path_id,
         use=path.use,
         peer_is_backup=path.peer_is_backup,
@@ -407,61 +371,3 @@ def _view(path: Path, now: Instant) -> PathView:
         max_packet_bytes=current.pmtu.current,
         packet_overhead=PACKET_OVERHEAD,
     )
-
-
-def pack_datagrams(
-    items: Sequence[Datagram], capacity: int
-) -> list[tuple[bytes, Sequence[Datagram]]]:
-    """Make packet payloads of DATAGRAM frames, filling each as far as the order allows.
-
-    The last frame of a packet needs no length (RFC 9221 s4, type 0x30).
-
-    Args:
-        items: prefix and payload of each datagram; each fits by itself.
-        capacity: most bytes of frames in one packet.
-
-    Returns:
-        Payloads, each with the datagrams in it.
-    """
-    packets: list[tuple[bytes, Sequence[Datagram]]] = []
-    start = used = 0
-    for index, (prefix, payload) in enumerate(items):
-        size = len(prefix) + len(payload)
-        # `used` counts 0x31 and a length for every frame before; this one may do with 0x30.
-        if index > start and used + size + 1 > capacity:
-            packets.append(_join_datagrams(items[start:index]))
-            start, used = index, 0
-        used += size + 3
-    if items:
-        packets.append(_join_datagrams(items[start:]))
-    return packets
-
-
-def _join_datagrams(items: Sequence[Datagram]) -> tuple[bytes, Sequence[Datagram]]:
-    prefix, payload = items[-1]
-    if len(items) == 1:
-        return b"".join((b"\x30", prefix, payload)), items
-    parts: list[bytes] = []
-    for front, rest in items[:-1]:
-        parts += (b"\x31", encode_varint(len(front) + len(rest)), front, rest)
-    parts += (b"\x30", prefix, payload)
-    return b"".join(parts), items
-
-
-def group_segments(four_tuple: FourTuple, sealed: Sequence[bytes]) -> list[Transmit]:
-    """Join payloads of equal size for one GSO send each; the last of a group may be shorter."""
-    transmits: list[Transmit] = []
-    start = 0
-    total = len(sealed)
-    while start < total:
-        size = len(sealed[start])
-        stop = start + 1
-        limit = min(total, start + MAX_SEGMENTS, start + MAX_TRANSMIT_BYTES // size)
-        while stop < limit and len(sealed[stop]) == size:
-            stop += 1
-        if stop < limit and len(sealed[stop]) < size:
-            stop += 1
-        data = sealed[start] if stop == start + 1 else b"".join(sealed[start:stop])
-        transmits.append(Transmit(four_tuple=four_tuple, data=data, segment_size=size, ecn=0))
-        start = stop
-    return transmits

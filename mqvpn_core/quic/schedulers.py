@@ -17,13 +17,13 @@ from enum import Enum
 
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, PathId
+from mqvpn_core.quic.carrier_view import CarrierView, usable_paths
 from mqvpn_core.quic.datagram_queue import IDLE_SECONDS, Flow, FlowRing, QueueTotals
 from mqvpn_core.quic.duplication import Duplication, SecondCopies
 from mqvpn_core.quic.flow_pinning import FlowPinning
 from mqvpn_core.quic.packet_room import Datagram, PacketRoom
-from mqvpn_core.quic.path_view import PathView, usable_paths
 
-__all__ = ["Datagram", "DatagramScheduler", "PathView", "Strategy"]
+__all__ = ["CarrierView", "Datagram", "DatagramScheduler", "Strategy"]
 
 MAX_FLOWS = 1024
 """Inner flows told apart; when more are active, the rest share one queue."""
@@ -216,7 +216,7 @@ class DatagramScheduler:
         if self._totals.waiting_bytes > self._max_bytes:
             self._shed()
 
-    def allocate(self, views: Sequence[PathView], now: Instant) -> dict[PathId, list[Datagram]]:
+    def allocate(self, views: Sequence[CarrierView], now: Instant) -> dict[PathId, list[Datagram]]:
         """Take from the queue what each path may send now, in the order to send it.
 
         Packed one after the other into packets, each path's datagrams stay within its budget.
@@ -309,7 +309,7 @@ class DatagramScheduler:
             flow.is_queued = True
             self._arrivals.append(flow)
 
-    def _keep_path(self, usable: Sequence[PathView]) -> PathView:
+    def _keep_path(self, usable: Sequence[CarrierView]) -> CarrierView:
         """Return the path used so far, unless one of a better use is there."""
         for view in usable:
             if view.path_id == self._only_path and view.use_order == usable[0].use_order:

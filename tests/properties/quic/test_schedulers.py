@@ -15,11 +15,11 @@ from hypothesis.stateful import (
 from typing_extensions import override
 
 from mqvpn_core.ids import Instant, PathId
+from mqvpn_core.quic.datagram_packing import pack_datagrams
 from mqvpn_core.quic.duplication import MAX_COPIES, Duplication
 from mqvpn_core.quic.packet_room import MAX_PACKETS, Datagram
-from mqvpn_core.quic.packetizer import pack_datagrams
 from mqvpn_core.quic.path_use import PathUse
-from mqvpn_core.quic.schedulers import DatagramScheduler, PathView, Strategy
+from mqvpn_core.quic.schedulers import CarrierView, DatagramScheduler, Strategy
 
 PREFIX = b"\x00\x00"
 NUMBERED = b"\x00\x02"
@@ -36,9 +36,9 @@ shapes = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1200)), min_size=1
 
 
 @st.composite
-def path_views(draw: st.DrawFn) -> list[PathView]:
+def path_views(draw: st.DrawFn) -> list[CarrierView]:
     return [
-        PathView(
+        CarrierView(
             path_id=PathId(path_id),
             use=draw(st.sampled_from(PathUse)),
             peer_is_backup=draw(st.booleans()),
@@ -106,7 +106,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler.push(PREFIX, payloads, Instant(self.now))
 
     @rule(views=path_views())
-    def allocate(self, views: list[PathView]) -> None:
+    def allocate(self, views: list[CarrierView]) -> None:
         allocated = self.scheduler.allocate(views, Instant(self.now))
         by_id = {view.path_id: view for view in views}
         for path_id, datagrams in allocated.items():
@@ -140,7 +140,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.last_serial[key] = serial_of(payload)
 
     def check_use(
-        self, allocated: dict[PathId, list[Datagram]], views: dict[PathId, PathView]
+        self, allocated: dict[PathId, list[Datagram]], views: dict[PathId, CarrierView]
     ) -> None:
         used = [views[path_id] for path_id in allocated]
         others = list(views.values())
@@ -186,7 +186,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @override
     def teardown(self) -> None:
         """Whatever happened, one good path takes all that is left."""
-        view = PathView(
+        view = CarrierView(
             path_id=PathId(0),
             use=PathUse.PRIMARY,
             peer_is_backup=False,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.path_use import PathUse
-from mqvpn_core.quic.schedulers import DatagramScheduler, PathView
+from mqvpn_core.quic.schedulers import CarrierView, DatagramScheduler
 
 PREFIX = b"\x00\x00"
 OVERHEAD = 29
@@ -70,14 +70,14 @@ class Bottleneck:
     tokens: float = 10.0 * PACKET
     refilled_at: float = 0.0
 
-    def view(self, now: float) -> PathView:
+    def view(self, now: float) -> CarrierView:
         rtt = self.window.smoothed_rtt or 0.1
         pacing = 1.25 * self.window.size * PACKET / rtt
         self.tokens += (now - self.refilled_at) * pacing
         self.tokens = min(self.tokens, max(10 * PACKET, 0.005 * pacing))
         self.refilled_at = now
         room = self.window.size * PACKET - self.in_flight
-        return PathView(
+        return CarrierView(
             path_id=self.path_id,
             use=self.use,
             peer_is_backup=False,

@@ -13,7 +13,7 @@ _SHORTEST_RTT = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PathView:
+class CarrierView:
     """One path that may carry DATAGRAMs, as it is now; also when its window is full."""
 
     path_id: PathId
@@ -58,7 +58,7 @@ class PathView:
         return _UNKNOWN_RATE_PACKETS * self.max_packet_bytes / max(self.smoothed_rtt, _SHORTEST_RTT)
 
 
-def usable_paths(views: Sequence[PathView]) -> list[PathView]:
+def usable_paths(views: Sequence[CarrierView]) -> list[CarrierView]:
     """Paths that may carry datagrams now, those to fill first in front.
 
     Backups stand in only when no other healthy path is there, suspects when nothing else is.

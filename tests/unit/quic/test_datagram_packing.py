@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqvpn_core.ids import FourTuple, SocketAddress
-from mqvpn_core.quic.packetizer import (
+from mqvpn_core.quic.datagram_packing import (
     MAX_SEGMENTS,
     MAX_TRANSMIT_BYTES,
     group_segments,

@@ -1,0 +1,98 @@
+"""From UDP payloads to what they change: the receiving half of a connection.
+
+Long headers go to the handshake, 1-RTT packets are opened, their frames handed to who acts on them.
+"""
+
+from collections.abc import Sequence
+
+from mqvpn_core.errors import RemoteProtocolError
+from mqvpn_core.ids import FourTuple, Instant
+from mqvpn_core.quic.connection_parts import ConnectionParts
+from mqvpn_core.quic.events import DatagramsReceived
+from mqvpn_core.quic.handshake import PATH_ZERO
+from mqvpn_core.quic.packet_receiver import ReceivedBatch
+from mqvpn_core.wire.code_points import TransportErrorCode
+
+
+class Inbound:
+    """B: receive, advance_handshake."""
+
+    def __init__(self, parts: ConnectionParts) -> None:
+        self._parts = parts
+        self._sources = parts.sources
+        self._engine = parts.sources.engine
+
+    def receive(
+        self, four_tuple: FourTuple, packets: Sequence[bytes], ecn: int, now: Instant
+    ) -> None:
+        """Process UDP payloads that came over one four-tuple.
+
+        Raises:
+            RemoteProtocolError: a packet broke a rule; the connection has to be closed.
+        """
+        short: list[bytes] = []
+        for packet in packets:
+            if packet[0] & 0x80:
+                self._receive_short(four_tuple, short, ecn, now)
+                rest = self._receive_long(four_tuple, packet, now)
+                short = [rest] if rest else []
+            else:
+                short.append(packet)
+        self._receive_short(four_tuple, short, ecn, now)
+
+    def advance_handshake(self, now: Instant) -> None:
+        """Once the handshake is complete, let both sides use what was negotiated."""
+        if not self._parts.handshake.advance(now):
+            return
+        if self._sources.path_ids.is_negotiated:
+            self._parts.frame_table.enable_multipath()
+        for path in self._sources.paths.values():
+            path.kept_alive_at = now
+        self._parts.exchange.issue(PATH_ZERO)
+        self._parts.exchange.issue_for_unused()
+
+    def _receive_long(self, four_tuple: FourTuple, packet: bytes, now: Instant) -> bytes:
+        could_receive = self._sources.protection.can_receive
+        rest = self._parts.handshake.receive(four_tuple, packet, now)
+        self._sources.engine_has_frames = True
+        # At once: the 1-RTT packet behind it may hold frames of the extension.
+        self.advance_handshake(now)
+        if self._sources.protection.can_receive and not could_receive:
+            for early_four_tuple, early, ecn in self._parts.receiver.take_early():
+                self._receive_short(early_four_tuple, [early], ecn, now)
+        return rest
+
+    def _receive_short(
+        self, four_tuple: FourTuple, packets: list[bytes], ecn: int, now: Instant
+    ) -> None:
+        if not self._sources.protection.can_receive:
+            for packet in packets:
+                self._parts.receiver.keep_early(four_tuple, packet, ecn)
+            return
+        for outcome in self._parts.receiver.open(four_tuple, packets, ecn, now):
+            if isinstance(outcome, ReceivedBatch):
+                self._process_batch(outcome, four_tuple, now)
+            elif self._parts.receiver.is_stateless_reset(outcome):
+                self._engine.enter_draining(0, "stateless reset: the server lost its state", now)
+                return
+
+    def _process_batch(self, batch: ReceivedBatch, four_tuple: FourTuple, now: Instant) -> None:
+        self._engine.note_packet_received(now)
+        path = batch.path
+        if batch.datagrams:
+            self._parts.events.append(DatagramsReceived(payloads=tuple(batch.datagrams)))
+        for frame in batch.own_frames:
+            self._parts.own_frames.handle(path, four_tuple, frame, now)
+        if self._sources.control_frames.is_overrun:
+            raise RemoteProtocolError(
+                TransportErrorCode.CONNECTION_ID_LIMIT_ERROR, "too many frames to answer"
+            )
+        if batch.touched_engine:
+            self._sources.engine_has_frames = True
+        moved = batch.migrates and four_tuple != path.current.four_tuple
+        if moved and not self._engine.is_client and not path.is_abandoned:
+            self._parts.upkeep.on_new_address(path, four_tuple, now)
+            if batch.cid_sequence != path.last_cid_sequence:
+                # RFC 9000 s9.5: it moved on purpose, with a fresh connection ID: so do we
+                self._parts.exchange.rotate(path.path_id)
+        path.last_cid_sequence = batch.cid_sequence
