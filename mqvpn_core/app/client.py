@@ -4,7 +4,7 @@ The tree of tasks:
 
     run_client
     |- LinkWatch.run      follows the links of this machine
-    |- serve_control      answers ``mqvpn-core status``
+    |- serve_control      answers ``mqvpn-core status`` and ``events``
     |- _disconnect_on     asks the supervisor to disconnect
     `- supervisor.run     one lifecycle; below it one attempt at a time, and below that its drivers
 """
@@ -21,6 +21,7 @@ import trio
 
 from mqvpn_core.app.client_status import client_status
 from mqvpn_core.app.exit_codes import ExitCode
+from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.quic_settings import client_trust, transport_config
 from mqvpn_core.app.termination import (
     STOP_SIGNALS,
@@ -40,9 +41,12 @@ from mqvpn_core.runtime.client_connection import (
 )
 from mqvpn_core.runtime.client_links import ClientLinks
 from mqvpn_core.runtime.client_supervisor import ClientSupervisor, SupervisorParts
+from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
+from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.host_operations import HostOperations
+from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
 from mqvpn_core.runtime.link_watch import LinkWatch
 from mqvpn_core.runtime.local_host import LocalHost
 from mqvpn_core.runtime.name_resolution import NameResolver
@@ -123,13 +127,17 @@ async def run_client(
         with closing(surroundings.watch_links()) as source:
             watch = LinkWatch(source)
             board = RuleBoard(_link_rules(config, handle.name))
-            attempts = _make_attempts(config, surroundings, tun, ClientLinks(watch, board, host))
-            supervisor = _make_supervisor(config, host, attempts, watch, handle.name)
+            events = EventLog(read_wall_clock, log_level=logging.INFO)
+            links = ClientLinks(watch, board, host)
+            attempts = _make_attempts(config, surroundings, tun, links, events)
+            lifecycle = LifecycleWatch(events, str(config.server))
+            supervisor = _make_supervisor(config, host, attempts, watch, lifecycle, handle.name)
             async with trio.open_nursery() as nursery:
                 await nursery.start(watch.run)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
-                    await nursery.start(serve_control, config.control_socket, status)
+                    sources = ControlSources(status=status, events=events)
+                    await nursery.start(serve_control, config.control_socket, sources)
                 nursery.start_soon(_disconnect_on, stop, supervisor)
                 failure = await supervisor.run()
                 nursery.cancel_scope.cancel()
@@ -146,7 +154,11 @@ async def _disconnect_on(stop: trio.Event, supervisor: ClientSupervisor) -> None
 
 
 def _make_attempts(
-    config: ClientConfig, surroundings: ClientSurroundings, tun: TunDevice, links: ClientLinks
+    config: ClientConfig,
+    surroundings: ClientSurroundings,
+    tun: TunDevice,
+    links: ClientLinks,
+    events: EventLog,
 ) -> TunnelAttempts:
     settings = DialSettings(
         transport=transport_config(config.quic, is_client=True),
@@ -167,6 +179,7 @@ def _make_attempts(
             links=links,
             open_connection=open_connection,
             open_socket=_open_socket,
+            events=events,
             known_by=_known_by(config),
             limits=DialLimits(),
         )
@@ -178,6 +191,7 @@ def _make_supervisor(
     host: HostOperations,
     attempts: TunnelAttempts,
     links: LinkWatch,
+    watch: LifecycleWatch,
     tun_name: str,
 ) -> ClientSupervisor:
     settings = ClientHostSettings(
@@ -204,6 +218,7 @@ def _make_supervisor(
             backoff=Backoff(backoff, secrets.token_bytes),
             reconnect=config.reconnect,
             wait_for_reason=wait_for_links,
+            note=watch.note,
         )
     )
 

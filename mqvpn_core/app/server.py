@@ -3,7 +3,7 @@
 The tree of tasks:
 
     run_server
-    |- serve_control      answers ``mqvpn-core status``
+    |- serve_control      answers ``mqvpn-core status`` and ``events``
     |- driver.run         sockets, TUN device and timers of all clients
     |- site.run           one task for each file being sent
     |- keeper.run         one task for each name being resolved
@@ -34,6 +34,7 @@ from mqvpn_core.config import ServerConfig
 from mqvpn_core.errors import ConfigError, HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
+from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.local_host import LocalHost
@@ -147,7 +148,8 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         try:
             if config.control_socket is not None:
-                await nursery.start(serve_control, config.control_socket, status.take)
+                sources = ControlSources(status=status.take, events=core.events)
+                await nursery.start(serve_control, config.control_socket, sources)
             for task in (
                 core.driver.run,
                 core.site.run,

@@ -2,20 +2,21 @@
 
 import os
 
-from mqvpn_core.app.client_status import packet_counts, text_of
+from mqvpn_core.app.client_status import packet_counts
+from mqvpn_core.app.local_time import read_wall_clock
+from mqvpn_core.app.path_status import path_statuses
 from mqvpn_core.app.version import program_version
 from mqvpn_core.dataplane.kernel import KERNEL_NAME
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress
 from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.masque.server_session import ServerSession
+from mqvpn_core.runtime.address_text import address_text
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.mtu_follower import MtuFollower
 from mqvpn_core.runtime.server_driver import ServerDriver
 from mqvpn_core.runtime.server_keeper import ServedClient, ServerKeeper
 from mqvpn_core.runtime.status_values import ClientStatus, Status, encode_status_values
-
-_MILLISECONDS = 1000.0
 
 
 class ServerStatus:
@@ -38,7 +39,7 @@ class ServerStatus:
     @property
     def listening_text(self) -> str:
         """The sockets' addresses, for a line of the log."""
-        return " and ".join(text_of(address) for address in self._listening)
+        return " and ".join(address_text(address) for address in self._listening)
 
     @property
     def tun_name(self) -> str:
@@ -71,7 +72,8 @@ class ServerStatus:
                 kernel=KERNEL_NAME,
                 tun_name=self._mtu.plan.tun_name,
                 mtu=self._mtu.plan.mtu,
-                server=" ".join(text_of(address) for address in self._listening),
+                taken_at=read_wall_clock(),
+                server=" ".join(address_text(address) for address in self._listening),
                 addresses=tuple(map(str, self._mtu.plan.addresses)),
                 client_count=sum(len(client.tunnels) for client in self._keeper.clients.values()),
                 clients=clients,
@@ -80,13 +82,16 @@ class ServerStatus:
         )
 
     def _client(self, handle: ConnectionHandle, client: ServedClient, now: Instant) -> ClientStatus:
-        paths = client.connection.statistics().paths
+        paths = path_statuses(client.connection, client.watch, lambda _four_tuple: "", now)
         return ClientStatus(
             user=", ".join(sorted({user or "" for user in client.tunnels.values()})),
-            remote=text_of(paths[0].four_tuple.remote if paths else client.remote),
+            remote=paths[0].remote if paths else address_text(client.remote),
             addresses=tuple(map(str, self._keeper.sessions[handle].addresses)),
             seconds_connected=now - (client.tunnel_since or now),
-            srtt_ms=min((path.smoothed_rtt for path in paths), default=0.0) * _MILLISECONDS,
-            tx_bytes=sum(path.sent_bytes for path in paths),
-            rx_bytes=sum(path.received_bytes for path in paths),
+            srtt_ms=min((path.srtt_ms for path in paths), default=0.0),
+            tx_bytes=sum(path.tx_bytes for path in paths),
+            rx_bytes=sum(path.rx_bytes for path in paths),
+            tx_rate=sum(path.tx_rate for path in paths),
+            rx_rate=sum(path.rx_rate for path in paths),
+            paths=paths,
         )

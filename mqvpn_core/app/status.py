@@ -1,100 +1,89 @@
-"""The asking side of the status: find the socket, ask, and show the answer to people."""
+"""The status for people: a page, or a line for each path."""
 
-import socket
 from collections.abc import Sequence
-from pathlib import Path
 
+from mqvpn_core.app.local_time import local_time_text
 from mqvpn_core.app.one_line import one_line
+from mqvpn_core.app.tables import Column, render_table
+from mqvpn_core.app.units import age_text, rate_text, size_text
 from mqvpn_core.errors import DecodeError, HostError
-from mqvpn_core.runtime.control_codec import (
-    MAX_REPLY_BYTES,
-    ControlCommand,
-    JsonValue,
-    decode_reply,
-    encode_request,
-)
+from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.status_values import (
     ClientStatus,
     PathStatus,
+    Status,
     decode_status_values,
 )
 
-RUN_DIRECTORY = Path("/run/mqvpn")
-"""Where control sockets are by default."""
-
-_TIMEOUT = 5.0
-_CHUNK = 65536
-_KIB = 1024
-_MINUTE = 60
-_HOUR = 3600
-
-
-def find_socket(directory: Path = RUN_DIRECTORY) -> Path:
-    """Return the only control socket in ``directory``.
-
-    Raises:
-        HostError: there is none, or more than one.
-    """
-    try:
-        found = sorted(path for path in directory.iterdir() if path.suffix == ".sock")
-    except OSError:
-        found = []
-    if not found:
-        raise HostError(
-            f"no mqvpn is running (no socket in {directory}); one with another --control-socket is"
-            " found by the same option here"
-        )
-    if len(found) > 1:
-        names = ", ".join(path.stem for path in found)
-        raise HostError(f"more than one mqvpn is running: choose one of {names} with --tun-name")
-    return found[0]
-
-
-def fetch_status(path: Path) -> JsonValue:
-    """Ask the process behind ``path`` for its status.
-
-    Raises:
-        HostError: nobody answers there, or what answers is no mqvpn.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_TIMEOUT)
-        try:
-            connection.connect(str(path))
-            connection.sendall(encode_request(ControlCommand.STATUS))
-            line = _receive_line(connection)
-        except FileNotFoundError:
-            raise HostError(f"{path}: no such socket; is mqvpn running?") from None
-        except ConnectionRefusedError:
-            raise HostError(
-                f"{path}: nobody serves this socket any more; the process that did is gone"
-            ) from None
-        except TimeoutError:
-            raise HostError(f"{path}: no answer within {_TIMEOUT:g} seconds") from None
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror or error}") from None
-    if not line:
-        raise HostError(f"{path}: no answer; it answers only root and the user it runs as")
-    try:
-        reply = decode_reply(line)
-    except DecodeError as error:
-        raise HostError(f"{path}: not an answer of mqvpn: {error}") from None
-    if reply.error is not None:
-        raise HostError(f"{path}: {reply.error}")
-    return reply.status
+_DOWN_AND_UP = (
+    Column(heading="down", rank=3, is_number=True),
+    Column(heading="up", rank=3, is_number=True),
+)
+_IN_AND_OUT = (
+    Column(heading="in", rank=3, is_number=True),
+    Column(heading="out", rank=3, is_number=True),
+)
+_PATH_COLUMNS = (
+    Column(heading="path", rank=0),
+    Column(heading="interface", rank=0),
+    Column(heading="role", rank=5),
+    Column(heading="state", rank=0),
+    Column(heading="RTT", rank=1, is_number=True),
+    Column(heading="min", rank=11, is_number=True),
+    Column(heading="jitter", rank=7, is_number=True),
+    Column(heading="loss", rank=2, is_number=True),
+    *_DOWN_AND_UP,
+    Column(heading="share", rank=4, is_number=True),
+    Column(heading="cwnd", rank=10, is_number=True),
+    Column(heading="received", rank=8, is_number=True),
+    Column(heading="sent", rank=8, is_number=True),
+    Column(heading="MTU", rank=12, is_number=True),
+    Column(heading="local", rank=13),
+    Column(heading="remote", rank=9),
+)
+_SERVERS_WORDS = {"down": _IN_AND_OUT[0], "up": _IN_AND_OUT[1]}
+# A server knows no interfaces; there the address of the client tells the paths apart.
+_CLIENTS_PATH_COLUMNS = (
+    Column(heading="client", rank=0),
+    _PATH_COLUMNS[0],
+    Column(heading="from", rank=1),
+    *(_SERVERS_WORDS.get(column.heading, column) for column in _PATH_COLUMNS[2:-2]),
+)
+_CLIENT_COLUMNS = (
+    Column(heading="client", rank=0),
+    Column(heading="from", rank=4),
+    Column(heading="addresses", rank=1),
+    Column(heading="connected", rank=5),
+    Column(heading="paths", rank=2, is_number=True),
+    Column(heading="RTT", rank=6, is_number=True),
+    *_IN_AND_OUT,
+    Column(heading="received", rank=7, is_number=True),
+    Column(heading="sent", rank=7, is_number=True),
+)
 
 
-def render_status(value: JsonValue) -> str:
-    """Return the status as lines for a terminal.
+def read_status(value: JsonValue) -> Status:
+    """Return the status in an answer.
 
     Raises:
-        HostError: ``value`` is not a status that this version knows.
+        HostError: it is not a status that this version knows.
     """
     try:
-        status = decode_status_values(value)
+        return decode_status_values(value)
     except DecodeError as error:
         raise HostError(f"cannot read the status, is it another version? {error}") from None
+
+
+def render_status(status: Status, width: int | None = None) -> list[str]:
+    """Return the status as a page.
+
+    Args:
+        status: the status.
+        width: most characters in a line, None for as many as it takes.
+    """
+    age = age_text(status.seconds_in_state)
     lines = [
-        f"{status.role} on {status.tun_name}: {status.state} for {_age(status.seconds_in_state)}",
+        f"{status.role} on {status.tun_name}: {status.state} for {age}",
         f"  server     {status.server}",
         f"  addresses  {', '.join(status.addresses) or '-'}",
         f"  MTU        {status.mtu or '-'}",
@@ -103,78 +92,92 @@ def render_status(value: JsonValue) -> str:
     if status.role == "server":
         lines.append(f"  clients    {status.client_count}")
     if status.paths:
-        lines += ["", *_table(_PATH_HEADINGS, [_path_row(path) for path in status.paths])]
+        rows = [_path_row(path) for path in status.paths]
+        lines += ["", *render_table(_PATH_COLUMNS, rows, width)]
     if status.clients:
-        lines += ["", *_table(_CLIENT_HEADINGS, [_client_row(each) for each in status.clients])]
+        rows = [_client_row(client) for client in status.clients]
+        lines += ["", *render_table(_CLIENT_COLUMNS, rows, width)]
+    by_path = [(client, path) for client in status.clients for path in client.paths]
+    if by_path:
+        rows = [_clients_path_row(client, path) for client, path in by_path]
+        lines += ["", *render_table(_CLIENTS_PATH_COLUMNS, rows, width)]
     counted = [f"  {name:<32} {count}" for name, count in status.counters.items() if count]
     if counted:
         lines += ["", "counters", *counted]
-    return "\n".join(one_line(line) for line in lines) + "\n"
+    return [one_line(line)[:width] for line in lines]
 
 
-def _receive_line(connection: socket.socket) -> bytes:
-    line = bytearray()
-    while len(line) <= MAX_REPLY_BYTES:
-        data = connection.recv(_CHUNK)
-        line += data
-        if not data or data.endswith(b"\n"):
-            break
-    return bytes(line)
+def status_lines(status: Status) -> list[str]:
+    """Return a line for each path, or one that there is none, for logs and filters."""
+    front = f"{local_time_text(status.taken_at)} {status.role} {status.tun_name} {status.state}"
+    lines = [_path_line(front, path) for path in status.paths]
+    for client in status.clients:
+        name = f"{front} client {_client_name(client)}"
+        lines += [_path_line(name, path) for path in client.paths]
+    return [one_line(line) for line in lines or [front]]
 
 
-_PATH_HEADINGS = (
-    *("path", "interface", "local", "remote", "state"),
-    *("RTT", "min", "loss", "cwnd", "sent", "received", "MTU"),
-)
-_CLIENT_HEADINGS = ("user", "remote", "addresses", "connected", "RTT", "sent", "received")
+def _path_line(front: str, path: PathStatus) -> str:
+    return (
+        f"{front} path {path.id} {path.interface or path.remote} {_role(path)} {path.state}"
+        f" rtt {path.srtt_ms:.1f} ms jitter {path.jitter_ms:.1f} ms loss {path.loss:.1%}"
+        f" in {rate_text(path.rx_rate)} out {rate_text(path.tx_rate)} share {path.share:.0%}"
+    )
 
 
 def _path_row(path: PathStatus) -> list[str]:
     return [
         str(path.id),
         path.interface or "-",
+        *_path_numbers(path),
         path.local,
         path.remote,
+    ]
+
+
+def _clients_path_row(client: ClientStatus, path: PathStatus) -> list[str]:
+    return [_client_name(client), str(path.id), path.remote, *_path_numbers(path)]
+
+
+def _path_numbers(path: PathStatus) -> Sequence[str]:
+    return (
+        _role(path),
         path.state,
         f"{path.srtt_ms:.1f} ms",
         f"{path.min_rtt_ms:.1f} ms",
+        f"{path.jitter_ms:.1f} ms",
         f"{path.loss:.1%}",
-        _size(path.congestion_window),
-        _size(path.tx_bytes),
-        _size(path.rx_bytes),
+        rate_text(path.rx_rate),
+        rate_text(path.tx_rate),
+        f"{path.share:.0%}",
+        size_text(path.congestion_window),
+        size_text(path.rx_bytes),
+        size_text(path.tx_bytes),
         str(path.mtu),
-    ]
+    )
+
+
+def _role(path: PathStatus) -> str:
+    """Return what the path is for; a wish of the other side alone is marked."""
+    if path.peer_is_backup and path.use != "backup":
+        return f"{path.use} (backup for the peer)"
+    return path.use
 
 
 def _client_row(client: ClientStatus) -> list[str]:
     return [
-        client.user or "(shared key)",
+        _client_name(client),
         client.remote,
         ", ".join(client.addresses) or "-",
-        _age(client.seconds_connected),
+        age_text(client.seconds_connected),
+        str(len(client.paths)),
         f"{client.srtt_ms:.1f} ms",
-        _size(client.tx_bytes),
-        _size(client.rx_bytes),
+        rate_text(client.rx_rate),
+        rate_text(client.tx_rate),
+        size_text(client.rx_bytes),
+        size_text(client.tx_bytes),
     ]
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    all_rows = [headings, *rows]
-    widths = [max(len(row[column]) for row in all_rows) for column in range(len(headings))]
-    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in all_rows]
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < _KIB:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= _KIB
-    return f"{count:.1f} TiB"
-
-
-def _age(seconds: float) -> str:
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+def _client_name(client: ClientStatus) -> str:
+    return client.user or "(shared key)"

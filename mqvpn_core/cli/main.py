@@ -77,6 +77,10 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
+    if name in {"status", "events"}:
+        from mqvpn_core.cli import observing  # noqa: PLC0415 - see the module
+
+        return observing.status if name == "status" else observing.events
     from mqvpn_core.cli import tools, tunnels  # noqa: PLC0415 - see the module
 
     commands: dict[str, Callable[[Sequence[str]], int]] = {
@@ -86,7 +90,6 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "check-config": tunnels.check_config,
         "genkey": tools.genkey,
         "gencert": tools.gencert,
-        "status": tools.status,
         "demo": tools.demo,
     }
     return commands[name]

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "genkey": "make a key",
     "gencert": "make a self-signed certificate and print its pin",
     "status": "show what the running client or server does",
+    "events": "show what has happened to it, such as failovers and their gaps",
     "check-config": "check a configuration and print what is in effect",
 }
 """The commands with one line each."""
@@ -48,6 +49,7 @@ a client of it:
 
 look at either:
   mqvpn-core status --watch
+  mqvpn-core events --follow
 
 commands, each with its own --help:
 {commands}
@@ -87,7 +89,13 @@ EXAMPLES: Mapping[str, str] = {
     "status": """\
   mqvpn-core status
   mqvpn-core status --watch
-  mqvpn-core status --tun-name mqvpn1 --json""",
+  mqvpn-core status --tun-name mqvpn1 --json
+  mqvpn-core status --watch 5 --json >> status.jsonl""",
+    "events": """\
+  mqvpn-core events
+  mqvpn-core events --follow
+  mqvpn-core events --follow --json | jq 'select(.kind == "failover").details.gap_ms'
+  mqvpn-core events --since 120 --debug""",
     "check-config": """\
   mqvpn-core check-config server.toml
   mqvpn-core check-config /etc/mqvpn/client.conf --json

@@ -1,9 +1,8 @@
-"""``genkey``, ``gencert``, ``status`` and ``demo``."""
+"""``genkey``, ``gencert`` and ``demo``."""
 
 import datetime as dt
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +12,11 @@ from mqvpn_core.app.new_files import write_new_file
 from mqvpn_core.app.secret_sources import read_secret
 from mqvpn_core.cli.parsing import Parser
 from mqvpn_core.config import Secret
-from mqvpn_core.config.build import default_control_socket
-from mqvpn_core.config.parsing import host, integer, key, link_name, seconds
+from mqvpn_core.config.parsing import host, integer, key
 from mqvpn_core.errors import ConfigError
 
 _NO_OTHERS: dict[str, str] = {}
 _KEY_MODE = 0o600
-_CLEAR_SCREEN = "\x1b[H\x1b[J"
 
 
 def genkey(arguments: Sequence[str]) -> int:
@@ -107,51 +104,6 @@ def gencert(arguments: Sequence[str]) -> int:
             f"pin          {made.pin}\n"
         )
     return ExitCode.OK
-
-
-def status(arguments: Sequence[str]) -> int:
-    """``mqvpn-core status``."""
-    from mqvpn_core.app.status import (  # noqa: PLC0415 - the other tools need no socket
-        fetch_status,
-        find_socket,
-        render_status,
-    )
-
-    parser = Parser("status", "[OPTIONS]")
-    parser.add_argument("--tun-name", metavar="NAME", help="of the tunnel on this TUN device")
-    parser.add_argument("--control-socket", metavar="FILE", help="of the tunnel with this socket")
-    parser.add_argument("--json", action="store_true", help="print JSON, one line a status")
-    parser.add_argument(
-        "--watch",
-        nargs="?",
-        const="1",
-        metavar="SECONDS",
-        help="again and again, every second or as given, until Ctrl-C",
-    )
-    namespace = parser.parse(arguments, _NO_OTHERS)
-    try:
-        interval = None if namespace.watch is None else seconds(0.1, 3600)(namespace.watch)
-        if namespace.control_socket is not None:
-            path = Path(namespace.control_socket)
-        elif namespace.tun_name is not None:
-            path = default_control_socket(link_name(namespace.tun_name))
-        else:
-            path = find_socket()
-    except ConfigError as error:
-        parser.error(str(error))
-    try:
-        while True:
-            value = fetch_status(path)
-            text = json.dumps(value) + "\n" if namespace.json else render_status(value)
-            if interval is not None and sys.stdout.isatty() and not namespace.json:
-                text = _CLEAR_SCREEN + text
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            if interval is None:
-                return ExitCode.OK
-            time.sleep(interval)
-    except KeyboardInterrupt:
-        return ExitCode.OK
 
 
 def demo(arguments: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mqvpn_core.app.status import fetch_status
+from mqvpn_core.app.control_client import fetch_status
 from mqvpn_core.demo.namespaces import NetworkNamespace
 from mqvpn_core.demo.processes import Process, stop_process
 from mqvpn_core.errors import HostError, MqvpnError

@@ -77,6 +77,10 @@ It closes its connection in order when it is cancelled.
 """
 
 
+def _note_nothing(before: State, event: Event, state: State, now: Instant) -> None:
+    """Stand in for an observer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorParts:
     """What a supervisor works with."""
@@ -93,6 +97,8 @@ class SupervisorParts:
     """Try again after failures."""
     wait_for_reason: Callable[[], Awaitable[None]] = trio.sleep_forever
     """Returns when there is a reason to try again before the delay is over."""
+    note: Callable[[State, Event, State, Instant], None] = _note_nothing
+    """Told state, event and the state it led to; must not block."""
 
 
 class ClientSupervisor:
@@ -146,8 +152,9 @@ class ClientSupervisor:
         """Step the lifecycle with an event and with what its commands cause."""
         pending: list[Event] = [event]
         while pending:
-            before = self.state
-            self.state, commands = step(before, pending.pop(0))
+            before, happened = self.state, pending.pop(0)
+            self.state, commands = step(before, happened)
+            self._parts.note(before, happened, self.state, read_clock())
             if type(before) is not type(self.state):
                 self._note_transition(before)
             for command in commands:

@@ -1,11 +1,16 @@
 """The language of the control socket: one JSON object a line, bounded in both directions.
 
-A request is ``{"version": 1, "command": "status"}``; the reply is ``{"version": 1, "status": ...}``
-or ``{"version": 1, "error": "..."}``. Pure: no socket, no clock. Everything malformed is a
-`DecodeError`.
+    {"version": 1, "command": "status"}
+    {"version": 1, "status": {...}}
+
+    {"version": 1, "command": "events", "after": 17, "follow": true, "debug": false}
+    {"version": 1, "events": [{...}, ...], "missed": 0, "last": 21, "more": false}
+
+Or, instead of any reply, ``{"version": 1, "error": "..."}`` and the end of the connection. A status
+may be asked for again and again; after ``follow`` there is nothing more to ask. Pure: no socket, no
+clock. Everything malformed is a `DecodeError`.
 """
 
-import enum
 import json
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -22,75 +27,160 @@ MAX_REQUEST_BYTES = 4096
 """Longest request line, newline included."""
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-"""Longest reply line, newline included: a status with ten thousand clients fits."""
+"""Longest reply line, newline included: a status with some thousand clients fits."""
+
+_MAX_NUMBER = 1 << 63
 
 
-class ControlCommand(enum.Enum):
-    """What may be asked."""
-
-    STATUS = "status"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRequest:
     """Send the whole status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlReply:
-    """A decoded reply: exactly one of the two is set."""
+class EventsRequest:
+    """Send events."""
 
-    status: JsonValue = None
+    after: int = 0
+    """Only those with a larger number."""
+    follow: bool = False
+    """Go on with new ones as they happen, until one side closes."""
+    with_debug: bool = False
+    """Also those that are meant for fault-finding."""
+
+
+ControlRequest: TypeAlias = StatusRequest | EventsRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReply:
+    """The answer to `StatusRequest`."""
+
+    status: JsonValue
     """The status."""
-    error: str | None = None
-    """Why there is none."""
 
 
-def encode_request(command: ControlCommand) -> bytes:
-    """Return the line that asks for ``command``."""
-    return _line({"version": VERSION, "command": command.value})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsReply:
+    """One of the answers to `EventsRequest`."""
+
+    events: tuple[JsonValue, ...]
+    """Events, the oldest first."""
+    missed: int
+    """How many before the first of them nobody can have any more."""
+    last: int
+    """Number to ask after the next time."""
+    more: bool
+    """Another reply follows at once."""
 
 
-def decode_request(line: bytes) -> ControlCommand:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReply:
+    """There is no answer."""
+
+    reason: str
+    """Why not."""
+
+
+ControlReply: TypeAlias = StatusReply | EventsReply | ErrorReply
+
+
+def encode_request(request: ControlRequest) -> bytes:
+    """Return the line that asks for this."""
+    match request:
+        case StatusRequest():
+            return _line({"version": VERSION, "command": "status"})
+        case EventsRequest():
+            return _line(
+                {
+                    "version": VERSION,
+                    "command": "events",
+                    "after": request.after,
+                    "follow": request.follow,
+                    "debug": request.with_debug,
+                }
+            )
+
+
+def decode_request(line: bytes) -> ControlRequest:
     """Read a request line.
 
     Raises:
-        DecodeError: too long, not JSON, another version or an unknown command.
+        DecodeError: too long, not JSON, another version, an unknown command or a wrong member.
     """
     message = _decode_object(line, MAX_REQUEST_BYTES)
     command = message.get("command")
-    for known in ControlCommand:
-        if command == known.value:
-            return known
-    raise DecodeError("unknown command; this version knows: status")
+    if command == "status":
+        return StatusRequest()
+    if command == "events":
+        return EventsRequest(
+            after=_number(message.get("after", 0), "after"),
+            follow=_truth(message.get("follow", False), "follow"),
+            with_debug=_truth(message.get("debug", False), "debug"),
+        )
+    raise DecodeError("unknown command; this version knows: status, events")
 
 
-def encode_status(status: JsonValue) -> bytes:
-    """Return the reply line that carries ``status``.
+def encode_reply(reply: ControlReply) -> bytes:
+    """Return a reply line.
 
     Raises:
-        ValueError: ``status`` has a value that JSON lacks (NaN) or is too large to send.
+        ValueError: it has a value that JSON lacks (NaN) or is too large to send.
     """
-    line = _line({"version": VERSION, "status": status})
+    line = _line({"version": VERSION, **_members_of(reply)})
     if len(line) > MAX_REPLY_BYTES:
-        raise ValueError(f"status of {len(line)} bytes exceeds {MAX_REPLY_BYTES}")
+        raise ValueError(f"a reply of {len(line)} bytes exceeds {MAX_REPLY_BYTES}")
     return line
 
 
-def encode_error(reason: str) -> bytes:
-    """Return the reply line that says why there is no answer."""
-    return _line({"version": VERSION, "error": reason})
+def _members_of(reply: ControlReply) -> dict[str, JsonValue]:
+    match reply:
+        case StatusReply():
+            return {"status": reply.status}
+        case EventsReply():
+            return {
+                "events": list(reply.events),
+                "missed": reply.missed,
+                "last": reply.last,
+                "more": reply.more,
+            }
+        case ErrorReply():
+            return {"error": reply.reason}
 
 
 def decode_reply(line: bytes) -> ControlReply:
     """Read a reply line.
 
     Raises:
-        DecodeError: too long, not JSON, another version, or neither status nor error.
+        DecodeError: too long, not JSON, another version, or no known reply.
     """
     message = _decode_object(line, MAX_REPLY_BYTES)
     error = message.get("error")
     if isinstance(error, str):
-        return ControlReply(error=error)
-    if "status" not in message:
-        raise DecodeError("the reply has neither status nor error")
-    return ControlReply(status=message["status"])
+        return ErrorReply(reason=error)
+    if "status" in message:
+        return StatusReply(status=message["status"])
+    events = message.get("events")
+    if not isinstance(events, list):
+        raise DecodeError("the reply has neither status nor events nor error")
+    return EventsReply(
+        events=tuple(events),
+        missed=_number(message.get("missed"), "missed"),
+        last=_number(message.get("last"), "last"),
+        more=_truth(message.get("more"), "more"),
+    )
+
+
+def _number(value: JsonValue, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_NUMBER:
+        raise DecodeError(f"{name} is no sequence number")
+    return value
+
+
+def _truth(value: JsonValue, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise DecodeError(f"{name} is neither true nor false")
+    return value
 
 
 def _line(message: dict[str, JsonValue]) -> bytes:

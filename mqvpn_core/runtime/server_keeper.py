@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_network
 
 import trio
@@ -32,6 +33,10 @@ from mqvpn_core.masque.tunnel_link import IP_PACKET_PREFIX
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.endpoint import ConnectionAccepted, ConnectionDiscarded, ServerEndpoint
 from mqvpn_core.quic.http3 import Http3Connection
+from mqvpn_core.runtime.address_text import address_text
+from mqvpn_core.runtime.connection_watch import ConnectionWatch, WatchedSide
+from mqvpn_core.runtime.event_log import EventLog, EventSubject
+from mqvpn_core.runtime.event_values import EventKind
 from mqvpn_core.runtime.log_throttle import LogThrottle
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameNotFoundError, NameResolver
 from mqvpn_core.runtime.site_service import SiteService
@@ -54,6 +59,8 @@ class ServedClient:
     """HTTP/3 on it."""
     remote: SocketAddress
     """Where it first came from."""
+    watch: ConnectionWatch
+    """Measures its paths and tells what happens to them."""
     tunnels: dict[StreamId, str | None] = field(default_factory=dict)
     """Its tunnels and whose they are; None for the shared key."""
     tunnel_since: Instant | None = None
@@ -78,6 +85,8 @@ class KeeperParts:
     """Told when the lease table has changed; must not block."""
     note_mtu: Callable[[], None]
     """Told when a tunnel may have another MTU; must not block."""
+    events: EventLog
+    """Where to tell what happens to clients."""
 
 
 class ServerKeeper:
@@ -113,13 +122,7 @@ class ServerKeeper:
         while (event := self._parts.endpoint.next_event()) is not None:
             match event:
                 case ConnectionAccepted():
-                    http3 = Http3Connection(event.connection)
-                    self._sessions[event.handle] = ServerSession(
-                        policy=self.policy, http3=http3, peer_host=event.four_tuple.remote.host
-                    )
-                    self.clients[event.handle] = ServedClient(
-                        connection=event.connection, http3=http3, remote=event.four_tuple.remote
-                    )
+                    self._accept(event)
                 case ConnectionDiscarded():
                     session = self._sessions.get(event.handle)
                     if session is not None:
@@ -132,6 +135,7 @@ class ServerKeeper:
             self._take(handle, session, event, now)
         self._parts.site.note_progress(handle)
         client = self.clients[handle]
+        client.watch.look(now)
         if client.tunnels and client.connection.max_datagram_payload != client.datagram_room:
             client.datagram_room = client.connection.max_datagram_payload
             self._parts.note_mtu()
@@ -189,6 +193,30 @@ class ServerKeeper:
                 handle, wanted = await self._wanted.receive()
                 nursery.start_soon(self._resolve, handle, wanted)
 
+    def _accept(self, event: ConnectionAccepted) -> None:
+        http3 = Http3Connection(event.connection)
+        remote = event.four_tuple.remote
+        self._sessions[event.handle] = ServerSession(
+            policy=self.policy, http3=http3, peer_host=remote.host
+        )
+        side = WatchedSide(
+            is_client=False,
+            interface_of=lambda _four_tuple: "",
+            peer=partial(self._peer_name, event.handle),
+        )
+        watch = ConnectionWatch(event.connection, http3.watch(), self._parts.events, side)
+        self.clients[event.handle] = ServedClient(
+            connection=event.connection, http3=http3, remote=remote, watch=watch
+        )
+
+    def _peer_name(self, handle: ConnectionHandle) -> str | None:
+        """Return whom events are about; None for strangers, of whom nothing is told."""
+        client = self.clients.get(handle)
+        if client is None or not client.tunnels:
+            return None
+        users = sorted({user for user in client.tunnels.values() if user is not None})
+        return ", ".join(users) or client.remote.host
+
     def _take(
         self,
         handle: ConnectionHandle,
@@ -202,19 +230,19 @@ class ServerKeeper:
                 client.tunnels[event.stream_id] = event.user
                 client.tunnel_since = now if client.tunnel_since is None else client.tunnel_since
                 self._assign(handle, session)
-                _log.info("%s opened a tunnel from %s", _named(event.user), client.remote.host)
+                text = f"{_named(event.user)} opened a tunnel from {client.remote.host}"
+                self._tell(EventKind.CONNECTION_UP, text, client, event.user, now)
             case TunnelAddressesChanged():
                 self._assign(handle, session)
             case TunnelClosed():
                 client = self.clients[handle]
                 client.tunnels.pop(event.stream_id, None)
                 self._assign(handle, session)
-                _log.info(
-                    "the tunnel of %s from %s is closed: %s",
-                    _named(event.user),
-                    client.remote.host,
-                    event.reason.value,
+                text = (
+                    f"the tunnel of {_named(event.user)} from {client.remote.host} is closed:"
+                    f" {event.reason.value}"
                 )
+                self._tell(EventKind.CONNECTION_DOWN, text, client, event.user, now)
             case AuthenticationFailed():
                 self._refusals.warn(
                     _log,
@@ -227,6 +255,16 @@ class ServerKeeper:
                 pass  # said again by TunnelOpened
             case _:
                 self._take_request(handle, session, event, now)
+
+    def _tell(
+        self, kind: EventKind, text: str, client: ServedClient, user: str | None, now: Instant
+    ) -> None:
+        _log.info("%s", text)
+        details = {"remote": address_text(client.remote)}
+        subject = EventSubject(peer=user or client.remote.host)
+        self._parts.events.record(
+            kind, text, now, subject=subject, details=details, is_logged=False
+        )
 
     def _take_request(
         self,

@@ -113,6 +113,8 @@ class Status:
     """MTU of the TUN device; 0 while there is none."""
     server: str
     """Client: the server; server: the addresses it listens on, separated by a blank."""
+    taken_at: float = 0.0
+    """When this was so, in seconds since 1970 (UTC)."""
     addresses: tuple[str, ...] = ()
     """Inner addresses of this side."""
     paths: tuple[PathStatus, ...] = ()
@@ -137,6 +139,7 @@ def encode_status_values(status: Status) -> JsonValue:
         "tun_name": status.tun_name,
         "mtu": status.mtu,
         "server": status.server,
+        "taken_at": status.taken_at,
         "addresses": list(status.addresses),
         "paths": [asdict(path) for path in status.paths],
         "client_count": status.client_count,
@@ -169,6 +172,7 @@ def decode_status_values(value: JsonValue) -> Status:
         tun_name=members.text("tun_name"),
         mtu=members.count("mtu"),
         server=members.text("server"),
+        taken_at=members.number("taken_at"),
         addresses=members.many("addresses", as_text),
         paths=members.many("paths", _decode_path),
         client_count=members.count("client_count"),

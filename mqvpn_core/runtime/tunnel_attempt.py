@@ -21,7 +21,9 @@ from mqvpn_core.runtime.client_connection import ClientConnection
 from mqvpn_core.runtime.client_links import ClientLinks
 from mqvpn_core.runtime.client_supervisor import AttemptReporter
 from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.connection_watch import ConnectionWatch, WatchedSide
 from mqvpn_core.runtime.dialing import Candidate, DialLimits, dial
+from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver, socket_address
 from mqvpn_core.runtime.path_keeper import KeeperParts, KeptConnection, OpenSocket, PathKeeper
 from mqvpn_core.runtime.session_watch import SessionPicture, SessionWatch
@@ -58,6 +60,8 @@ class AttemptParts:
     """Makes a connection over one of these ways."""
     open_socket: OpenSocket
     """Makes sockets for further paths."""
+    events: EventLog
+    """Where to tell what happens to a connection."""
     known_by: str
     """How the server proves who it is, for the log."""
     limits: DialLimits
@@ -67,7 +71,7 @@ class AttemptParts:
 class TunnelAttempts:
     """Makes one tunnel after another.
 
-    A: `server_addresses`, `live`. Tasks: `run` (one at a time).
+    A: `server_addresses`, `live`, `live_watch`. Tasks: `run` (one at a time).
     """
 
     def __init__(self, parts: AttemptParts) -> None:
@@ -76,6 +80,8 @@ class TunnelAttempts:
         """Addresses of the server, best first, as far as they are known."""
         self.live: tuple[ClientConnection, ClientSession] | None = None
         """The connection in use and its session."""
+        self.live_watch: ConnectionWatch | None = None
+        """What measures that connection."""
         self._parts = parts
         self._session_config = parts.session
 
@@ -105,10 +111,11 @@ class TunnelAttempts:
             )
             session = ClientSession(config=self._session_config, http3=dialled.http3)
             self.live = (dialled, session)
+            self.live_watch = self._make_watch(dialled)
             try:
-                return await self._use(dialled, session, reporter)
+                return await self._use(dialled, session, self.live_watch, reporter)
             finally:
-                self.live = None
+                self.live = self.live_watch = None
                 session.close(read_clock())
                 dialled.driver.finish()
 
@@ -141,11 +148,15 @@ class TunnelAttempts:
         self.server_addresses = (address, *others)
 
     async def _use(
-        self, dialled: ClientConnection, session: ClientSession, reporter: AttemptReporter
+        self,
+        dialled: ClientConnection,
+        session: ClientSession,
+        paths: ConnectionWatch,
+        reporter: AttemptReporter,
     ) -> Failure:
         watch = SessionWatch(session)
         keeper = self._make_keeper(dialled)
-        dialled.driver.attach(session, watch, keeper)
+        dialled.driver.attach(session, watch, keeper, paths)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_finished, dialled.driver.finished, nursery.cancel_scope)
             nursery.start_soon(keeper.run)
@@ -158,6 +169,14 @@ class TunnelAttempts:
         if keeper.end_reason is not None:
             return Failure(kind=FailureKind.LOST, message=keeper.end_reason)
         return self._read_end(dialled, watch.ended)
+
+    def _make_watch(self, dialled: ClientConnection) -> ConnectionWatch:
+        side = WatchedSide(
+            is_client=True,
+            interface_of=lambda four_tuple: dialled.link_names.get(four_tuple.local, ""),
+            peer=lambda: "",
+        )
+        return ConnectionWatch(dialled.connection, dialled.http3.watch(), self._parts.events, side)
 
     def _make_keeper(self, dialled: ClientConnection) -> PathKeeper:
         kept = KeptConnection(

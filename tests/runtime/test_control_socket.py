@@ -1,5 +1,6 @@
-"""The status socket: who may bind it, who may read it, and what hostile readers cannot do."""
+"""The control socket: who may bind it, who may read it, and what hostile readers cannot do."""
 
+import logging
 import os
 import socket
 import stat
@@ -15,20 +16,28 @@ import trio
 import trio.lowlevel
 import trio.testing
 
-from mqvpn_core.app.status import fetch_status, find_socket
+from mqvpn_core.app.control_client import fetch_status, find_socket
 from mqvpn_core.errors import HostError
 from mqvpn_core.runtime.control_codec import (
+    MAX_REPLY_BYTES,
     MAX_REQUEST_BYTES,
-    ControlCommand,
-    ControlReply,
+    ErrorReply,
     JsonValue,
+    StatusReply,
+    StatusRequest,
     decode_reply,
     encode_request,
 )
-from mqvpn_core.runtime.control_socket import IDLE_TIMEOUT, MAX_READERS, serve_control
+from mqvpn_core.runtime.control_readers import IDLE_TIMEOUT, MAX_READERS, ControlSources
+from mqvpn_core.runtime.control_socket import serve_control
+from mqvpn_core.runtime.event_log import EventLog
 
-ASK = encode_request(ControlCommand.STATUS)
+ASK = encode_request(StatusRequest())
 STATUS: JsonValue = {"state": "connected"}
+
+
+def sources(get_status: Callable[[], JsonValue] = lambda: None) -> ControlSources:
+    return ControlSources(status=get_status, events=EventLog(lambda: 0.0, log_level=logging.DEBUG))
 
 
 def serving(
@@ -43,7 +52,7 @@ def serving(
     async def main() -> None:
         with trio.fail_after(3600 if autojump else 10):
             async with trio.open_nursery() as nursery:
-                await nursery.start(serve_control, path, get_status)
+                await nursery.start(serve_control, path, sources(get_status))
                 await body()
                 nursery.cancel_scope.cancel()
 
@@ -69,7 +78,7 @@ def test_status_is_answered_again_and_again(tmp_path: Path) -> None:
         async with await trio.open_unix_socket(path) as stream:
             for expected in range(3):
                 await stream.send_all(ASK)
-                assert decode_reply(await receive_line(stream)) == ControlReply(status=expected)
+                assert decode_reply(await receive_line(stream)) == StatusReply(status=expected)
 
     serving(path, body, get_status=lambda: next(counts))
 
@@ -82,12 +91,14 @@ def test_requests_may_arrive_in_pieces_or_together(tmp_path: Path) -> None:
             for byte in ASK:
                 await stream.send_all(bytes([byte]))
                 await trio.lowlevel.checkpoint()
-            assert decode_reply(await receive_line(stream)).status == STATUS
+            assert decode_reply(await receive_line(stream)) == StatusReply(status=STATUS)
             await stream.send_all(ASK * 5)
             answers = b""
             while answers.count(b"\n") < 5:
                 answers += await stream.receive_some()
-            assert all(decode_reply(line).status == STATUS for line in answers.splitlines())
+            assert all(
+                decode_reply(line) == StatusReply(status=STATUS) for line in answers.splitlines()
+            )
 
     serving(path, body)
 
@@ -144,7 +155,7 @@ def test_socket_of_a_live_process_is_an_error_that_names_it(tmp_path: Path) -> N
 
     async def body() -> None:
         with pytest.raises(HostError, match=f"process {os.getpid()} already serves it"):
-            await serve_control(path, lambda: None)
+            await serve_control(path, sources())
         assert await trio.to_thread.run_sync(fetch_status, path) == STATUS
 
     serving(path, body)
@@ -158,7 +169,7 @@ def test_busy_socket_of_a_live_process_is_an_error(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as waiting:
             waiting.connect(str(path))  # fills the queue
             with pytest.raises(HostError, match="another process already serves it"):
-                trio.run(partial(serve_control, path, lambda: None))
+                trio.run(partial(serve_control, path, sources()))
     assert path.exists()
 
 
@@ -169,19 +180,19 @@ def test_other_things_at_the_path_are_not_touched(
     path = tmp_path / "s"
     make(path)
     with pytest.raises(HostError, match="no socket; not touched"):
-        trio.run(partial(serve_control, path, lambda: None))
+        trio.run(partial(serve_control, path, sources()))
     assert path.exists()
 
 
 def test_path_too_long_for_a_socket_is_said(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="longer than 107 bytes"):
-        trio.run(partial(serve_control, tmp_path / ("x" * 108), lambda: None))
+        trio.run(partial(serve_control, tmp_path / ("x" * 108), sources()))
 
 
 def test_directory_that_cannot_be_made_is_said_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="--control-socket off"):
-        trio.run(partial(serve_control, tmp_path / "file" / "s", lambda: None))
+        trio.run(partial(serve_control, tmp_path / "file" / "s", sources()))
 
 
 def test_successor_keeps_its_socket_when_we_end(tmp_path: Path) -> None:
@@ -213,8 +224,8 @@ def test_malformed_request_is_answered_and_the_reader_dismissed(
         async with await trio.open_unix_socket(path) as stream:
             await stream.send_all(sent)
             answer = decode_reply(await receive_line(stream))
-            assert answer.error is not None
-            assert says in answer.error
+            assert isinstance(answer, ErrorReply)
+            assert says in answer.reason
             with suppress(trio.BrokenResourceError):  # a reset, because of what it left unread
                 assert await stream.receive_some() == b""
         assert await trio.to_thread.run_sync(fetch_status, path) == STATUS
@@ -338,3 +349,33 @@ def test_finding_needs_exactly_one(tmp_path: Path) -> None:
     (tmp_path / "mqvpn1.sock").touch()
     with pytest.raises(HostError, match="choose one of mqvpn0, mqvpn1 with --tun-name"):
         find_socket(tmp_path)
+
+
+def test_status_too_large_to_send_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+
+    async def body() -> None:
+        with pytest.raises(HostError, match="exceeds"):
+            await trio.to_thread.run_sync(fetch_status, path)
+
+    serving(path, body, get_status=lambda: "x" * MAX_REPLY_BYTES)
+
+
+@pytest.mark.slow
+def test_a_crowd_is_turned_away_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+
+    async def body() -> None:
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the number counts
+        for _ in range(40):
+            crowd = [await trio.open_unix_socket(path) for _ in range(50)]
+            for stream in crowd:
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(b'{"version":1,"comm')
+            for stream in crowd:
+                await stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await trio.to_thread.run_sync(fetch_status, path) == STATUS
+        assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208 - see above
+
+    serving(path, body)

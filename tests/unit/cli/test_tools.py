@@ -1,13 +1,10 @@
-"""``genkey``, ``gencert``, ``status`` and ``demo``."""
+"""``genkey``, ``gencert`` and ``demo``."""
 
 import json
 import stat
-import threading
 from pathlib import Path
-from typing import Self
 
 import pytest
-import trio
 
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.config import HashedKey, Secret
@@ -15,10 +12,7 @@ from mqvpn_core.config.parsing import pin
 from mqvpn_core.config.secret_values import parse_hashed_key
 from mqvpn_core.demo import main as demo_main
 from mqvpn_core.demo.main import DemoOptions
-from mqvpn_core.runtime.control_socket import serve_control
-from mqvpn_core.runtime.status_values import encode_status_values
 from tests.unit.cli.runs import CommandLine
-from tests.unit.runtime.status_samples import CLIENT
 
 
 def test_genkey_prints_the_key_alone(mqvpn: CommandLine) -> None:
@@ -78,69 +72,6 @@ def test_gencert_as_json(mqvpn: CommandLine, tmp_path: Path) -> None:
     assert mqvpn("gencert", *files).code == 1
     again = json.loads(mqvpn("gencert", *files, "--json", "--force").out)
     assert again["pin"] != report["pin"]
-
-
-class Served:
-    """Serves the status from a thread of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ready = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=trio.run, args=(self._main,))
-
-    async def _main(self) -> None:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(serve_control, self._path, lambda: encode_status_values(CLIENT))
-            self._ready.set()
-            await trio.to_thread.run_sync(self._stop.wait)
-            nursery.cancel_scope.cancel()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
-def test_status_for_people_and_programs(mqvpn: CommandLine, tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    with Served(path):
-        outcome = mqvpn("status", "--control-socket", str(path))
-        assert outcome.code == 0
-        assert outcome.out.startswith("client on mqvpn0: connected for 1 h 2 min\n")
-        outcome = mqvpn("status", "--control-socket", str(path), "--json")
-        assert json.loads(outcome.out) == encode_status_values(CLIENT)
-
-
-def test_status_watches_until_interrupted(
-    mqvpn: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("time.sleep", sleep)
-    with Served(tmp_path / "s"):
-        arguments = ("--control-socket", str(tmp_path / "s"), "--json", "--watch", "0.5")
-        outcome = mqvpn("status", *arguments)
-    assert outcome.code == 0
-    assert waits == [0.5] * 3
-    assert [json.loads(line)["pid"] for line in outcome.out.splitlines()] == [4711] * 3
-
-
-def test_status_of_nobody(mqvpn: CommandLine, tmp_path: Path) -> None:
-    outcome = mqvpn("status", "--control-socket", str(tmp_path / "gone"))
-    assert (outcome.code, outcome.out) == (1, "")
-    assert "is mqvpn running?" in outcome.err
-    outcome = mqvpn("status", "--tun-name", "mq-none")
-    assert "/run/mqvpn/mq-none.sock: no such socket" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A status of each role."""
 
+from dataclasses import replace
+
 from mqvpn_core.runtime.status_values import ClientStatus, PathStatus, Status
 
 PATH = PathStatus(
@@ -10,13 +12,24 @@ PATH = PathStatus(
     state="active",
     srtt_ms=18.25,
     min_rtt_ms=17.0,
+    jitter_ms=1.5,
     loss=0.0125,
+    loss_total=0.002,
     congestion_window=123_456,
+    bytes_in_flight=2_400,
+    tx_rate=125_000.0,
+    rx_rate=1_250_000.0,
+    share=0.75,
     tx_bytes=1_000,
     rx_bytes=5_000_000_000,
     tx_packets=10,
     rx_packets=4_000_000,
+    lost_packets=1,
+    seconds_silent=0.25,
     mtu=1400,
+)
+OTHER_PATH = replace(
+    PATH, id=1, interface="wwan0", use="backup", tx_rate=0.0, rx_rate=0.0, share=0.0
 )
 CLIENT = Status(
     role="client",
@@ -29,7 +42,8 @@ CLIENT = Status(
     mtu=1340,
     server="vpn.example.org:443",
     addresses=("10.0.0.2/32", "fd00::2/128"),
-    paths=(PATH,),
+    taken_at=1.7e9,
+    paths=(PATH, OTHER_PATH),
     counters={"dropped: too big": 3, "dropped: spoofed": 0},
 )
 SERVER = Status(
@@ -52,6 +66,8 @@ SERVER = Status(
             srtt_ms=20.0,
             tx_bytes=0,
             rx_bytes=2048,
+            rx_rate=2_000.0,
+            paths=(replace(PATH, interface=""),),
         ),
     ),
 )

@@ -6,43 +6,76 @@ from mqvpn_core.errors import DecodeError
 from mqvpn_core.runtime.control_codec import (
     MAX_REPLY_BYTES,
     MAX_REQUEST_BYTES,
-    ControlCommand,
     ControlReply,
+    ControlRequest,
+    ErrorReply,
+    EventsReply,
+    EventsRequest,
     JsonValue,
+    StatusReply,
+    StatusRequest,
     decode_reply,
     decode_request,
-    encode_error,
+    encode_reply,
     encode_request,
-    encode_status,
 )
 
+REQUESTS: list[ControlRequest] = [
+    StatusRequest(),
+    EventsRequest(),
+    EventsRequest(after=(1 << 63) - 1, follow=True, with_debug=True),
+]
 
-def test_request_survives_its_line() -> None:
-    line = encode_request(ControlCommand.STATUS)
-    assert line == b'{"version":1,"command":"status"}\n'
-    assert decode_request(line) is ControlCommand.STATUS
+
+def test_the_line_of_the_first_version_still_asks_for_the_status() -> None:
+    assert encode_request(StatusRequest()) == b'{"version":1,"command":"status"}\n'
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_request_survives_its_line(request_: ControlRequest) -> None:
+    line = encode_request(request_)
+    assert line.count(b"\n") == 1
+    assert decode_request(line) == request_
+
+
+def test_members_of_an_events_request_may_be_left_out() -> None:
+    assert decode_request(b'{"version":1,"command":"events"}\n') == EventsRequest()
+
+
+@pytest.mark.parametrize("member", ['"after":-1', '"after":true', '"after":1.5', '"follow":1'])
+def test_wrong_member_of_an_events_request_is_refused(member: str) -> None:
+    with pytest.raises(DecodeError, match=r"after|follow"):
+        decode_request(b'{"version":1,"command":"events",' + member.encode() + b"}\n")
 
 
 @pytest.mark.parametrize("status", [None, True, 1, 1.5, "ü", [1, "a"], {"a": {"b": []}}])
 def test_status_survives_its_line(status: JsonValue) -> None:
-    line = encode_status(status)
+    line = encode_reply(StatusReply(status=status))
     assert line.count(b"\n") == 1
-    assert decode_reply(line) == ControlReply(status=status)
+    assert decode_reply(line) == StatusReply(status=status)
 
 
-def test_error_survives_its_line() -> None:
-    assert decode_reply(encode_error("no")) == ControlReply(error="no")
+OTHER_REPLIES: list[ControlReply] = [
+    ErrorReply(reason="no"),
+    EventsReply(events=(), missed=0, last=0, more=False),
+    EventsReply(events=({"number": 7},), missed=3, last=7, more=True),
+]
+
+
+@pytest.mark.parametrize("reply", OTHER_REPLIES)
+def test_reply_survives_its_line(reply: ControlReply) -> None:
+    assert decode_reply(encode_reply(reply)) == reply
 
 
 def test_line_breaks_inside_stay_inside() -> None:
-    assert encode_status("a\nb\r").count(b"\n") == 1
+    assert encode_reply(StatusReply(status="a\nb\r")).count(b"\n") == 1
 
 
 def test_status_that_json_cannot_carry_is_our_own_mistake() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        encode_status(float("nan"))
+        encode_reply(StatusReply(status=float("nan")))
     with pytest.raises(ValueError, match="exceeds"):
-        encode_status("x" * MAX_REPLY_BYTES)
+        encode_reply(StatusReply(status="x" * MAX_REPLY_BYTES))
 
 
 MALFORMED = [
@@ -61,6 +94,9 @@ MALFORMED = [
     b"\xff\xfe\n",
     b"[" * 4000,
     b'{"version":1,"x":' + b"9" * 4000,
+    b'{"version":1,"command":"events","after":"1","events":1}\n',
+    b'{"version":1,"command":"events","debug":null,"events":[],"missed":0,"last":0}\n',
+    b'{"version":1,"command":"events","after":9223372036854775808,"events":[],"missed":-1}\n',
 ]
 
 
@@ -80,9 +116,9 @@ def test_unknown_command_is_refused() -> None:
 
 
 def test_lines_are_bounded() -> None:
-    good = encode_request(ControlCommand.STATUS)
+    good = encode_request(StatusRequest())
     padded = good[:-1] + b" " * (MAX_REQUEST_BYTES - len(good)) + b"\n"
-    assert decode_request(padded) is ControlCommand.STATUS
+    assert decode_request(padded) == StatusRequest()
     with pytest.raises(DecodeError, match="longer"):
         decode_request(b" " + padded)
     with pytest.raises(DecodeError, match="longer"):
