@@ -101,6 +101,8 @@ class PathRules(PacketListener):
 
     def check(self) -> None:
         """Look at both ends after a turn."""
+        if not self.is_watching:
+            return
         for peer in self._peers():
             check_bytes_in_flight(peer)
             connection = peer.connection
