@@ -22,6 +22,7 @@ from mqvpn_core.masque.http_messages import (
     decode_response,
 )
 from mqvpn_core.masque.route_ranges import RangeList
+from mqvpn_core.masque.sequenced_ip import SEQUENCE_FIELD, agrees_on_sequence
 from mqvpn_core.masque.session_events import (
     EndCause,
     IPInterface,
@@ -234,6 +235,8 @@ class ClientSession:
             headers.append((b"authorization", config.authorization))
         if config.instance:
             headers.append((INSTANCE_FIELD, config.instance.encode("ascii")))
+        if config.link.may_number_packets:
+            headers.append(SEQUENCE_FIELD)
         self._stream_id = self._http3.open_request(headers)
         self._request_sent_at = now
         self._state = _State.AWAITS_RESPONSE
@@ -275,6 +278,8 @@ class ClientSession:
                 round_trip=now - self._request_sent_at,
                 now=now,
             )
+            if self._config.link.may_number_packets and agrees_on_sequence(response.fields):
+                self._tunnel.open_sequence()
             if event.end_stream:
                 self._take_data(b"", end_stream=True, now=now)
 

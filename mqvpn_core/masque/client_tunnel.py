@@ -61,7 +61,7 @@ class ClientTunnel:
 
     A: ``mtu``, ``addresses``, ``routes``, ``counters``
     B: ``receive_data``, ``receive_datagrams``, ``handle_timeout``, ``progress``
-    C: ``send_ip_packets``
+    C: ``send_ip_packets``, ``open_sequence``
     D: ``take_ip_packets``, ``next_timeout``, ``next_event``
     """
 
@@ -176,6 +176,10 @@ class ClientTunnel:
         """Return when `handle_timeout` is due."""
         deadlines = [self._link.next_timeout(), self._wait_deadline, self._mtu_deadline]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def open_sequence(self) -> None:
+        """The proxy agreed on numbered packets (`mqvpn_core.masque.sequenced_ip`)."""
+        self._link.open_sequence()
 
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
         """Send IP packets from the TUN device."""

@@ -33,6 +33,8 @@ class DropReason(enum.Enum):
     """Does not fit an HTTP Datagram now (RFC 9484 s10.1)."""
     UNKNOWN_CONTEXT = "unknown context"
     """HTTP Datagram without a context ID that we know (RFC 9484 s6)."""
+    DUPLICATE = "duplicate"
+    """A copy of it came before on another path, or it is too late to tell."""
     NO_TUNNEL = "no tunnel"
     """Came while no tunnel was open for it."""
 

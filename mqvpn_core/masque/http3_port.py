@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, StreamId
+from mqvpn_core.quic.duplication import Duplication
 from mqvpn_core.quic.http3_events import Http3Event, SettingsReceived
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -51,6 +52,11 @@ class Http3(Protocol):
         self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[bytes], now: Instant
     ) -> None:
         """Queue HTTP Datagrams, each ``context_prefix`` followed by one payload."""
+
+    def allow_duplicates(
+        self, stream_id: StreamId, context_prefix: bytes, duplication: Duplication | None
+    ) -> None:
+        """Let HTTP Datagrams be sent on two paths where the scheduler wants that; None ends it."""
 
     def abort_stream(self, stream_id: StreamId, error_code: int) -> None:
         """Reset both directions of a request stream."""

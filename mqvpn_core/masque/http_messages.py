@@ -159,14 +159,16 @@ def check_capsule_message(fields: FieldLines, status: int | None = None) -> None
 
 
 def announces_capsules(fields: FieldLines) -> bool:
-    """Tell whether Capsule-Protocol is present and true (RFC 9297 s3.4).
+    """Tell whether Capsule-Protocol is present and true (RFC 9297 s3.4)."""
+    return has_true_field(fields, CAPSULE_PROTOCOL[0])
+
+
+def has_true_field(fields: FieldLines, name: bytes) -> bool:
+    """Tell whether a structured field with a Boolean is present and true (RFC 8941 s3.3.6).
 
     A field that is no Boolean, or that comes more than once, counts as absent.
     """
-    values = [value for name, value in fields if name == b"capsule-protocol"]
-    if len(values) != 1:
-        return False
-    match = _SF_BOOLEAN.fullmatch(values[0])
+    match = _SF_BOOLEAN.fullmatch(field_value(fields, name) or b"")
     return match is not None and match[1] == b"1"
 
 

@@ -21,6 +21,7 @@ from mqvpn_core.masque.http3_port import (
 )
 from mqvpn_core.masque.http_messages import CAPSULE_PROTOCOL, decode_request
 from mqvpn_core.masque.pending_requests import PendingRequests
+from mqvpn_core.masque.sequenced_ip import SEQUENCE_FIELD
 from mqvpn_core.masque.server_events import (
     AuthenticationFailed,
     ClientAuthenticated,
@@ -289,9 +290,11 @@ class ServerSession:
             return
         self._tunnels[stream_id] = tunnel
         self._table.assign(stream_id, map(ip_network, tunnel.addresses))
-        accepted = ((b":status", b"200"), CAPSULE_PROTOCOL)
+        accepted = [(b":status", b"200"), CAPSULE_PROTOCOL]
+        if grant.numbers_packets:
+            accepted.append(SEQUENCE_FIELD)
         send_headers_if_open(self._http3, stream_id, accepted)
-        tunnel.start(now)
+        tunnel.start(now, numbers_packets=grant.numbers_packets)
         self._events.append(
             TunnelOpened(stream_id=stream_id, user=grant.owner.user, addresses=tunnel.addresses)
         )

@@ -122,8 +122,15 @@ class ServerTunnel:
                 self._leases[version] = lease
         return bool(self._leases)
 
-    def start(self, now: Instant) -> None:
-        """Tell the client its addresses and routes; the response was sent."""
+    def start(self, now: Instant, *, numbers_packets: bool) -> None:
+        """Tell the client its addresses and routes; the response was sent.
+
+        Args:
+            now: the time.
+            numbers_packets: both ends agreed on `mqvpn_core.masque.sequenced_ip`.
+        """
+        if numbers_packets:
+            self._link.open_sequence()
         self._assign(())
         # RFC 9484 s4.6: routes that "belong to an address family for which the IP proxy also
         # sends an Assigned Address".
@@ -174,6 +181,7 @@ class ServerTunnel:
         for version, lease in self._leases.items():
             self._pools[version].release(lease)
         self._leases.clear()
+        self._link.close_sequence()
 
     def _take(self, event: StreamEvent, now: Instant) -> None:
         match event:

@@ -19,6 +19,7 @@ from mqvpn_core.masque.forwarding import Forwarder, TunnelEnd
 from mqvpn_core.masque.http3_port import Http3, send_data_if_open
 from mqvpn_core.masque.link_local import MtuProof
 from mqvpn_core.masque.packet_filter import FilterRules
+from mqvpn_core.masque.sequenced_ip import SEQUENCED_IP_CONTEXT, SequencedIp
 from mqvpn_core.wire.capsules import CapsuleLimits
 from mqvpn_core.wire.http_datagrams import (
     IP_PACKET_CONTEXT,
@@ -45,6 +46,8 @@ class LinkConfig:
     """Ask the peer by ICMPv6 echo whether 1280 bytes arrive (RFC 9484 s7.2)."""
     decrements_hop_limit: bool = False
     """No kernel forwards our packets; see `mqvpn_core.masque.forwarding`."""
+    may_number_packets: bool = True
+    """Offer or accept the context of `mqvpn_core.masque.sequenced_ip`."""
     capsules: CapsuleLimits = field(default_factory=CapsuleLimits)
     """What capsules we put up with."""
 
@@ -54,7 +57,8 @@ class TunnelLink:
 
     A: ``mtu``, ``counters``, ``stream``, ``proof``
     B: ``receive_datagrams``, ``handle_timeout``, ``refresh_mtu``
-    C: ``send_ip_packets``, ``change_rules``, ``prove_mtu``, ``flush``
+    C: ``send_ip_packets``, ``change_rules``, ``prove_mtu``, ``open_sequence``,
+       ``close_sequence``, ``flush``
     D: ``take_ip_packets``, ``next_timeout``
     """
 
@@ -69,6 +73,7 @@ class TunnelLink:
         self._config = config
         self._forwarder = Forwarder(end, decrements_hop_limit=config.decrements_hop_limit)
         self._to_device: list[bytes] = []
+        self._sequenced: SequencedIp | None = None
 
     @property
     def stream_id(self) -> StreamId:
@@ -114,6 +119,16 @@ class TunnelLink:
         )
         self.proof.change_mtu(self.mtu, now)
         self._send_unchecked(self.proof.take_requests(), now)
+
+    def open_sequence(self) -> None:
+        """Both ends agreed on numbered packets."""
+        self._sequenced = SequencedIp()
+        self._http3.allow_duplicates(self._stream_id, IP_PACKET_PREFIX, self._sequenced.duplication)
+
+    def close_sequence(self) -> None:
+        """The tunnel is over: the connection need not know about its packets any more."""
+        if self._sequenced is not None:
+            self._http3.allow_duplicates(self._stream_id, IP_PACKET_PREFIX, None)
 
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
         """Send what may pass of a batch from the device."""
@@ -168,14 +183,19 @@ class TunnelLink:
         for payload in payloads:
             try:
                 context_id, offset = decode_context_id(payload)
+                # The number 0 may come in more bytes than it needs (RFC 9000 s16).
+                if context_id == IP_PACKET_CONTEXT:
+                    packets.append(payload[offset:])
+                elif context_id == SEQUENCED_IP_CONTEXT and self._sequenced is not None:
+                    packet = self._sequenced.decode_payload(payload, offset)
+                    if packet is not None:
+                        packets.append(packet)
+                    else:
+                        self.counters.count_drop(DropReason.DUPLICATE)
+                else:
+                    # RFC 9484 s6: "either drop that datagram silently or buffer it".
+                    self.counters.count_drop(DropReason.UNKNOWN_CONTEXT)
             except DecodeError:
-                self.counters.count_drop(DropReason.UNKNOWN_CONTEXT)
-                continue
-            # RFC 9484 s6: unknown context: "either drop that datagram silently or buffer it".
-            # The number 0 may come in more bytes than it needs (RFC 9000 s16).
-            if context_id == IP_PACKET_CONTEXT:
-                packets.append(payload[offset:])
-            else:
                 self.counters.count_drop(DropReason.UNKNOWN_CONTEXT)
         return packets
 

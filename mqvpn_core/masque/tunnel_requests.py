@@ -23,6 +23,7 @@ from mqvpn_core.masque.route_ranges import (
     subtract_networks,
     with_protocol,
 )
+from mqvpn_core.masque.sequenced_ip import agrees_on_sequence
 from mqvpn_core.masque.server_events import ResolutionFailure
 from mqvpn_core.masque.server_policy import ServerPolicy
 from mqvpn_core.masque.server_tunnel import TunnelOwner
@@ -72,6 +73,8 @@ class Grant:
     """Who asks."""
     scope: RequestScope
     """What the tunnel is limited to; its target may be a name that is still to be resolved."""
+    numbers_packets: bool = False
+    """The client offers `mqvpn_core.masque.sequenced_ip`, and policy allows it."""
 
 
 Judgement: TypeAlias = Refusal | Grant
@@ -102,7 +105,11 @@ def judge_request(
     if page is not None:
         return Refusal(page=page)
     owner = TunnelOwner(user=decision.user, instance=_instance(request))
-    return Grant(owner=owner, scope=scope)
+    return Grant(
+        owner=owner,
+        scope=scope,
+        numbers_packets=policy.link.may_number_packets and agrees_on_sequence(request.fields),
+    )
 
 
 def routes_of_scope(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, StreamId
+from mqvpn_core.quic.duplication import Duplication
 from mqvpn_core.quic.events import ConnectionTerminated
 from mqvpn_core.quic.http3_events import (
     DataReceived,
@@ -34,6 +35,8 @@ class SentStream:
     """Content of all DATA frames since the last `take_data`."""
     datagrams: list[bytes] = field(default_factory=list)
     """HTTP Datagram payloads, context ID included."""
+    duplications: dict[bytes, Duplication] = field(default_factory=dict)
+    """How datagrams may be sent twice, by what is in front of their payload."""
     is_finished: bool = False
     """FIN was sent."""
     aborted_with: int | None = None
@@ -148,6 +151,16 @@ class FakeHttp3:
         self.sent(stream_id).datagrams += fitting
         if fitting:
             self._pass_on(HttpDatagramsReceived(stream_id=stream_id, payloads=tuple(fitting)))
+
+    def allow_duplicates(
+        self, stream_id: StreamId, context_prefix: bytes, duplication: Duplication | None
+    ) -> None:
+        """Record what may be sent twice."""
+        duplications = self.sent(stream_id).duplications
+        if duplication is None:
+            duplications.pop(context_prefix, None)
+        else:
+            duplications[context_prefix] = duplication
 
     def abort_stream(self, stream_id: StreamId, error_code: int) -> None:
         """Record a reset."""

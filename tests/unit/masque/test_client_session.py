@@ -68,6 +68,7 @@ def test_checklist_29_the_request() -> None:
             (b":path", PATH.replace(b"%2A", b"*")),
             (b"capsule-protocol", b"?1"),
             (b"authorization", KEY),
+            (b"mqvpn-sequenced-ip", b"?1"),
         )
     ]
     # No content, and the stream stays open: it is the tunnel's life.
