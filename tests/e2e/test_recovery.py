@@ -81,7 +81,7 @@ def test_outage_of_the_network_is_survived(lab: Lab, seconds: int) -> None:
 def test_new_address_of_the_nat_is_followed(lab: Lab) -> None:
     """The router starts to hide the client behind other ports: the same tunnel goes on."""
     server = lab.start_server()
-    lab.connect()
+    lab.connect("--path", "wlan0")
     since = current_status(server).clients[0].seconds_connected
     remote = current_status(server).clients[0].remote
     ruleset = (
