@@ -24,7 +24,8 @@ from tests.e2e.topology import (
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 QUICK = 2.0
-"""Seconds within which a link that works must be in use."""HARDLY = 0.3
+"""Seconds within which a link that works must be in use."""
+HARDLY = 0.3
 """Longest silence of traffic over a link that goes, on a busy machine; usually 20 to 30 ms."""
 
 PHONE = Access(
@@ -122,7 +123,7 @@ def test_a_dead_first_link_costs_nothing_visible(lab: Lab) -> None:
     lab.start_server()
     rule = (
         "table inet dead { chain before"
-        " { type filter hook prerouting priority 0; iifname \"w0\" drop; }; }"
+        ' { type filter hook prerouting priority 0; iifname "w0" drop; }; }'
     )
     assert lab.run(lab.world.router, ["nft", rule]).code == 0
     started = time.perf_counter()
