@@ -240,16 +240,29 @@ def _open_missing(state: PathPolicy, now: Instant, commands: list[Command]) -> P
         tries = state.tries.get(link.ifindex)
         if not state.is_confirmed or (tries is not None and now < tries.not_before):
             continue
-        ways = ways_in_order(link, state.servers)
-        way, role = ways[_failures(state, link.ifindex) % len(ways)], role_of(state.rules, link)
-        if _can_open(state):
-            commands.append(OpenPath(link=link, way=way, role=role))
-        elif (movable := _movable(state)) is not None:
-            commands.append(MigratePath(path_id=movable, link=link, way=way, role=role))
-        else:
-            break
-        state = replace(state, opening=state.opening | {link.ifindex})
+        command = _opening(state, link) if _can_open(state) else _moving(state, link)
+        if command is not None:
+            commands.append(command)
+            state = replace(state, opening=state.opening | {link.ifindex})
     return state
+
+
+def _opening(state: PathPolicy, link: Link) -> OpenPath:
+    ways = ways_in_order(link, state.servers)
+    way = ways[_failures(state, link.ifindex) % len(ways)]
+    return OpenPath(link=link, way=way, role=role_of(state.rules, link))
+
+
+def _moving(state: PathPolicy, link: Link) -> MigratePath | None:
+    path_id = _movable(state)
+    if path_id is None:
+        return None
+    # RFC 9000 s9 knows no migration to another address of the server.
+    for way in link.ways:
+        if way.server == state.paths[path_id].server:
+            role = role_of(state.rules, link)
+            return MigratePath(path_id=path_id, link=link, way=way, role=role)
+    return None
 
 
 def _can_open(state: PathPolicy) -> bool:

@@ -299,6 +299,13 @@ def test_a_broken_path_is_moved_when_no_further_one_can_be_opened() -> None:
     assert scene.on(ETH) == [(0, PRIMARY)]
 
 
+def test_a_path_is_not_moved_to_another_address_of_the_server() -> None:
+    scene = Scene.started(WLAN, multipath=False)
+    assert scene.links(without_ipv4(ETH)) == []
+    assert scene.wait(100) == []
+    assert kinds(scene.links(ETH)) == ["MigratePath"]
+
+
 def test_moving_that_fails_is_tried_again() -> None:
     scene = Scene.started(WLAN, multipath=False)
     scene.refuses.add("eth0")
