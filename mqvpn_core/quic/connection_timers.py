@@ -7,6 +7,9 @@ from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.timers import earliest, is_due
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
 
+SUSPECT_PING_INTERVAL = 0.5
+"""Seconds between PINGs on a suspected path; probe time-outs alone become ever rarer."""
+
 _STRANDED = "the peer gave up the only path"
 
 
@@ -91,6 +94,9 @@ class ConnectionTimers:
                 path.ping_is_due = True
 
     def _keep_alive_at(self, path: Path) -> Instant | None:
+        if path.is_suspect:
+            # RFC 10069 s3.3: PINGs tell quickly that there is connectivity again.
+            return Instant(path.kept_alive_at + SUSPECT_PING_INTERVAL)
         if self._parts.config.keep_alive is None or not self._parts.handshake.is_complete:
             return None
         return Instant(

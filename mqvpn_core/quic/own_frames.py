@@ -69,7 +69,7 @@ class OwnFrames:
         match frame:
             case Ack():
                 # RFC 10069 s2.3: ACK frames acknowledge packets of path 0.
-                self._on_ack(PATH_ZERO, frame, now)
+                self._on_ack(PATH_ZERO, frame, now, path.path_id)
             case NewConnectionId():
                 self._on_new_connection_id(PATH_ZERO, frame)
             case RetireConnectionId():
@@ -83,14 +83,14 @@ class OwnFrames:
             case PathsBlocked():
                 self._manager.on_paths_blocked(frame)
             case _:
-                self._on_path_frame(frame, now)
+                self._on_path_frame(frame, now, path.path_id)
 
-    def _on_path_frame(self, frame: _PathFrame, now: Instant) -> None:
+    def _on_path_frame(self, frame: _PathFrame, now: Instant, carrier: PathId) -> None:
         path_id = frame.path_id
         self._path_ids.check_announced(path_id)
         match frame:
             case PathAck():
-                self._on_ack(path_id, frame.ack, now)
+                self._on_ack(path_id, frame.ack, now, carrier)
             case PathNewConnectionId():
                 self._on_new_connection_id(path_id, frame)
             case PathRetireConnectionId():
@@ -104,10 +104,10 @@ class OwnFrames:
                 if not self._is_given_up(path_id):
                     self._manager.on_status(frame)
 
-    def _on_ack(self, path_id: PathId, ack: Ack, now: Instant) -> None:
+    def _on_ack(self, path_id: PathId, ack: Ack, now: Instant, carrier: PathId) -> None:
         path = self._paths.get(path_id)
         if path is not None:  # a path never opened has nothing to acknowledge: ignored
-            self._upkeep.on_ack(path, ack, now)
+            self._upkeep.on_ack(path, ack, now, carrier=carrier)
 
     def _on_new_connection_id(
         self, path_id: PathId, frame: NewConnectionId | PathNewConnectionId

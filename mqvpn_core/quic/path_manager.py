@@ -184,17 +184,24 @@ class PathManager:
         path = self._paths.get(path_id)
         if path is None or path.is_abandoned:
             raise LocalProtocolError(f"path {path_id} does not exist")
-        was_backup = path.use is PathUse.BACKUP
         if path.use is not use:
             path.use = use
             self._events.append(PathUseChanged(path_id=path_id, use=use))
-        is_backup = use is PathUse.BACKUP
-        if was_backup == is_backup or not self._path_ids.is_negotiated:
+        self.announce_status(path)
+
+    def announce_status(self, path: Path) -> None:
+        """Tell the peer whether to send on a path: not on a backup, nor on one that seems broken.
+
+        Says nothing that the peer knows already.
+        """
+        is_backup = path.use is PathUse.BACKUP or path.is_suspect
+        if is_backup == path.announced_backup or not self._path_ids.is_negotiated:
             return
+        path.announced_backup = is_backup
         path.local_status_sequence += 1
         make = PathStatusBackup if is_backup else PathStatusAvailable
-        frame = make(path_id=path_id, sequence_number=path.local_status_sequence)
-        self._control_frames.push(encode_path_frame(frame), topic=("status", path_id))
+        frame = make(path_id=path.path_id, sequence_number=path.local_status_sequence)
+        self._control_frames.push(encode_path_frame(frame), topic=("status", path.path_id))
 
     def on_abandon(self, frame: PathAbandon, probe_timeout: float, now: Instant) -> None:
         """The peer gave a path up: answer once, keep its state for a while."""

@@ -6,7 +6,7 @@ Acts on one path at a time and tells the connection's owner by events.
 from collections import deque
 
 from mqvpn_core.errors import RemoteProtocolError
-from mqvpn_core.ids import FourTuple, Instant
+from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.ack_processing import AckProcessor
 from mqvpn_core.quic.events import (
     Event,
@@ -22,9 +22,8 @@ from mqvpn_core.quic.timers import is_due
 from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import TransportErrorCode
 
-MAX_PROBE_TIMEOUTS = 7
-"""Probe time-outs in a row after which a path is abandoned, if another one works: with the usual
-PTO of 100 ms that is after some ten seconds of silence."""
+MAX_SUSPICION_SECONDS = 10.0
+"""How long a suspected path is probed before it is abandoned, if another one works."""
 
 
 class PathUpkeep:
@@ -35,10 +34,14 @@ class PathUpkeep:
         self._manager = manager
         self._events = events
 
-    def on_ack(self, path: Path, ack: Ack, now: Instant) -> None:
-        """Process an acknowledgement of packets sent on a path."""
+    def on_ack(self, path: Path, ack: Ack, now: Instant, *, carrier: PathId) -> None:
+        """Process an acknowledgement of packets sent on a path; `carrier` is where it came."""
         if self._acks.on_ack(path, ack, now):
             self._tell_mtu(path)
+        if path.last_acknowledged_at == now and carrier != path.ack_path_id:
+            # RFC 10069 s5.4: the way back is another one, and may be longer
+            path.ack_path_id = carrier
+            path.current.recovery.rtt.restart_minimum()
         if path.is_suspect and path.last_acknowledged_at == now and not path.is_abandoned:
             self._recover(path, now)
 
@@ -85,21 +88,27 @@ class PathUpkeep:
             self._on_silence(path, now)
         if is_due(current.pmtu.next_timeout(), now) and current.pmtu.handle_timeout(now):
             self._tell_mtu(path)
+        if path.suspected_at is not None and now - path.suspected_at >= MAX_SUSPICION_SECONDS:
+            self._give_up(path, now)
         for network_path in list(path.network_paths.values()):
             if network_path.has_failed(now) and network_path is path.current:
                 self._leave_unreachable(path, now)
 
     def _on_silence(self, path: Path, now: Instant) -> None:
-        """Nothing is acknowledged: suspect the path, give it up in the end if another one works."""
+        """Nothing is acknowledged: suspect the path and go on without it, if another one works."""
         if path.state is PathState.ACTIVE and not path.is_suspect and path.has_unanswered:
-            path.suspected_at = now
+            path.suspected_at = path.kept_alive_at = now
+            path.silent_since = path.last_received_at
             self._events.append(
                 PathSuspected(path_id=path.path_id, silent_for=now - path.last_received_at)
             )
-        has_other = self._has_healthy_other(path)
-        if has_other:
+        if self._has_healthy_other(path):
             self._acks.send_elsewhere(path, now)
-        if path.current.recovery.pto_count >= MAX_PROBE_TIMEOUTS and has_other:
+            # RFC 10069 s3.3: "such that the peer avoids using the broken path"
+            self._manager.announce_status(path)
+
+    def _give_up(self, path: Path, now: Instant) -> None:
+        if self._has_healthy_other(path):
             self._abandon(path, "it acknowledges nothing", now)
 
     def _has_healthy_other(self, path: Path) -> bool:
@@ -109,10 +118,10 @@ class PathUpkeep:
         )
 
     def _recover(self, path: Path, now: Instant) -> None:
-        assert path.suspected_at is not None
-        silent_for = now - path.suspected_at
         path.suspected_at = None
+        silent_for = now - path.silent_since
         self._events.append(PathRecovered(path_id=path.path_id, silent_for=silent_for))
+        self._manager.announce_status(path)
 
     def _leave_unreachable(self, path: Path, now: Instant) -> None:
         """The peer did not answer at its address (RFC 9000 s9.3.2, RFC 10069 s3.1)."""

@@ -67,7 +67,12 @@ class Path:
         self.use = PathUse.PRIMARY
         self.peer_is_backup = False
         self.local_status_sequence = -1
+        self.announced_backup = False
         self.suspected_at: Instant | None = None
+        # Last sign of life before the suspicion.
+        self.silent_since = Instant(0.0)
+        # The path that brings the acknowledgements of this one.
+        self.ack_path_id = path_id
         self.abandon_reason = ""
         self.last_received_at = Instant(0.0)
         self.last_acknowledged_at = Instant(0.0)
