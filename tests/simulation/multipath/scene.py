@@ -70,6 +70,13 @@ class Scene:
         """Queue datagrams at one end."""
         self.peer(role).send_datagrams([bytes(size)] * count, self.simulator.now)
 
+    def ping(self, role: str, path_id: int) -> None:
+        """Let one end send something on a path that must be acknowledged."""
+        peer = self.peer(role)
+        peer.connection._paths[PathId(path_id)].ping_is_due = True
+        peer._on_command()
+        self.run(0.0)
+
     def states(self, role: str) -> dict[int, str]:
         """State of every path of one end."""
         return {path_id: path.state for path_id, path in self.peer(role).paths.items()}
