@@ -53,6 +53,8 @@ class Result:
     """How often the TCP connection broke."""
     tcp_messages: int
     """How many messages it carried there and back."""
+    usable_ms: Spread | None
+    """From the link's return until its path was usable, where it was."""
     return_ms: Spread | None
     """From the link's return until it carried traffic again, where it did."""
     not_returned: int
@@ -97,7 +99,7 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="mq-bench-") as folder,
             two_link_tunnel(Path(folder), arguments.option) as tunnel,
         ):
-            bench = Bench(tunnel, Path(folder), cycles)
+            bench = Bench(tunnel, cycles)
             print(_ROW.format(*_HEADINGS))
             for target in targets:
                 for kind in kinds:
@@ -119,16 +121,14 @@ def main() -> int:
 class Bench:
     """Measures kind after kind on one world."""
 
-    def __init__(self, tunnel: TwoLinkTunnel, folder: Path, cycles: int) -> None:
+    def __init__(self, tunnel: TwoLinkTunnel, cycles: int) -> None:
         """Bring the tunnel up.
 
         Args:
             tunnel: the world.
-            folder: for outputs.
             cycles: how often each kind.
         """
         self._tunnel = tunnel
-        self._folder = folder
         self._cycles = cycles
         self._links = tuple(link.name for link in tunnel.links.both)
         tunnel.connect(*self._links)
@@ -160,7 +160,7 @@ class Bench:
             steady_connection(world.client, world.web, WEB_IPV4) as steady,
             kernel_reports(world.client) as reports,
         ):
-            cycle = Cycle(tunnel, running, reports, self._folder)
+            cycle = Cycle(tunnel, running, reports)
             while len(runs) < wanted and tunnel.wait_for_paths(*self._links):
                 runs.append(cycle.run(kind, target))
         talk.update(resets=steady.resets, messages=steady.exchanged)
@@ -183,6 +183,7 @@ def _summary(kind: Outage, target: Target, runs: list[CycleResult], talk: Counte
         gap_down_ms=Spread.of([run.gap_down for run in runs]),
         tcp_resets=talk["resets"],
         tcp_messages=talk["messages"],
+        usable_ms=Spread.of([run.usable for run in runs if run.usable is not None]),
         return_ms=back,
         not_returned=missing,
         report_ms=Spread.of([run.report for run in runs if run.report is not None]),
@@ -195,9 +196,11 @@ def _summary(kind: Outage, target: Target, runs: list[CycleResult], talk: Counte
 
 _HEADINGS = (
     *("kind", "path", "link", "cycles", "gap p50", "p95", "max", "bar"),
-    *("up p95", "down p95", "kernel p95", "resets", "back p50", "max", ""),
+    *("up p95", "down p95", "kernel p95", "resets", "usable p95", "back p50", "max", ""),
 )
-_ROW = "{:16} {:8} {:14} {:>6} {:>8} {:>7} {:>7} {:>5} {:>7} {:>9} {:>11} {:>6} {:>9} {:>7} {}"
+_ROW = (
+    "{:16} {:8} {:14} {:>6} {:>8} {:>7} {:>7} {:>5} {:>7} {:>9} {:>11} {:>6} {:>10} {:>8} {:>7} {}"
+)
 
 
 def _line(result: Result) -> str:
@@ -213,6 +216,7 @@ def _line(result: Result) -> str:
         _p95(result.gap_down_ms),
         _p95(result.report_ms),
         result.tcp_resets,
+        _p95(result.usable_ms),
         "-" if result.return_ms is None else f"{result.return_ms.p50:.0f}",
         f"{back} +{result.not_returned} never" if result.not_returned else back,
         "pass" if result.passed else "FAIL",

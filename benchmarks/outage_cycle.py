@@ -2,18 +2,14 @@
 
 import enum
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.fetching import fetching
 from benchmarks.kernel_reports import KernelReports
 from benchmarks.outages import Outage
 from benchmarks.probe import Probe, wall_clock
 from benchmarks.two_link_tunnel import TwoLinkTunnel
-from mqvpn_core.demo.processes import stop_process
-from mqvpn_core.demo.programs import WEB_PORT, ProgramError
-from mqvpn_core.demo.topology import WEB_IPV4
+from mqvpn_core.demo.programs import ProgramError
 from tests.linkem.two_links import EmulatedAccess
 
 _SETTLING = 1.2
@@ -22,8 +18,6 @@ _LEAST_WATCH = 0.6
 _MOST_WATCH = 5.0
 _CALM_PACKETS = 20
 """So many packets of each direction in a short time: the outage is over for the probe."""
-_LOAD_FLOWS = 4
-_LOAD_BYTES = 50_000_000
 _LOAD_HEAD_START = 0.3
 _USED_BYTES = 65_536
 """So much more than signs of life and validation: the link carries traffic."""
@@ -54,6 +48,8 @@ class CycleResult:
     """Longest silence from the far host to the client."""
     report: float | None
     """From the loss until the kernel told of it; ``None`` when it did not."""
+    usable: float | None
+    """From the link's return until its path was usable; ``None`` when it was not."""
     back: float | None
     """From the link's return until it carried traffic; ``None`` when it did not."""
     sender_stall: float
@@ -65,21 +61,17 @@ class CycleResult:
 class Cycle:
     """Runs cycles on one tunnel."""
 
-    def __init__(
-        self, tunnel: TwoLinkTunnel, probe: Probe, reports: KernelReports, folder: Path
-    ) -> None:
+    def __init__(self, tunnel: TwoLinkTunnel, probe: Probe, reports: KernelReports) -> None:
         """Keep what a cycle needs.
 
         Args:
             tunnel: a tunnel that is up.
             probe: the streams through it.
             reports: what the client's kernel tells.
-            folder: for outputs.
         """
         self._tunnel = tunnel
         self._probe = probe
         self._reports = reports
-        self._folder = folder
 
     def run(self, outage: Outage, target: Target) -> CycleResult:
         """Lose a link and give it back."""
@@ -92,15 +84,16 @@ class Cycle:
         gaps = [stream.gap(lost_at, seen_until) * 1000 for stream in streams]
         stalls = [stream.sender_stall(lost_at, seen_until) * 1000 for stream in streams]
         report = self._reports.delay(link.name, lost_at)
-        with self._load():
-            back = self._give_back(outage, link)
+        with fetching(self._tunnel.links.world.client):
+            usable, back = self._give_back(outage, link)
         self._probe.forget()
         return CycleResult(
             link=link.name,
             gap_up=gaps[0],
             gap_down=gaps[1],
             report=None if report is None or outage is Outage.BLACK_HOLE else report * 1000,
-            back=None if back is None else back * 1000,
+            usable=usable,
+            back=back,
             sender_stall=max(stalls),
             srtt=srtt,
         )
@@ -129,30 +122,20 @@ class Cycle:
             if (is_calm and elapsed >= _LEAST_WATCH) or elapsed >= _MOST_WATCH:
                 return now
 
-    def _give_back(self, outage: Outage, link: EmulatedAccess) -> float | None:
-        """End the outage and wait until the link carries traffic; how long that took."""
+    def _give_back(self, outage: Outage, link: EmulatedAccess) -> tuple[float | None, float | None]:
+        """End the outage; milliseconds until its path was usable, and until it carried traffic."""
         time.sleep(_LOAD_HEAD_START)
         outage.end(link)
         started = time.perf_counter()
         before = _carried(link)
-        while _carried(link) - before < _USED_BYTES:
-            if time.perf_counter() - started > _RETURN_PATIENCE:
-                return None
+        usable: float | None = None
+        while (elapsed := time.perf_counter() - started) < _RETURN_PATIENCE:
+            if usable is None and link.name in self._tunnel.usable_links():
+                usable = elapsed * 1000
+            if usable is not None and _carried(link) - before >= _USED_BYTES:
+                return usable, elapsed * 1000
             time.sleep(_POLL)
-        return time.perf_counter() - started
-
-    @contextmanager
-    def _load(self) -> Iterator[None]:
-        """More traffic than one link carries, so that there is something to do for each."""
-        url = f"http://{WEB_IPV4}:{WEB_PORT}/bytes/{_LOAD_BYTES}"
-        fetch = ["curl", "--silent", "--output", "/dev/null", url]
-        client, log = self._tunnel.links.world.client, self._folder / "load.log"
-        flows = [client.start(fetch, log) for _ in range(_LOAD_FLOWS)]
-        try:
-            yield
-        finally:
-            for flow in flows:
-                stop_process(flow)
+        return usable, None
 
 
 def _carried(link: EmulatedAccess) -> int:
