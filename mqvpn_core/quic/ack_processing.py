@@ -50,7 +50,10 @@ class AckProcessor:
         if outcome.acked:
             path.last_acknowledged_at = path.unanswered_since = now
         changed = self._settle_acked(path, outcome.acked, now)
-        return self._settle_lost(path, outcome.lost, now) or changed
+        changed = self._settle_lost(path, outcome.lost, now) or changed
+        if self._sources.tracer is not None:
+            self._sources.tracer.note_metrics(path)
+        return changed
 
     def on_timeout(self, path: Path, now: Instant, *, handshake_confirmed: bool) -> bool:
         """Run loss detection and the probe timer of a path (RFC 9002 s6.1.2, s6.2).
@@ -68,6 +71,8 @@ class AckProcessor:
             pto_count = path.current.recovery.pto_count
             changed |= path.current.pmtu.on_probe_timeout(pto_count, smallest, now)
             self._resend_oldest(path)
+            if self._sources.tracer is not None:
+                self._sources.tracer.note_metrics(path)
         return changed
 
     def send_elsewhere(self, path: Path, now: Instant) -> None:
@@ -127,6 +132,8 @@ class AckProcessor:
 
     def _settle_lost(self, path: Path, runs: list[SentRun], now: Instant) -> bool:
         changed = False
+        if self._sources.tracer is not None:
+            self._sources.tracer.note_lost(path.path_id, runs)
         for run in runs:
             if run.handlers:
                 self._fire(run.handlers, DeliveryState.LOST)

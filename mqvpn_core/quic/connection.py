@@ -20,6 +20,7 @@ from mqvpn_core.quic.packet_receiver import split_segments
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import ConnectionStatistics
+from mqvpn_core.quic.trace import TraceRecord
 from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.wire.code_points import FrameType
@@ -35,7 +36,7 @@ class MultipathConnection:
     B: receive_datagrams, handle_timeout
     C: connect, open_path, migrate_path, abandon_path, set_path_use, queue_datagrams,
        note_stream_activity, request_key_update, close
-    D: transmits, next_timeout, next_event; polled in this order after every B and C
+    D: transmits, next_timeout, next_event; polled in this order after every B and C; take_trace
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class MultipathConnection:
         self.engine = engine
         self._events = parts.events
         self._sources = parts.sources
+        self._tracer = parts.sources.tracer
         self._paths = parts.sources.paths
         self._path_ids = parts.sources.path_ids
         self._protection = parts.sources.protection
@@ -156,6 +158,8 @@ class MultipathConnection:
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Process UDP payloads that came over one four-tuple."""
+        if self._tracer is not None:
+            self._trace_start(batch.four_tuple, now)
         packets = split_segments(batch)
         if self.engine.is_ending:
             self._closing.on_packets_received(len(packets))
@@ -168,12 +172,16 @@ class MultipathConnection:
 
     def handle_timeout(self, now: Instant) -> None:
         """Run what is due."""
+        if self._tracer is not None:
+            self._tracer.set_time(now)
         self._timers.run(now)
         self._after_input(now)
 
     def connect(self, four_tuple: FourTuple, now: Instant) -> None:
         """Client: start the handshake over a network path."""
         self.engine.start(four_tuple, now)
+        if self._tracer is not None:
+            self._trace_start(four_tuple, now)
 
     def open_path(self, four_tuple: FourTuple, now: Instant) -> PathId:
         """Client: open another path; PathValidated or PathAbandoned tells how it went.
@@ -283,6 +291,8 @@ class MultipathConnection:
     def transmits(self, now: Instant) -> list[Transmit]:
         """Everything that may be sent now."""
         engine = self.engine
+        if self._tracer is not None:
+            self._tracer.set_time(now)
         if engine.is_ending:
             return self._closing.repetition()
         result: list[Transmit] = []
@@ -324,6 +334,19 @@ class MultipathConnection:
     def next_event(self) -> Event | None:
         """Oldest event not handed out yet."""
         return self._events.popleft() if self._events else None
+
+    def take_trace(self) -> tuple[list[TraceRecord], int]:
+        """Records since the last call, and how many more there was no room for.
+
+        Empty unless `TransportConfig.is_traced`.
+        """
+        return self._tracer.take() if self._tracer is not None else ([], 0)
+
+    def _trace_start(self, four_tuple: FourTuple, now: Instant) -> None:
+        assert self._tracer is not None
+        self._tracer.set_time(now)
+        original_cid = self.engine.original_destination_connection_id
+        self._tracer.note_start(four_tuple, original_cid, is_client=self.is_client)
 
     def _is_forbidden(self, four_tuple: FourTuple) -> bool:
         """Tell whether the server wants to be reached only as in the handshake (RFC 9000 s18.2)."""

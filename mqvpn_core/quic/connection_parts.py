@@ -24,6 +24,7 @@ from mqvpn_core.quic.path_manager import PathManager
 from mqvpn_core.quic.path_upkeep import PathUpkeep
 from mqvpn_core.quic.protection import PacketProtection
 from mqvpn_core.quic.schedulers import DatagramScheduler
+from mqvpn_core.quic.trace import TracedEvents, Tracer
 from mqvpn_core.quic.traffic_moves import TrafficMoves
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH, TransportConfig
 
@@ -73,13 +74,14 @@ def assemble_parts(
     pins: frozenset[bytes],
 ) -> ConnectionParts:
     """Make all rooms of a connection; the arguments are those of `MultipathConnection`."""
-    events: deque[Event] = deque()
+    tracer = Tracer() if config.is_traced else None
+    events: deque[Event] = deque() if tracer is None else TracedEvents(tracer)
     local_cids = LocalConnectionIds(
         initial=engine.host_cid,
         generate=lambda: entropy(CONNECTION_ID_LENGTH),
         reset_token=reset_token,
     )
-    sources = _make_sources(engine, config, entropy)
+    sources = _make_sources(engine, config, entropy, tracer)
     exchange = ConnectionIdExchange(local_cids, sources.path_ids, sources.control_frames)
     network_paths = NetworkPathFactory(config)
     manager = PathManager(
@@ -103,6 +105,7 @@ def assemble_parts(
             local_cids=local_cids,
             paths=sources.paths,
             accept=None if engine.is_client else manager.accept,
+            tracer=tracer,
         ),
         closing=Closing(engine, packetizer),
         upkeep=upkeep,
@@ -120,7 +123,10 @@ def assemble_parts(
 
 
 def _make_sources(
-    engine: EngineConnection, config: TransportConfig, entropy: Callable[[int], bytes]
+    engine: EngineConnection,
+    config: TransportConfig,
+    entropy: Callable[[int], bytes],
+    tracer: Tracer | None,
 ) -> PacketSources:
     return PacketSources(
         engine=engine,
@@ -135,4 +141,5 @@ def _make_sources(
         entropy=entropy,
         paths={},
         path_ids=PathIds(config.initial_max_path_id),
+        tracer=tracer,
     )

@@ -54,6 +54,7 @@ class Handshake:
         self.is_confirmed = False
         self._engine = sources.engine
         self._protection = sources.protection
+        self._tracer = sources.tracer
         self._paths = sources.paths
         self._path_ids = sources.path_ids
         self._network_paths = network_paths
@@ -64,6 +65,8 @@ class Handshake:
     def receive(self, four_tuple: FourTuple, datagram: bytes, now: Instant) -> bytes:
         """Give long headers to the engine and return the 1-RTT packet behind them, or nothing."""
         prefix = long_header_prefix(datagram)
+        if self._tracer is not None:
+            self._tracer.note_handshake([prefix], is_sent=False)
         # A zero byte is no valid short header: the engine stops there, and the length that its
         # rules about Initial datagrams and amplification need stays right.
         padded = (
@@ -104,6 +107,8 @@ class Handshake:
     def transmits(self, now: Instant) -> list[Transmit]:
         """Initial and Handshake packets to send."""
         datagrams = self._engine.handshake_datagrams(now)
+        if self._tracer is not None:
+            self._tracer.note_handshake(map(len, datagrams), is_sent=True)
         path = self._engine.handshake_path
         if path is None:
             return []

@@ -16,6 +16,7 @@ from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable, OwnFrame
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import PacketProtection
+from mqvpn_core.quic.trace import Tracer
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
 
@@ -68,6 +69,7 @@ class PacketReceiver:
         local_cids: LocalConnectionIds,
         paths: dict[PathId, Path],
         accept: Callable[[PathId, FourTuple, Instant], Path | None] | None,
+        tracer: Tracer | None,
     ) -> None:
         """Start without packets.
 
@@ -78,7 +80,9 @@ class PacketReceiver:
             paths: all paths that have state.
             accept: server: creates a path for an authentic packet on an unused path ID; None on a
                 client, which never adopts a path it has not opened (RFC 10069 s3.1).
+            tracer: records what comes.
         """
+        self._tracer = tracer
         self.undecryptable_count = 0
         self.last_received_at = Instant(0.0)
         self._protection = protection
@@ -158,6 +162,15 @@ class PacketReceiver:
                     self._take(batch, plain.packet_number, plain.plaintext, len(packet), now)
         finally:
             self._record(batch, four_tuple, ecn, now)
+            if self._tracer is not None:
+                self._tracer.note_received(
+                    path.path_id,
+                    [
+                        (plain.packet_number, plain.plaintext, len(packet))
+                        for packet, plain in zip(packets, opened, strict=True)
+                        if plain is not None
+                    ],
+                )
         if batch.numbers:
             yield batch
 

@@ -10,6 +10,7 @@ from mqvpn_core.quic.path_ids import PathIds
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import PacketProtection
 from mqvpn_core.quic.schedulers import DatagramScheduler
+from mqvpn_core.quic.trace import Tracer
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH
 
 _PACKET_NUMBER_BYTES = 4
@@ -36,5 +37,7 @@ class PacketSources:
     """All paths; those that cannot send have their acknowledgements sent on another."""
     path_ids: PathIds
     """Tells whether PATH_ACK or ACK is to be used."""
+    tracer: Tracer | None = None
+    """Records what is done, if anybody wants to know."""
     engine_has_frames: bool = True
     """The engine may have something to write; set by whoever touches it."""

@@ -333,6 +333,8 @@ class Packetizer:
             largest_acknowledged=path.sent.largest_acknowledged,
             payloads=payloads,
         )
+        if self._sources.tracer is not None:
+            self._sources.tracer.note_sent(path.path_id, first, payloads, sealed)
         return first, sealed
 
     def _record(self, path: Path, network_path: NetworkPath, run: SentRun, now: Instant) -> None:

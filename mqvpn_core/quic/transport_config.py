@@ -50,6 +50,8 @@ class TransportConfig:
     """Application protocols, most wanted first."""
     cipher_suites: tuple[int, ...] = ()
     """TLS code points, most wanted first; empty takes AES-128-GCM, ChaCha20, AES-256-GCM."""
+    is_traced: bool = False
+    """Record what every connection does, packet by packet, for `MultipathConnection.take_trace`."""
     max_stream_bytes: int = 1024 * 1024
     """Flow control window granted for one stream."""
     max_connection_bytes: int = 2 * 1024 * 1024
