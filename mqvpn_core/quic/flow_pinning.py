@@ -167,7 +167,10 @@ class FlowPinning:
                 load.view = None
                 demoted.append(load)
         for load in demoted:
-            for flow in load.ring.take_all():
+            waiting = load.ring.take_all()
+            for flow in list(load.flows):
+                self.release(flow)
+            for flow in waiting:
                 self._pin(flow, self._choose(flow))
                 self._enter(flow)
         if self._reviewed_at is None:

@@ -138,13 +138,13 @@ class DatagramScheduler:
         """Tell whether nothing waits that this path would take: it lacks data, not room."""
         if not len(self):
             return True
+        if self._strategy is Strategy.BACKUP and self._only_path not in {None, path_id}:
+            return True
         if self._arrivals or self._copies.is_owed(path_id):
             return False
         if self._pins:
             ring = self._pinning.ring(path_id)
             return ring is None or ring.is_empty
-        if self._strategy is Strategy.BACKUP and path_id != self._only_path:
-            return True
         return self._shared.is_empty
 
     def push(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
@@ -279,6 +279,8 @@ class DatagramScheduler:
     def forget_path(self, path_id: PathId) -> None:
         """A path is gone for good; its flows find another one."""
         self._await_place(self._pinning.forget_path(path_id))
+        if path_id == self._only_path:
+            self._only_path = None
         self._copies.forget_path(path_id)
 
     def _fill_pinned(

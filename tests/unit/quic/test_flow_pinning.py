@@ -1,0 +1,237 @@
+"""Where flows are put and when they are moved; see test_scheduler_shares for what comes of it."""
+
+from itertools import pairwise
+
+from mqvpn_core.ids import PathId
+from mqvpn_core.quic.carrier_view import CarrierView
+from mqvpn_core.quic.flow_pinning import REST_SECONDS, REVIEW_SECONDS
+from mqvpn_core.quic.path_use import PathUse
+from mqvpn_core.quic.schedulers import DatagramScheduler
+from tests.unit.quic.scheduler_samples import (
+    CAPACITY,
+    FULL,
+    PREFIX,
+    WHOLE,
+    A,
+    B,
+    C,
+    at,
+    flows,
+    packets,
+    scheduler_of,
+    suspect,
+    view,
+)
+
+
+class Scene:
+    """A scheduler whose flows send at steady rates over paths that the test describes."""
+
+    def __init__(self) -> None:
+        self.scheduler: DatagramScheduler = scheduler_of(max_bytes=10**7, max_age=10.0)
+        self.now = 0.0
+        self.carried: dict[PathId, set[int]] = {}
+
+    def send(self, *flow_numbers: int, count: int = 1) -> None:
+        for flow in flow_numbers:
+            self.scheduler.push(PREFIX, packets(flow, count), at(self.now))
+
+    def allocate(self, *views: CarrierView) -> dict[PathId, set[int]]:
+        allocated = self.scheduler.allocate(views, at(self.now))
+        self.carried = {path_id: set(flows(items)) for path_id, items in allocated.items()}
+        return self.carried
+
+    def run(self, seconds: float, loads: dict[int, int], *views: CarrierView) -> None:
+        """Let flows send so many packets every 10 ms."""
+        for _ in range(round(seconds * 100)):
+            self.now += 0.01
+            for flow, count in loads.items():
+                self.send(flow, count=count)
+            self.allocate(*views)
+
+    def path_of(self, flow: int, *views: CarrierView) -> PathId:
+        """Say where a flow is sent that has something to send."""
+        self.send(flow)
+        carried = self.allocate(*views)
+        (path_id,) = [path_id for path_id, numbers in carried.items() if flow in numbers]
+        return path_id
+
+
+def test_the_first_flow_goes_to_the_path_with_the_largest_rate() -> None:
+    scene = Scene()
+    assert scene.path_of(1, view(A, rate=1e6), view(B, rate=2e6)) == B
+
+
+def test_without_rates_the_fastest_path_is_the_best() -> None:
+    scene = Scene()
+    assert scene.path_of(1, view(A, rate=0, rtt=0.05), view(B, rate=0, rtt=0.02)) == B
+    assert Scene().path_of(1, view(A), view(B, rtt=0.02)) == B
+
+
+def test_flows_are_shared_out_by_rate() -> None:
+    scene = Scene()
+    views = [view(A, rate=8e6), view(B, rate=3e6)]
+    scene.send(*range(11))
+    scene.allocate(*views)
+    assert scene.scheduler.flows_by_path() == {A: 8, B: 3}
+
+
+def test_a_flow_that_was_silent_is_placed_anew() -> None:
+    scene = Scene()
+    assert scene.path_of(1, view(A, rate=2e6), view(B)) == A
+    scene.now = 0.9
+    assert scene.path_of(1, view(A), view(B, rate=2e6)) == A
+    scene.now = 2.0
+    assert scene.path_of(1, view(A), view(B, rate=2e6)) == B
+    assert scene.scheduler.flows_by_path() == {A: 0, B: 1}
+
+
+def test_silent_flows_do_not_count() -> None:
+    scene = Scene()
+    views = [view(A, rate=2e6), view(B)]
+    scene.send(*range(20))
+    scene.allocate(*views)
+    scene.now = 3.0
+    scene.path_of(50, *views)
+    assert scene.scheduler.flows_by_path() == {A: 1, B: 0}
+
+
+def test_flows_leave_a_suspect_path_at_once_and_stay_away_when_it_is_back() -> None:
+    scene = Scene()
+    views = [view(A), view(B)]
+    scene.send(1, 2, 3, 4)
+    scene.allocate(*views)
+    scene.send(1, 2, 3, 4)
+    assert scene.allocate(suspect(views[0]), views[1]) == {B: {1, 2, 3, 4}}
+    scene.now = 0.1
+    scene.send(1, 2, 3, 4)
+    assert scene.allocate(*views) == {B: {1, 2, 3, 4}}
+    # New ones make the first use of it.
+    assert scene.path_of(5, *views) == A
+
+
+def test_a_flow_moves_off_a_path_whose_packets_are_too_small_for_it() -> None:
+    scene = Scene()
+    small, large = view(A, rate=9e6, capacity=CAPACITY - 100), view(B)
+    scene.scheduler.push(PREFIX, packets(1, 1, size=100), at(0))
+    assert scene.allocate(small, large) == {A: {1}}
+    scene.scheduler.push(PREFIX, packets(1, 2, size=100) + packets(1, 2), at(0))
+    assert scene.allocate(small, large) == {A: {1}, B: {1}}
+    scene.scheduler.push(PREFIX, packets(1, 1, size=100), at(0))
+    assert scene.allocate(small, large) == {B: {1}}
+
+
+def test_what_fits_no_path_is_dropped() -> None:
+    scene = Scene()
+    scene.scheduler.push(PREFIX, packets(1, 1, size=FULL + 1), at(0))
+    assert scene.allocate(view(A), view(B)) == {}
+    assert scene.scheduler.too_big_count == 1
+
+
+def test_a_path_that_becomes_secondary_is_cleared_at_once() -> None:
+    scene = Scene()
+    scene.send(1, 2, 3, 4)
+    scene.allocate(view(A), view(B))
+    scene.send(1, 2, 3, 4)
+    assert scene.allocate(view(A), view(B, use=PathUse.SECONDARY)) == {A: {1, 2, 3, 4}}
+
+
+def test_a_secondary_path_gets_new_flows_when_the_primary_is_full() -> None:
+    scene = Scene()
+    primary, secondary = view(A, budget=2 * WHOLE), view(B, use=PathUse.SECONDARY)
+    assert scene.path_of(1, primary, secondary) == A
+    scene.send(1, count=200)
+    scene.allocate(primary, secondary)
+    assert scene.path_of(2, primary, secondary) == B
+
+
+def test_flows_return_from_a_secondary_path_when_the_primary_has_room() -> None:
+    scene = Scene()
+    secondary = view(B, use=PathUse.SECONDARY)
+    scene.send(1, count=200)
+    scene.allocate(view(A, budget=0), secondary)
+    assert scene.path_of(2, view(A, budget=0), secondary) == B
+    scene.run(0.8 * REVIEW_SECONDS, {2: 1}, view(A), secondary)
+    assert scene.path_of(2, view(A), secondary) == B
+    scene.run(3 * REVIEW_SECONDS, {2: 1}, view(A), secondary)
+    assert scene.path_of(2, view(A), secondary) == A
+
+
+def test_one_flow_at_a_time_moves_from_a_full_path_to_one_that_has_room() -> None:
+    scene = Scene()
+    # A sends two packets in 10 ms.
+    alone, both = [view(A, budget=2 * WHOLE)], [view(A, budget=2 * WHOLE), view(B)]
+    scene.run(1.0, dict.fromkeys(range(6), 1), *alone)
+    assert scene.scheduler.flows_by_path() == {A: 6}
+    counts = []
+    for _ in range(4):
+        scene.run(REVIEW_SECONDS, dict.fromkeys(range(6), 1), *both)
+        counts.append(scene.scheduler.flows_by_path()[B])
+    assert counts[0] <= 1
+    assert all(after - before in {0, 1} for before, after in pairwise(counts))
+    assert counts[-1] >= 2
+
+
+def test_a_flow_that_was_moved_rests() -> None:
+    scene = Scene()
+    narrow, wide = 1 * WHOLE, 9 * WHOLE
+    # Whichever path has the flows is the narrow one: a nervous scheduler would move them for ever.
+    moves: dict[int, list[float]] = {}
+    previous: dict[int, PathId] = {}
+    for _ in range(1200):
+        scene.now += 0.01
+        counts = scene.scheduler.flows_by_path()
+        a_has_more = counts.get(A, 0) > counts.get(B, 0)
+        views = [
+            view(A, budget=narrow if a_has_more else wide),
+            view(B, budget=wide if a_has_more else narrow),
+        ]
+        scene.send(1, 2, 3, 4)
+        for path_id, numbers in scene.allocate(*views).items():
+            for flow in numbers:
+                if previous.get(flow, path_id) != path_id:
+                    moves.setdefault(flow, []).append(scene.now)
+                previous[flow] = path_id
+    assert moves
+    times = sorted(time for each in moves.values() for time in each)
+    assert all(b - a >= 0.9 * REVIEW_SECONDS for a, b in pairwise(times))
+    for each in moves.values():
+        # When it shows that a flow moved is when its first packet leaves.
+        assert all(b - a >= 0.9 * REST_SECONDS for a, b in pairwise(each))
+
+
+def test_the_only_flow_stays_on_a_full_path_if_the_other_is_not_known_to_be_better() -> None:
+    scene = Scene()
+    views = [view(A, budget=2 * WHOLE, rate=3e6), view(B, rate=1e6)]
+    scene.run(5.0, {1: 3}, *views)
+    assert scene.scheduler.flows_by_path() == {A: 1, B: 0}
+
+
+def test_a_flow_does_not_move_to_where_its_packets_do_not_fit() -> None:
+    scene = Scene()
+    views = [view(A, budget=2 * WHOLE, rate=3e6), view(B, capacity=CAPACITY - 1)]
+    scene.run(3.0, {1: 3, 2: 3}, *views)
+    assert scene.scheduler.flows_by_path() == {A: 2, B: 0}
+
+
+def test_flows_of_full_paths_get_similar_shares() -> None:
+    scene = Scene()
+    loads = dict.fromkeys(range(8), 2)
+    scene.run(0.1, loads, view(A, budget=2 * WHOLE))
+    views = [view(A, budget=2 * WHOLE), view(B, budget=4 * WHOLE, rate=5e5)]
+    scene.run(8.0, loads, *views)
+    counts = scene.scheduler.flows_by_path()
+    assert counts[B] in {4, 5, 6}
+
+
+def test_a_third_path_is_forgotten_with_its_flows() -> None:
+    scene = Scene()
+    views = [view(A), view(B), view(C)]
+    scene.send(*range(6))
+    scene.allocate(*views)
+    assert scene.scheduler.flows_by_path() == {A: 2, B: 2, C: 2}
+    scene.send(*range(6))
+    scene.scheduler.forget_path(C)
+    assert scene.scheduler.flows_by_path() == {A: 2, B: 2}
+    assert scene.allocate(*views[:2]).keys() == {A, B}
+    assert scene.scheduler.flows_by_path() == {A: 3, B: 3}
