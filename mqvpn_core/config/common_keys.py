@@ -1,6 +1,7 @@
 """Keys that both roles have."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mqvpn_core.config import parsing
 from mqvpn_core.config.secret_values import HashedKey, Secret
@@ -207,9 +208,22 @@ CONTROL_SOCKET: Setting[str] = Setting(
     form=Form.TEXT,
     allowed="a file name, off, or auto: /run/mqvpn/TUN_NAME.sock",
     default=("auto",),
-    doc="Socket that answers 'mqvpn-core status'.",
+    doc="Socket that answers 'mqvpn-core status' and 'mqvpn-core events'.",
     parse=last(lambda text: str(parsing.path(text))),
     placeholder="FILE",
+    is_file=True,
+)
+QLOG: Setting[Path | None] = Setting(
+    name="qlog",
+    roles=BOTH,
+    group=Group.OPERATION,
+    form=Form.TEXT,
+    allowed="a directory; empty: none",
+    default=("",),
+    doc="Where to write a trace of every packet of each connection, for a qlog viewer; slow, and"
+    " large: for fault-finding. The files tell who talks to whom when, but not what.",
+    parse=last(parsing.optional(parsing.path)),
+    placeholder="DIR",
     is_file=True,
 )
 LOG_LEVEL: Setting[LogLevel] = Setting(
