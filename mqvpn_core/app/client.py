@@ -29,7 +29,7 @@ from mqvpn_core.app.termination import (
     report_errors,
     set_on_signal,
 )
-from mqvpn_core.config import DEFAULT_PORT, ClientConfig, HostPort, RoutesMode
+from mqvpn_core.config import AUTO_PATHS, DEFAULT_PORT, ClientConfig, HostPort, RoutesMode
 from mqvpn_core.errors import ConfigError, HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.masque.client_config import ClientSessionConfig
@@ -60,7 +60,7 @@ from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
 from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.lifecycle import Failure
-from mqvpn_core.tunnel.link_rules import AUTO, LinkRules
+from mqvpn_core.tunnel.link_rules import LinkRules
 from mqvpn_core.wire.uri_templates import parse_uri_template
 from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
 
@@ -249,7 +249,12 @@ def _authority(config: ClientConfig) -> str:
 
 
 def _link_rules(config: ClientConfig, tun_name: str) -> LinkRules:
-    return LinkRules(paths=config.paths or (AUTO,), own_device=tun_name)
+    return LinkRules(
+        paths=config.paths or (AUTO_PATHS,),
+        ignored=config.ignore_interfaces,
+        roles=config.roles,
+        own_device=tun_name,
+    )
 
 
 def _open_socket(link_name: str, source: IPAddress) -> UdpSocket:

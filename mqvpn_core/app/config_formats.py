@@ -111,7 +111,7 @@ def texts_of(form: Form, value: object) -> tuple[str, ...]:
         ConfigError: the value has a type that ``form`` does not take.
     """
     match value, form:
-        case (str(), Form.LIST):
+        case (str(), Form.LIST | Form.TABLE):
             return split_list(value)
         case (str(), Form.TEXT | Form.NUMBER | Form.BOOLEAN):
             return (value.strip(),)
@@ -123,8 +123,8 @@ def texts_of(form: Form, value: object) -> tuple[str, ...]:
             return (_number_text(value),)
         case (list(), Form.LIST):
             return tuple(_list_item(item) for item in cast("list[_Tree]", value))
-        case ((list() | dict()), Form.USERS):
-            return _user_texts(cast("list[_Tree] | dict[str, _Tree]", value))
+        case ((list() | dict()), Form.TABLE | Form.USERS):
+            return _table_texts(form, cast("list[_Tree] | dict[str, _Tree]", value))
         case _:
             pass
     raise ConfigError(f"expected {form.value}, found {_type_name(value)}")
@@ -146,6 +146,17 @@ def _list_item(item: _Tree) -> str:
     if not isinstance(item, str):
         raise ConfigError(f"expected a list of texts, found {_type_name(item)} in it")
     return item.strip()
+
+
+def _table_texts(form: Form, value: "list[_Tree] | dict[str, _Tree]") -> tuple[str, ...]:
+    if form is Form.USERS:
+        return _user_texts(value)
+    if isinstance(value, list):
+        return tuple(_list_item(item) for item in value)
+    for item in value.values():
+        if not isinstance(item, str):
+            raise ConfigError(f"expected a table of texts, found {_type_name(item)} in it")
+    return tuple(f"{name}={item}" for name, item in value.items())
 
 
 def _user_texts(value: "list[_Tree] | dict[str, _Tree]") -> tuple[str, ...]:
@@ -302,7 +313,7 @@ def _parse_ini(text: str, name: str) -> ParsedText:
         elif content:
             setting, value = _ini_pair(content, section, where)
             entry = entries.setdefault(setting.name, _IniEntry(setting=setting, line=number))
-            if setting.form is Form.LIST:
+            if setting.form in {Form.LIST, Form.TABLE}:
                 entry.texts += split_list(value)
             elif setting.form is Form.USERS or not entry.texts:
                 entry.texts.append(value)

@@ -9,6 +9,7 @@ from typing_extensions import override
 from mqvpn_core.config.build import RawSetting
 from mqvpn_core.config.setting import Form, Group, Setting
 
+_REPEATED = frozenset({Form.LIST, Form.TABLE, Form.USERS})
 _EXTRA_NEGATIONS = {"manage_routes": ("--no-routes",)}
 
 
@@ -22,9 +23,9 @@ class GivenSettings:
     def add(self, setting: Setting[object], text: str, origin: str) -> None:
         """Note one value; lists grow, of other keys the last value counts."""
         texts: tuple[str, ...] = (text,)
-        if setting.form is Form.LIST:
+        if setting.form in {Form.LIST, Form.TABLE}:
             texts = tuple(item.strip() for item in text.split(",") if item.strip())
-        if setting.form in {Form.LIST, Form.USERS} and setting.name in self.by_name:
+        if setting.form in _REPEATED and setting.name in self.by_name:
             texts = (*self.by_name[setting.name].texts, *texts)
         self.by_name[setting.name] = RawSetting(setting=setting, texts=texts, origin=origin)
 
@@ -69,7 +70,7 @@ def help_text(setting: Setting[object]) -> str:
     notes = [note for note in (setting.allowed, default) if note]
     if setting.form is Form.BOOLEAN:
         notes = [default]
-    if setting.form in {Form.LIST, Form.USERS}:
+    if setting.form in _REPEATED:
         notes.append("may be repeated")
     return f"{setting.doc} ({'; '.join(notes)})".replace("%", "%%")
 

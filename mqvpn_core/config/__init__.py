@@ -3,6 +3,8 @@
 from mqvpn_core.config.secret_values import HashedKey, Secret
 from mqvpn_core.config.settings import ClientConfig, QuicConfig, ServerConfig
 from mqvpn_core.config.values import (
+    AUTO_PATHS,
+    DEFAULT_IGNORED_LINKS,
     DEFAULT_PORT,
     DEFAULT_TEMPLATE,
     CongestionControl,
@@ -18,6 +20,8 @@ from mqvpn_core.config.values import (
 )
 
 __all__ = [
+    "AUTO_PATHS",
+    "DEFAULT_IGNORED_LINKS",
     "DEFAULT_PORT",
     "DEFAULT_TEMPLATE",
     "ClientConfig",

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from mqvpn_core.config import client_keys, common_keys, server_keys
+from mqvpn_core.config import client_keys, common_keys, link_keys, server_keys
 from mqvpn_core.config.secret_values import MIN_SERVER_KEY_LENGTH, HashedKey, Secret
 from mqvpn_core.config.setting import Role, Setting
 from mqvpn_core.config.settings import ClientConfig, QuicConfig, ServerConfig
@@ -23,6 +23,7 @@ _MIN_MTU_IPV6 = 1280  # RFC 8200 s5
 _WORD_AUTO = "auto"
 _WORD_OFF = "off"
 _RUN_DIRECTORY = "/run/mqvpn"
+_STATE_DIRECTORY = "/var/lib/mqvpn"
 _OWN_ADDRESSES = 3  # network, server, broadcast
 _HOW_TO_MAKE_A_KEY = "'mqvpn-core genkey' makes one"
 
@@ -67,9 +68,16 @@ def build_client(raw: Iterable[RawSetting]) -> tuple[ClientConfig, tuple[str, ..
         dns=values.get(common_keys.DNS),
         reconnect=values.get(client_keys.RECONNECT),
         reconnect_interval=values.get(client_keys.RECONNECT_INTERVAL),
-        paths=values.get(client_keys.PATHS),
+        paths=values.get(link_keys.PATHS),
+        ignore_interfaces=values.get(link_keys.IGNORE_INTERFACES),
+        roles=values.get(link_keys.ROLES),
+        caps=values.get(link_keys.CAPS),
+        cap_warning=values.get(link_keys.CAP_WARNING),
+        rate_limits=values.get(link_keys.RATE_LIMITS),
+        usage_file=_usage_file(values),
         quic=_quic(values, keep_alive=values.get(client_keys.KEEP_ALIVE)),
         control_socket=_control_socket(values),
+        qlog=values.get(common_keys.QLOG),
         log_level=values.get(common_keys.LOG_LEVEL),
     )
     _check_client(config)
@@ -113,6 +121,7 @@ def build_server(raw: Iterable[RawSetting], *, salt: bytes) -> tuple[ServerConfi
         dns=values.get(common_keys.DNS),
         quic=_quic(values, keep_alive=0.0),  # that is the client's part
         control_socket=_control_socket(values),
+        qlog=values.get(common_keys.QLOG),
         log_level=values.get(common_keys.LOG_LEVEL),
     )
     _check_server(config)
@@ -176,6 +185,15 @@ def _control_socket(values: _Values) -> Path | None:
         return None
     if text.lower() == _WORD_AUTO:
         return default_control_socket(values.get(common_keys.TUN_NAME))
+    return Path(text)
+
+
+def _usage_file(values: _Values) -> Path | None:
+    text = values.get(link_keys.USAGE_FILE)
+    if text.lower() == _WORD_OFF:
+        return None
+    if text.lower() == _WORD_AUTO:
+        return Path(_STATE_DIRECTORY, f"usage-{values.get(common_keys.TUN_NAME)}.json")
     return Path(text)
 
 

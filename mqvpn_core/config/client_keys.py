@@ -116,20 +116,6 @@ MANAGE_ROUTES: Setting[bool] = Setting(
     parse=last(parsing.boolean),
     ini="Interface.ManageRoutes",
 )
-PATHS: Setting[tuple[str, ...]] = Setting(
-    name="paths",
-    roles=CLIENT,
-    group=Group.CONNECTION,
-    form=Form.LIST,
-    allowed="names of network interfaces; empty: as the kernel routes",
-    default=(),
-    doc="Interfaces to send through, in order of preference; the first that can reach the server"
-    " carries the tunnel.",
-    parse=parsing.sequence(parsing.link_name),
-    placeholder="IFACE",
-    options=("--path",),
-    ini="Multipath.Path",
-)
 RECONNECT: Setting[bool] = Setting(
     name="reconnect",
     roles=CLIENT,

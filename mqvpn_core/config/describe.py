@@ -1,11 +1,12 @@
 """Configurations as plain values for people and programs, with every secret hidden."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TypeAlias
 
+from mqvpn_core.config import quantities
 from mqvpn_core.config.secret_values import HashedKey, Secret
 from mqvpn_core.config.setting import Role
 from mqvpn_core.config.settings import ClientConfig, QuicConfig, ServerConfig
@@ -19,7 +20,16 @@ HIDDEN = "(hidden)"
 """Stands for a secret."""
 
 _NOT_CONFIGURED_BY_KEY = {"shared_key": "auth_key"}
-_WORDS_FOR_NONE = {"mtu": "auto", "lease_file": "off", "control_socket": "off"}
+_WORDS_FOR_NONE = {
+    "mtu": "auto",
+    "lease_file": "off",
+    "control_socket": "off",
+    "usage_file": "off",
+}
+_TEXTS_BY_LINK: Mapping[str, Callable[[int], str]] = {
+    "caps": quantities.size_text,
+    "rate_limits": quantities.rate_text,
+}
 
 
 def describe(config: ClientConfig | ServerConfig) -> dict[str, PlainValue]:
@@ -43,12 +53,18 @@ def _plain(name: str, value: object) -> PlainValue:
             return _WORDS_FOR_NONE.get(name, "")
         case bool() | int() | float() | str():
             return value
+        case tuple() if name in {"roles", *_TEXTS_BY_LINK}:
+            return {link: _text_by_link(name, setting) for link, setting in value}
         case tuple():
             return [_text(name, item) for item in value]
         case Mapping():
             return {str(user): HIDDEN for user in value}
         case _:
             return _text(name, value)
+
+
+def _text_by_link(name: str, value: object) -> str:
+    return _TEXTS_BY_LINK[name](value) if isinstance(value, int) else _text(name, value)
 
 
 def _text(name: str, value: object) -> str:

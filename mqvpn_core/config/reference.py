@@ -21,6 +21,13 @@ A client (`mqvpn-core --config client.toml`):
 mode = "client"
 server = "vpn.example.org:443"
 auth_key_file = "auth.key"
+
+[roles]                  # --role wlan0=primary --role 'wwan*=backup'
+wlan0 = "primary"
+"wwan*" = "backup"
+
+[caps]                   # --cap 'wwan*=5 GB'
+"wwan*" = "5 GB"
 ```
 
 A server (`mqvpn-core --config server.toml`; `mqvpn-core genkey --hash-of FILE` makes the hashes):
@@ -103,8 +110,9 @@ def _default(setting: Setting[object]) -> str:
         return "required"
     if setting.default in {(), ("",)}:
         return "none"
-    texts = ", ".join(setting.default)
-    return f"`{texts}`" if setting.form is not Form.LIST else f"`[{texts!r}]`".replace("'", '"')
+    if setting.form is Form.LIST:
+        return "`[" + ", ".join(f'"{text}"' for text in setting.default) + "]`"
+    return f"`{', '.join(setting.default)}`"
 
 
 def _compatibility_row(setting: Setting[object]) -> str:

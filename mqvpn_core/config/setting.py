@@ -29,6 +29,8 @@ class Form(enum.Enum):
     """A boolean."""
     LIST = "list of texts"
     """A list of strings; in INI and on the command line repeated, or separated by commas."""
+    TABLE = "table of texts"
+    """A table ``NAME = "VALUE"``; on the command line and in INI repeated ``NAME=VALUE``."""
     USERS = "table of users"
     """A table ``NAME = "KEY"``; on the command line and in INI repeated ``NAME:KEY``."""
 
@@ -46,6 +48,8 @@ class Group(enum.Enum):
     """What the tunnel carries."""
     DEVICE = "Device"
     """The TUN device."""
+    LINKS = "Links"
+    """Which network interfaces carry it."""
     CONNECTION = "Connection"
     """The QUIC connection."""
     LIMITS = "Limits"

@@ -12,11 +12,14 @@ from types import MappingProxyType
 
 from mqvpn_core.config.secret_values import HashedKey, Secret
 from mqvpn_core.config.values import (
+    AUTO_PATHS,
+    DEFAULT_IGNORED_LINKS,
     DEFAULT_TEMPLATE,
     CongestionControl,
     HostPort,
     IPAddress,
     IPNetwork,
+    LinkRole,
     LogLevel,
     Pin,
     RetryMode,
@@ -80,12 +83,26 @@ class ClientConfig:
     """Connect again for ever after a loss."""
     reconnect_interval: float = 1.0
     """Longest pause in seconds between attempts while an outage is young."""
-    paths: tuple[str, ...] = ()
-    """Network interfaces to bind to, in order of preference; empty: as the kernel routes."""
+    paths: tuple[str, ...] = (AUTO_PATHS,)
+    """Names and patterns of network interfaces to use, in order of preference, or `AUTO_PATHS`."""
+    ignore_interfaces: tuple[str, ...] = DEFAULT_IGNORED_LINKS
+    """Names and patterns of interfaces that `AUTO_PATHS` leaves out."""
+    roles: tuple[tuple[str, LinkRole], ...] = ()
+    """What interfaces are for, by name or pattern."""
+    caps: tuple[tuple[str, int], ...] = ()
+    """Bytes that may go over an interface in a month, by name or pattern."""
+    cap_warning: int = 80
+    """Percent of a cap at which to warn."""
+    rate_limits: tuple[tuple[str, int], ...] = ()
+    """Bytes a second that may go over an interface in each direction, by name or pattern."""
+    usage_file: Path | None = Path("/var/lib/mqvpn/usage-mqvpn0.json")
+    """Where usage is kept; ``None`` keeps it in memory."""
     quic: QuicConfig = field(default_factory=QuicConfig)
     """QUIC settings."""
     control_socket: Path | None = Path("/run/mqvpn/mqvpn0.sock")
     """Where the status is served; ``None`` serves none."""
+    qlog: Path | None = None
+    """Where to write traces of packets; ``None`` writes none."""
     log_level: LogLevel = LogLevel.INFO
     """How much is logged."""
 
@@ -147,5 +164,7 @@ class ServerConfig:
     """QUIC settings."""
     control_socket: Path | None = Path("/run/mqvpn/mqvpn0.sock")
     """Where the status is served; ``None`` serves none."""
+    qlog: Path | None = None
+    """Where to write traces of packets; ``None`` writes none."""
     log_level: LogLevel = LogLevel.INFO
     """How much is logged."""

@@ -7,7 +7,7 @@ are its names in files of the C program of the same name, ``options`` further op
 
 from collections.abc import Mapping
 
-from mqvpn_core.config import client_keys, common_keys, server_keys
+from mqvpn_core.config import client_keys, common_keys, link_keys, server_keys
 from mqvpn_core.config.setting import Role, Setting
 
 TABLE: tuple[Setting[object], ...] = (
@@ -38,7 +38,13 @@ TABLE: tuple[Setting[object], ...] = (
     common_keys.DNS,
     common_keys.TUN_NAME,
     common_keys.MTU,
-    client_keys.PATHS,
+    link_keys.PATHS,
+    link_keys.IGNORE_INTERFACES,
+    link_keys.ROLES,
+    link_keys.CAPS,
+    link_keys.CAP_WARNING,
+    link_keys.RATE_LIMITS,
+    link_keys.USAGE_FILE,
     client_keys.RECONNECT,
     client_keys.RECONNECT_INTERVAL,
     client_keys.KEEP_ALIVE,
@@ -52,6 +58,7 @@ TABLE: tuple[Setting[object], ...] = (
     server_keys.RETRY,
     server_keys.SITE,
     common_keys.CONTROL_SOCKET,
+    common_keys.QLOG,
     common_keys.LOG_LEVEL,
     common_keys.KILL_SWITCH,
     common_keys.CONTROL_LISTEN,

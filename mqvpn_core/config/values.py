@@ -18,6 +18,13 @@ DEFAULT_TEMPLATE = "/.well-known/masque/ip/{target}/{ipproto}/"
 """Path of the default URI template (RFC 9484 s3)."""
 
 
+AUTO_PATHS = "auto"
+"""Among the interfaces to use: all that are made of hardware, as far as one can tell."""
+
+DEFAULT_IGNORED_LINKS = ("docker*", "br-*", "virbr*", "tun*", "tap*", "wg*", "lo")
+"""Interfaces that `AUTO_PATHS` leaves out unless told otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPort:
     """A host name or address with a UDP port."""

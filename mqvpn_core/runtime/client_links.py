@@ -7,7 +7,7 @@ somebody's tunnel. That is tried as a detour, unless the user named his links.
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from mqvpn_core.config import LinkRole
+from mqvpn_core.config import AUTO_PATHS, LinkRole
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.dialing import Candidate
@@ -15,7 +15,7 @@ from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo
 from mqvpn_core.runtime.link_watch import Links
 from mqvpn_core.runtime.named_links import named_link
 from mqvpn_core.runtime.rule_board import RuleBoard
-from mqvpn_core.tunnel.link_rules import AUTO, DialTarget, asked_role, dial_targets, role_of
+from mqvpn_core.tunnel.link_rules import DialTarget, asked_role, dial_targets, role_of
 from mqvpn_core.tunnel.link_table import LinkMedium
 from mqvpn_helper.interface.host_plan import IPAddress
 
@@ -71,12 +71,12 @@ class ClientLinks:
     async def _detours(self, address: IPAddress, refusals: list[str]) -> list[LinkInfo]:
         found: list[LinkInfo] = []
         for name in self.board.rules.paths:
-            if name != AUTO and not _PATTERN_SIGNS & set(name):
+            if name != AUTO_PATHS and not _PATTERN_SIGNS & set(name):
                 try:
                     found.append(named_link(name, address))
                 except HostError as error:
                     refusals.append(str(error))
-        if AUTO in self.board.rules.paths:
+        if AUTO_PATHS in self.board.rules.paths:
             link = await self._host.link_towards(address)
             found += [link] if link is not None else []
         return [link for link in found if self._may_use(link, refusals)]

@@ -7,15 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from mqvpn_core.config import LinkRole
+from mqvpn_core.config import AUTO_PATHS, DEFAULT_IGNORED_LINKS, LinkRole
 from mqvpn_core.tunnel.link_table import Link, LinkMedium, LinkTable, Way
 from mqvpn_helper.interface.host_plan import IPAddress
-
-AUTO = "auto"
-"""Among the paths: every link that is made of hardware, as far as one can tell."""
-
-IGNORED_LINKS = ("docker*", "br-*", "virbr*", "tun*", "tap*", "wg*", "lo")
-"""Links that `AUTO` leaves out by default."""
 
 _ORDER = {LinkRole.PRIMARY: 0, LinkRole.SECONDARY: 1, LinkRole.BACKUP: 2, LinkRole.NEVER: 3}
 _NO_LINKS = frozenset({LinkMedium.TUNNEL, LinkMedium.LOOPBACK})
@@ -25,10 +19,10 @@ _NO_LINKS = frozenset({LinkMedium.TUNNEL, LinkMedium.LOOPBACK})
 class LinkRules:
     """What the user wants of his links."""
 
-    paths: tuple[str, ...] = (AUTO,)
-    """Patterns of links to use, or `AUTO`."""
-    ignored: tuple[str, ...] = IGNORED_LINKS
-    """Patterns of links that `AUTO` leaves out."""
+    paths: tuple[str, ...] = (AUTO_PATHS,)
+    """Patterns of links to use, or `AUTO_PATHS`."""
+    ignored: tuple[str, ...] = DEFAULT_IGNORED_LINKS
+    """Patterns of links that `AUTO_PATHS` leaves out."""
     roles: tuple[tuple[str, LinkRole], ...] = ()
     """Roles by pattern; the first that fits counts, a plain name before any pattern."""
     used_up: frozenset[str] = frozenset()
@@ -112,9 +106,9 @@ def _rank(rules: LinkRules, link: Link) -> tuple[int, int, int, int]:
 
 def _is_chosen(rules: LinkRules, link: Link) -> bool:
     name = link.name
-    if any(fnmatchcase(name, pattern) for pattern in rules.paths if pattern != AUTO):
+    if any(fnmatchcase(name, pattern) for pattern in rules.paths if pattern != AUTO_PATHS):
         return True
-    if AUTO not in rules.paths:
+    if AUTO_PATHS not in rules.paths:
         return False
     if any(pattern == name for pattern, _ in rules.roles):
         return True

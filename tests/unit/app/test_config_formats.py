@@ -71,6 +71,23 @@ def test_toml_users() -> None:
     assert origins(parsed)["users"] == "f:2"
 
 
+def test_toml_tables_of_texts() -> None:
+    text = (
+        'caps = ["wwan0=5 GB"]\nrate_limits = "a=1 kbit/s, b=2 kbit/s"\n[roles]\n"w*" = "never"\n'
+    )
+    assert values(read(text, Format.TOML)) == {
+        "caps": ("wwan0=5 GB",),
+        "rate_limits": ("a=1 kbit/s", "b=2 kbit/s"),
+        "roles": ("w*=never",),
+    }
+
+
+@pytest.mark.parametrize("text", ["roles = 5", "roles = { a = 5 }", "roles = [5]", "roles = true"])
+def test_tables_of_texts_hold_texts(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        read(text, Format.TOML)
+
+
 def test_toml_role_follows_from_keys_of_one_role_only() -> None:
     assert read("mtu = 1400", Format.TOML).role is None
     assert read("insecure = true", Format.TOML).role is Role.CLIENT

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from mqvpn_core.cli.setting_options import GivenSettings, help_text, negations
-from mqvpn_core.config import ClientConfig, HostPort, LogLevel, RoutesMode, Secret, ServerConfig
+from mqvpn_core.config import (
+    ClientConfig,
+    HostPort,
+    LinkRole,
+    LogLevel,
+    RoutesMode,
+    Secret,
+    ServerConfig,
+)
 from mqvpn_core.config.reference import render_reference
 from mqvpn_core.config.setting import Form, Role, Setting
 from mqvpn_core.config.table import BY_NAME, TABLE
@@ -87,6 +95,22 @@ def test_server_can_read_its_configuration_again(
     file.write_text('mode = "client"\nserver = "a"\n')
     with pytest.raises(ConfigError):
         mqvpn.reload()
+
+
+def test_values_by_link_may_be_repeated(mqvpn: CommandLine) -> None:
+    config = client_config(
+        mqvpn,
+        *("client", "a", "--role", "wlan0=backup,lte0=primary", "--role", "wwan*=never"),
+        *("--cap", "wwan0=5 GB", "--rate-limit", "wwan0=1 Mbit/s", "--ignore-interface", "eth*"),
+    )
+    assert dict(config.roles) == {
+        "wlan0": LinkRole.BACKUP,
+        "lte0": LinkRole.PRIMARY,
+        "wwan*": LinkRole.NEVER,
+    }
+    assert config.caps == (("wwan0", 5 * 10**9),)
+    assert config.rate_limits == (("wwan0", 125_000),)
+    assert config.ignore_interfaces == ("eth*",)
 
 
 OPTION_OF_THE_C_PROGRAM = [

@@ -20,6 +20,8 @@ USERS_KEY = "another-key-of-hers"
 def _texts(value: PlainValue) -> tuple[str, ...]:
     if isinstance(value, list):
         return tuple(value)
+    if isinstance(value, dict):
+        return tuple(f"{link}={setting}" for link, setting in value.items())
     return (str(value).lower() if isinstance(value, bool) else str(value),)
 
 

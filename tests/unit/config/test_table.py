@@ -92,11 +92,18 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "dns": ("192.0.2.53", "2001:db8::53"),
     "reconnect": ("false",),
     "reconnect_interval": ("2.5",),
-    "paths": ("wlan0", "wwan0"),
+    "paths": ("wlan0", "wwan*"),
+    "ignore_interfaces": ("vmnet*",),
+    "roles": ("wlan0=secondary", "wwan*=never"),
+    "caps": ("wwan0=5 GB", "ppp*=1500 MB"),
+    "cap_warning": ("90",),
+    "rate_limits": ("wwan0=10 Mbit/s",),
+    "usage_file": ("off",),
     "keep_alive": ("7",),
     "idle_timeout": ("20",),
     "key_update_interval": ("0",),
     "control_socket": ("off",),
+    "qlog": ("traces",),
     "log_level": ("warn",),
     "listen": ("192.0.2.1:443", "[2001:db8::1]:443"),
     "cert_file": ("other.crt",),
@@ -147,5 +154,6 @@ def _assert_only_changed(
         for field in fields(owner_before)
         if getattr(owner_before, field.name) != getattr(owner_after, field.name)
     }
-    follows = {"tun_name": {"control_socket"}}.get(name, set())
-    assert changed - {"quic"} == {name} | follows
+    is_client = isinstance(before, ClientConfig)
+    follows = {"tun_name": {"control_socket"} | ({"usage_file"} if is_client else set())}
+    assert changed - {"quic"} == {name} | follows.get(name, set())
