@@ -6,7 +6,7 @@ from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.path_status import path_statuses
 from mqvpn_core.app.version import program_version
 from mqvpn_core.config import ClientConfig
-from mqvpn_core.dataplane.kernel import KERNEL_NAME
+from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.runtime.client_supervisor import ClientSupervisor
 from mqvpn_core.runtime.clock import read_clock
@@ -43,7 +43,8 @@ def client_status(
             taken_at=read_wall_clock(),
             version=program_version(),
             pid=os.getpid(),
-            kernel=KERNEL_NAME,
+            kernel=KERNEL_CHOICE.name,
+            kernel_reason=KERNEL_CHOICE.reason,
             tun_name=tun_name,
             mtu=0 if assignment is None else assignment.mtu,
             server=str(config.server),

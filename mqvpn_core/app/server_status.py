@@ -6,7 +6,7 @@ from mqvpn_core.app.client_status import packet_counts
 from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.path_status import path_statuses
 from mqvpn_core.app.version import program_version
-from mqvpn_core.dataplane.kernel import KERNEL_NAME
+from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress
 from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.masque.server_session import ServerSession
@@ -69,7 +69,8 @@ class ServerStatus:
                 seconds_in_state=now - self._since,
                 version=program_version(),
                 pid=os.getpid(),
-                kernel=KERNEL_NAME,
+                kernel=KERNEL_CHOICE.name,
+                kernel_reason=KERNEL_CHOICE.reason,
                 tun_name=self._mtu.plan.tun_name,
                 mtu=self._mtu.plan.mtu,
                 taken_at=read_wall_clock(),

@@ -89,6 +89,8 @@ def render_status(status: Status, width: int | None = None) -> list[str]:
         f"  MTU        {status.mtu or '-'}",
         f"  process    {status.pid}, mqvpn {status.version}, kernel {status.kernel}",
     ]
+    if status.kernel_reason:
+        lines.append(f"             {status.kernel} because: {status.kernel_reason}")
     if status.role == "server":
         lines.append(f"  clients    {status.client_count}")
     if status.paths:

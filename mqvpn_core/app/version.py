@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from mqvpn_core.dataplane.kernel import KERNEL_NAME
+from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 
 _DISTRIBUTION = "mqvpn"
 
@@ -19,6 +19,11 @@ def program_version() -> str:
 def version_line() -> str:
     """Return the line that ``--version`` prints."""
     return (
-        f"mqvpn-core {program_version()} (kernel: {KERNEL_NAME};"
+        f"mqvpn-core {program_version()} (kernel: {KERNEL_CHOICE.name};"
         f" Python {platform.python_version()}; aioquic {version('aioquic')})"
     )
+
+
+def kernel_line() -> str:
+    """Return the line of ``--version`` that says why this kernel, and how to get the faster one."""
+    return f"kernel {KERNEL_CHOICE.name} because: {KERNEL_CHOICE.reason}"

@@ -60,9 +60,12 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.write(overview())
         return ExitCode.OK if arguments else ExitCode.USAGE
     if first in {"--version", "-V"}:
-        from mqvpn_core.app.version import version_line  # noqa: PLC0415 - see the module
+        from mqvpn_core.app.version import (  # noqa: PLC0415 - see the module
+            kernel_line,
+            version_line,
+        )
 
-        sys.stdout.write(version_line() + "\n")
+        sys.stdout.write(f"{version_line()}\n{kernel_line()}\n")
         return ExitCode.OK
     if first == "--genkey":
         return _command("genkey")(arguments[1:])

@@ -7,17 +7,22 @@ Implements RFC 9001 s5.3 and s5.4 with the nonce of the multipath extension (RFC
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
 from struct import iter_unpack
-from typing import NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
 
-KERNEL_NAME = "reference"
-TAG_BYTES = 16
+from mqvpn_core.dataplane.packets import (
+    Bad,
+    CipherSuite,
+    OpenedPacket,
+    OpenResult,
+    OtherPhase,
+    ReceiveContext,
+    ShortHeader,
+)
 
 _SAMPLE_BYTES = 16
 _MAX_PACKET_NUMBER_LENGTH = 4
@@ -27,14 +32,6 @@ _RESERVED_BITS = 0x18
 _HEADER_FORM_AND_FIXED_BIT = 0xC0
 _FIXED_BIT = 0x40
 _PROTECTED_BITS = 0x1F
-
-
-class CipherSuite(IntEnum):
-    """TLS cipher suites that QUIC packets can be protected with (RFC 9001 s5.3)."""
-
-    AES_128_GCM_SHA256 = 0x1301
-    AES_256_GCM_SHA384 = 0x1302
-    CHACHA20_POLY1305_SHA256 = 0x1303
 
 
 class PacketKeys:
@@ -80,44 +77,6 @@ class PacketKeys:
             masks += self._header_cipher.update(bytes(5))
         return list(iter_unpack(">BI", masks))
 
-
-class ShortHeader(NamedTuple):
-    """What the headers of a batch of sealed packets have in common (RFC 9000 s17.3.1)."""
-
-    destination_cid: bytes
-    """Connection ID of the receiver."""
-    key_phase_bit: int
-    """0 or 1."""
-    packet_number_length: int
-    """Bytes that encode the packet number, 1 to 4."""
-
-
-class OpenedPacket(NamedTuple):
-    """A packet that authenticates."""
-
-    packet_number: int
-    """The full number."""
-    plaintext: bytes
-    """Its frames."""
-    has_reserved_bits: bool
-    """A reserved bit of the header is set, which is a protocol violation."""
-
-
-class OtherPhase(NamedTuple):
-    """A packet of the other key phase; it was not opened."""
-
-    packet_number: int
-    """The number it claims."""
-
-
-class Bad(NamedTuple):
-    """A packet that is malformed or does not authenticate."""
-
-    is_forgery: bool
-    """The AEAD was tried and failed, which counts towards the integrity limit."""
-
-
-OpenResult: TypeAlias = OpenedPacket | OtherPhase | Bad
 
 _MALFORMED = Bad(is_forgery=False)
 _FORGED = Bad(is_forgery=True)
@@ -175,19 +134,6 @@ def seal_batch(
         )
         packet_number += 1
     return packets
-
-
-class ReceiveContext(NamedTuple):
-    """What the packets of a received batch have in common."""
-
-    path_id: int
-    """Path ID that the destination connection ID belongs to."""
-    largest_received: int
-    """Largest packet number received on that path, -1 when none."""
-    cid_length: int
-    """Length of our connection IDs."""
-    key_phase_bit: int
-    """The phase the keys belong to."""
 
 
 def open_batch(

@@ -113,6 +113,8 @@ class Status:
     """MTU of the TUN device; 0 while there is none."""
     server: str
     """Client: the server; server: the addresses it listens on, separated by a blank."""
+    kernel_reason: str = ""
+    """Why that data plane, and how to get the faster one."""
     taken_at: float = 0.0
     """When this was so, in seconds since 1970 (UTC)."""
     addresses: tuple[str, ...] = ()
@@ -136,6 +138,7 @@ def encode_status_values(status: Status) -> JsonValue:
         "version": status.version,
         "pid": status.pid,
         "kernel": status.kernel,
+        "kernel_reason": status.kernel_reason,
         "tun_name": status.tun_name,
         "mtu": status.mtu,
         "server": status.server,
@@ -169,6 +172,7 @@ def decode_status_values(value: JsonValue) -> Status:
         version=members.text("version"),
         pid=members.count("pid"),
         kernel=members.text("kernel"),
+        kernel_reason=members.text("kernel_reason"),
         tun_name=members.text("tun_name"),
         mtu=members.count("mtu"),
         server=members.text("server"),

@@ -7,7 +7,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("mqvpn_core", "mqvpn_helper")
-TEXT_SUFFIXES = {".py", ".pyi", ".md", ".toml", ".sh", ".cfg", ".ini", ".json", ".yml", ".txt", ""}
+TEXT_SUFFIXES = {
+    ".py",
+    ".pyi",
+    ".md",
+    ".toml",
+    ".sh",
+    ".cfg",
+    ".ini",
+    ".json",
+    ".yml",
+    ".txt",
+    ".rs",
+    "",
+}
 SKIPPED = {".git", ".venv", "build", "dist", "target", "node_modules"}
 
 
@@ -18,13 +31,14 @@ def python_files(*rooms: str) -> list[Path]:
 
 def text_files() -> Iterator[Path]:
     """Every file a reader of the checkout would open, built and cached things left out."""
+    built = SKIPPED | {"__pycache__"}
     for top in sorted(ROOT.iterdir()):
         hidden = top.name.startswith(".") and top.name not in {".ci", ".gitignore"}
         if hidden or top.name in SKIPPED or top.suffix == ".egg-info":
             continue
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             inside = path.relative_to(ROOT).parts
-            if path.is_file() and "__pycache__" not in inside and path.suffix in TEXT_SUFFIXES:
+            if path.is_file() and not built & {*inside} and path.suffix in TEXT_SUFFIXES:
                 yield path
 
 

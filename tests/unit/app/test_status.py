@@ -19,6 +19,7 @@ client on mqvpn0: connected for 1 h 2 min
   addresses  10.0.0.2/32, fd00::2/128
   MTU        1340
   process    4711, mqvpn 0.1.0, kernel reference
+             reference because: the native kernel is not built
 
   path  interface  role     state       RTT      min  jitter  loss         down           up  share\
        cwnd  received    sent   MTU  local            remote

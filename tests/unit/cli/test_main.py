@@ -44,7 +44,7 @@ def test_every_command_has_help_with_examples_first(mqvpn: CommandLine, command:
 def test_version_names_the_kernel(mqvpn: CommandLine) -> None:
     outcome = mqvpn("--version")
     assert outcome.code == 0
-    assert re.match(r"mqvpn-core \S+ \(kernel: reference; Python 3", outcome.out)
+    assert re.match(r"mqvpn-core \S+ \(kernel: \w+; Python 3", outcome.out)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import pytest
+from aioquic._crypto import AEAD, HeaderProtection
 from aioquic.quic.crypto import derive_key_iv_hp
 from aioquic.tls import CipherSuite as StockSuite
 
@@ -222,12 +223,12 @@ class TestSealAndOpen:
 
     def test_reserved_bits_are_a_violation(self) -> None:
         _, server = ends()
-        schedule = key_schedule(SUITE, secret_bytes(SUITE, 1), VERSION_1)
-        keys = schedule.packet_keys()
+        key, iv, header_key = derive_key_iv_hp(
+            cipher_suite=StockSuite(SUITE), secret=secret_bytes(SUITE, 1), version=VERSION_1
+        )
         plain_header = b"\x4b" + CID + bytes(4)
-        sealed = keys.aead.encrypt(keys.iv.to_bytes(12, "big"), b"payload", plain_header)
-        ((first_mask, number_mask),) = keys.header_masks([sealed[:16]])
-        packet = bytes([0x4B ^ first_mask & 0x1F]) + CID + number_mask.to_bytes(4, "big") + sealed
+        sealed = AEAD(b"aes-128-gcm", key, iv).encrypt(b"payload", plain_header, 0)
+        packet = HeaderProtection(b"aes-128-ecb", header_key).apply(plain_header, sealed)
         with pytest.raises(RemoteProtocolError) as caught:
             server.open([packet])
         assert caught.value.error_code == TransportErrorCode.PROTOCOL_VIOLATION

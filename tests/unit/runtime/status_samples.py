@@ -38,6 +38,7 @@ CLIENT = Status(
     version="0.1.0",
     pid=4711,
     kernel="reference",
+    kernel_reason="the native kernel is not built",
     tun_name="mqvpn0",
     mtu=1340,
     server="vpn.example.org:443",

@@ -1,0 +1,73 @@
+"""What both kernels take and give: suites, headers and the fates of packets, as plain values.
+
+Implements nothing; see `mqvpn_core.dataplane.reference` for the rules.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+ABI = 1
+"""Changes with every change of a signature or a result of a kernel."""
+
+TAG_BYTES = 16
+"""What the AEAD adds to a packet."""
+
+
+class CipherSuite(IntEnum):
+    """TLS cipher suites that QUIC packets can be protected with (RFC 9001 s5.3)."""
+
+    AES_128_GCM_SHA256 = 0x1301
+    AES_256_GCM_SHA384 = 0x1302
+    CHACHA20_POLY1305_SHA256 = 0x1303
+
+
+class ShortHeader(NamedTuple):
+    """What the headers of a batch of sealed packets have in common (RFC 9000 s17.3.1)."""
+
+    destination_cid: bytes
+    """Connection ID of the receiver."""
+    key_phase_bit: int
+    """0 or 1."""
+    packet_number_length: int
+    """Bytes that encode the packet number, 1 to 4."""
+
+
+class ReceiveContext(NamedTuple):
+    """What the packets of a received batch have in common."""
+
+    path_id: int
+    """Path ID that the destination connection ID belongs to."""
+    largest_received: int
+    """Largest packet number received on that path, -1 when none."""
+    cid_length: int
+    """Length of our connection IDs."""
+    key_phase_bit: int
+    """The phase the keys belong to."""
+
+
+class OpenedPacket(NamedTuple):
+    """A packet that authenticates."""
+
+    packet_number: int
+    """The full number."""
+    plaintext: bytes
+    """Its frames."""
+    has_reserved_bits: bool
+    """A reserved bit of the header is set, which is a protocol violation."""
+
+
+class OtherPhase(NamedTuple):
+    """A packet of the other key phase; it was not opened."""
+
+    packet_number: int
+    """The number it claims."""
+
+
+class Bad(NamedTuple):
+    """A packet that is malformed or does not authenticate."""
+
+    is_forgery: bool
+    """The AEAD was tried and failed, which counts towards the integrity limit."""
+
+
+OpenResult: TypeAlias = OpenedPacket | OtherPhase | Bad

@@ -1,0 +1,9 @@
+//! The data plane of mqvpn without Python: bytes in, bytes out.
+//!
+//! It knows packets as bytes: no connection state, no key schedule. Whatever comes from the network
+//! leads to a value, never to a panic. `mqvpn_core/dataplane/reference.py` is its oracle.
+
+pub mod keys;
+pub mod open;
+pub mod packet_number;
+pub mod seal;

@@ -1,0 +1,111 @@
+//! Removal of packet and header protection of 1-RTT packets (RFC 9001 s5.3, s5.4).
+
+use std::ops::Range;
+
+use ring::aead::Aad;
+
+use crate::keys::{PacketKeys, PathNonces, SAMPLE_LEN};
+use crate::packet_number::{self, Length};
+use crate::seal::{FIXED_BIT, KEY_PHASE_BIT, PROTECTED_BITS};
+
+const HEADER_FORM_AND_FIXED_BIT: u8 = 0xC0;
+const RESERVED_BITS: u8 = 0x18;
+
+/// What the packets of a received batch have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiveContext {
+    /// Path ID that the destination connection ID belongs to.
+    pub path_id: u32,
+    /// One more than the largest packet number received on that path.
+    pub expected: u64,
+    /// Length of our connection IDs.
+    pub cid_len: usize,
+    /// The key phase bit the keys belong to.
+    pub key_phase: bool,
+}
+
+/// What became of a received packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It authenticates.
+    Packet {
+        /// The full number.
+        packet_number: u64,
+        /// A reserved bit of the header is set, which is a protocol violation.
+        has_reserved_bits: bool,
+        /// Where its frames are now, in the buffer it came in.
+        plaintext: Range<usize>,
+    },
+    /// It belongs to the other key phase and was not opened.
+    OtherPhase {
+        /// The number it claims.
+        packet_number: u64,
+    },
+    /// It is too short or has no short header.
+    Malformed,
+    /// The AEAD was tried and failed.
+    Forged,
+}
+
+/// Opens packets of one path.
+#[derive(Clone, Copy)]
+pub struct Opener<'a> {
+    keys: &'a PacketKeys,
+    context: ReceiveContext,
+    nonces: PathNonces,
+}
+
+impl<'a> Opener<'a> {
+    /// Prepares for one path.
+    #[must_use]
+    pub fn new(keys: &'a PacketKeys, context: ReceiveContext) -> Self {
+        Self { keys, context, nonces: keys.nonces(context.path_id) }
+    }
+
+    /// Opens one packet in place.
+    ///
+    /// The buffer holds nothing useful afterwards but what [`Opened::Packet`] points to, and the
+    /// unchanged packet for [`Opened::OtherPhase`] and [`Opened::Malformed`].
+    pub fn open(&self, packet: &mut [u8]) -> Opened {
+        self.try_open(packet).unwrap_or(Opened::Malformed)
+    }
+
+    fn try_open(&self, packet: &mut [u8]) -> Option<Opened> {
+        let packet_len = packet.len();
+        let number_start = self.context.cid_len.checked_add(1)?;
+        if packet.first()? & HEADER_FORM_AND_FIXED_BIT != FIXED_BIT {
+            return None;
+        }
+        // RFC 9001 s5.4.2: too short to sample is discarded. The tag alone is as long as the sample.
+        let sampled = packet.get(number_start..)?;
+        let (number_field, behind) = sampled.split_first_chunk::<{ Length::MAX }>()?;
+        let sample: &[u8; SAMPLE_LEN] = behind.first_chunk()?;
+        let (first_mask, number_mask) = self.keys.header_mask(sample)?;
+        let first_byte = packet.first()? ^ (first_mask & PROTECTED_BITS);
+        let length = Length::from_first_byte(first_byte);
+        let unused_bits = u32::BITS.checked_sub(length.bits())?;
+        let truncated = (u32::from_be_bytes(*number_field) ^ number_mask) >> unused_bits;
+        let packet_number = packet_number::decode(truncated, length, self.context.expected);
+        if (first_byte & KEY_PHASE_BIT != 0) != self.context.key_phase {
+            return Some(Opened::OtherPhase { packet_number });
+        }
+        let header_len = number_start.checked_add(length.bytes())?;
+        let (header, body) = packet.split_at_mut_checked(header_len)?;
+        *header.first_mut()? = first_byte;
+        let encoded = truncated.to_be_bytes();
+        header
+            .get_mut(number_start..)?
+            .copy_from_slice(encoded.get(encoded.len().checked_sub(length.bytes())?..)?);
+        let nonce = self.nonces.nonce(packet_number);
+        let Ok(plaintext) = self.keys.aead.open_in_place(nonce, Aad::from(&*header), body) else {
+            return Some(Opened::Forged);
+        };
+        let plaintext_len = plaintext.len();
+        debug_assert!(plaintext_len < packet_len);
+        Some(Opened::Packet {
+            packet_number,
+            has_reserved_bits: first_byte & RESERVED_BITS != 0,
+            plaintext: header_len..header_len.checked_add(plaintext_len)?,
+        })
+    }
+}
