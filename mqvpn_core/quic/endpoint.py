@@ -280,10 +280,10 @@ class ServerEndpoint:
 
     def _after_poll(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
         self._update_routes(handle, connection)
-        if connection.handshake_complete and handle in self._half_open:
+        if connection.handshake_complete:
+            # The client uses the ID we chose from now on (RFC 9000 s7.2). The first one still
+            # leads here: a late copy of its Initial must not open another connection.
             self._half_open.discard(handle)
-            # RFC 9000 s7.2: the client has switched to the ID we chose
-            self._routes.pop(self._initial_cids[handle], None)
         if connection.is_closed:
             self._discard(handle, connection)
         else:
