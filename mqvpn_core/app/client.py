@@ -3,6 +3,7 @@
 The tree of tasks:
 
     run_client
+    |- records.run        writes traces, if they are wanted
     |- LinkWatch.run      follows the links of this machine
     |- serve_control      answers ``mqvpn-core status`` and ``events``
     |- _disconnect_on     asks the supervisor to disconnect
@@ -21,8 +22,8 @@ import trio
 
 from mqvpn_core.app.client_status import client_status
 from mqvpn_core.app.exit_codes import ExitCode
-from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.quic_settings import client_trust, transport_config
+from mqvpn_core.app.run_records import RunRecords, open_records
 from mqvpn_core.app.termination import (
     STOP_SIGNALS,
     exit_code_of,
@@ -44,7 +45,6 @@ from mqvpn_core.runtime.client_supervisor import ClientSupervisor, SupervisorPar
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
-from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
 from mqvpn_core.runtime.link_watch import LinkWatch
@@ -121,22 +121,23 @@ async def run_client(
     host = surroundings.host
     for line in await host.recover():
         _log.info("%s", line)
+    records = open_records(config.qlog, log_level=logging.INFO)
     handle = await host.open_tun(config.tun_name)
     tun = TunDevice(handle.fd)
     try:
         with closing(surroundings.watch_links()) as source:
             watch = LinkWatch(source)
             board = RuleBoard(_link_rules(config, handle.name))
-            events = EventLog(read_wall_clock, log_level=logging.INFO)
             links = ClientLinks(watch, board, host)
-            attempts = _make_attempts(config, surroundings, tun, links, events)
-            lifecycle = LifecycleWatch(events, str(config.server))
+            attempts = _make_attempts(config, surroundings, tun, links, records)
+            lifecycle = LifecycleWatch(records.events, str(config.server))
             supervisor = _make_supervisor(config, host, attempts, watch, lifecycle, handle.name)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(records.run)
                 await nursery.start(watch.run)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
-                    sources = ControlSources(status=status, events=events)
+                    sources = ControlSources(status=status, events=records.events)
                     await nursery.start(serve_control, config.control_socket, sources)
                 nursery.start_soon(_disconnect_on, stop, supervisor)
                 failure = await supervisor.run()
@@ -158,17 +159,20 @@ def _make_attempts(
     surroundings: ClientSurroundings,
     tun: TunDevice,
     links: ClientLinks,
-    events: EventLog,
+    records: RunRecords,
 ) -> TunnelAttempts:
     settings = DialSettings(
-        transport=transport_config(config.quic, is_client=True),
+        transport=transport_config(config),
         trust=client_trust(config),
         entropy=secrets.token_bytes,
     )
 
     async def open_connection(candidate: Candidate) -> ClientConnection:
         socket = _open_socket(candidate.link.name, candidate.link.source)
-        return open_client_connection(candidate, socket, settings)
+        opened = open_client_connection(candidate, socket, settings)
+        if records.qlog is not None:
+            records.qlog.follow(opened.connection, opened.driver.finished.is_set)
+        return opened
 
     return TunnelAttempts(
         AttemptParts(
@@ -179,7 +183,7 @@ def _make_attempts(
             links=links,
             open_connection=open_connection,
             open_socket=_open_socket,
-            events=events,
+            events=records.events,
             known_by=_known_by(config),
             limits=DialLimits(),
         )

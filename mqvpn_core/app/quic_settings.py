@@ -1,6 +1,6 @@
 """From the user's settings to those of the QUIC rooms."""
 
-from mqvpn_core.config import ClientConfig, QuicConfig
+from mqvpn_core.config import ClientConfig, ServerConfig
 from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
 from mqvpn_core.wire.ip_packets import flow_key
 
@@ -8,8 +8,10 @@ INITIAL_MAX_PATH_ID = 7
 """Eight paths at a time: more than a machine has links, with room for those being given up."""
 
 
-def transport_config(quic: QuicConfig, *, is_client: bool) -> TransportConfig:
+def transport_config(config: ClientConfig | ServerConfig) -> TransportConfig:
     """Return the transport settings of one role; only clients keep idle connections alive."""
+    quic = config.quic
+    is_client = isinstance(config, ClientConfig)
     keep_alive = quic.keep_alive if is_client and quic.keep_alive > 0 else None
     return TransportConfig(
         initial_max_path_id=INITIAL_MAX_PATH_ID,
@@ -19,6 +21,7 @@ def transport_config(quic: QuicConfig, *, is_client: bool) -> TransportConfig:
         keep_alive=keep_alive,
         congestion_control=quic.congestion_control.value,
         key_update_interval=quic.key_update_interval or None,
+        is_traced=config.qlog is not None,
     )
 
 

@@ -8,6 +8,7 @@ The tree of tasks:
     |- site.run           one task for each file being sent
     |- keeper.run         one task for each name being resolved
     |- leases.run         writes the lease table
+    |- records.run        writes traces, if they are wanted
     |- mtu.run            keeps the TUN device as small as the smallest tunnel
     `- _reload_on         SIGHUP: reads the configuration again
 """
@@ -148,7 +149,7 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         try:
             if config.control_socket is not None:
-                sources = ControlSources(status=status.take, events=core.events)
+                sources = ControlSources(status=status.take, events=core.records.events)
                 await nursery.start(serve_control, config.control_socket, sources)
             for task in (
                 core.driver.run,
@@ -156,6 +157,7 @@ async def _serve(
                 core.keeper.run,
                 core.leases.run,
                 core.mtu.run,
+                core.records.run,
             ):
                 nursery.start_soon(task)
             nursery.start_soon(_reload_on, reloads, core)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mqvpn_core.app.local_time import read_wall_clock
+from mqvpn_core.app.run_records import open_records
 from mqvpn_core.app.server_settings import (
     PolicyParts,
     ServerMaterials,
@@ -22,7 +22,6 @@ from mqvpn_core.masque.server_policy import TunnelQuota
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.quic.endpoint import ServerEndpoint
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lease_keeper import LeaseKeeper
 from mqvpn_core.runtime.mtu_follower import MtuFollower
@@ -56,7 +55,7 @@ class ServerPorts:
 class ServerCore:
     """Everything of a running server but its tasks.
 
-    A: `endpoint`, `driver`, `keeper`, `site`, `leases`, `mtu`, `events`.
+    A: `endpoint`, `driver`, `keeper`, `site`, `leases`, `mtu`, `records`.
     C: `change_config`, `close`.
     """
 
@@ -88,8 +87,8 @@ class ServerCore:
         """All connections."""
         self.site = SiteService(materials.files, self._kick)
         """The web site."""
-        self.events = EventLog(read_wall_clock, log_level=logging.DEBUG)
-        """What has happened of late."""
+        self.records = open_records(config.qlog, log_level=logging.DEBUG)
+        """What has happened of late, and traces of it."""
         self.keeper = ServerKeeper(
             KeeperParts(
                 endpoint=self.endpoint,
@@ -98,7 +97,8 @@ class ServerCore:
                 kick=self._kick,
                 note_leases=self.leases.note_change,
                 note_mtu=self._note_mtu,
-                events=self.events,
+                events=self.records.events,
+                qlog=self.records.qlog,
             ),
             server_policy(config, self._policy_parts, self.site.not_found),
         )

@@ -66,7 +66,7 @@ def load_materials(config: ServerConfig) -> ServerMaterials:
 def _endpoint_config(config: ServerConfig) -> EndpointConfig:
     chain, key = _read(config.cert_file), _read(config.key_file)
     return EndpointConfig(
-        transport=transport_config(config.quic, is_client=False),
+        transport=transport_config(config),
         identity=ServerTls(certificate=load_server_certificate(chain, key)),
         # The same after a restart, and secret: made of what is both already.
         reset_key=hmac.digest(key, _RESET_LABEL, hashlib.sha256),
@@ -141,6 +141,7 @@ def needs_restart(old: ServerConfig, new: ServerConfig) -> tuple[str, ...]:
         "mtu",
         "max_auth_failures",
         "control_socket",
+        "qlog",
     )
     return tuple(name for name in fixed if getattr(old, name) != getattr(new, name))
 

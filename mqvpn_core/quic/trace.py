@@ -17,7 +17,7 @@ from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.sent_run import SentRun
 from mqvpn_core.wire.frame_summaries import FrameSummary, summarise_frames
 
-MAX_RECORDS = 20_000
+MAX_RECORDS = 10_000
 """Records that wait to be taken; newer ones are counted and dropped."""
 
 _MAX_LOST = 1000

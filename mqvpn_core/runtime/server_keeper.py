@@ -39,6 +39,7 @@ from mqvpn_core.runtime.event_log import EventLog, EventSubject
 from mqvpn_core.runtime.event_values import EventKind
 from mqvpn_core.runtime.log_throttle import LogThrottle
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameNotFoundError, NameResolver
+from mqvpn_core.runtime.qlog_writer import QlogWriter
 from mqvpn_core.runtime.site_service import SiteService
 from mqvpn_core.wire.code_points import Http3ErrorCode
 from mqvpn_helper.interface.host_plan import IPAddress
@@ -87,6 +88,8 @@ class KeeperParts:
     """Told when a tunnel may have another MTU; must not block."""
     events: EventLog
     """Where to tell what happens to clients."""
+    qlog: QlogWriter | None = None
+    """Traces connections, if anybody wants that."""
 
 
 class ServerKeeper:
@@ -204,10 +207,15 @@ class ServerKeeper:
             interface_of=lambda _four_tuple: "",
             peer=partial(self._peer_name, event.handle),
         )
+        if self._parts.qlog is not None:
+            self._parts.qlog.follow(event.connection, partial(self._is_gone, event.handle))
         watch = ConnectionWatch(event.connection, http3.watch(), self._parts.events, side)
         self.clients[event.handle] = ServedClient(
             connection=event.connection, http3=http3, remote=remote, watch=watch
         )
+
+    def _is_gone(self, handle: ConnectionHandle) -> bool:
+        return handle not in self.clients
 
     def _peer_name(self, handle: ConnectionHandle) -> str | None:
         """Return whom events are about; None for strangers, of whom nothing is told."""
