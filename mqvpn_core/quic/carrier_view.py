@@ -46,11 +46,6 @@ class CarrierView:
         return _BACKUP if self.peer_is_backup else _USE_ORDER[self.use]
 
     @property
-    def is_primary(self) -> bool:
-        """Carries traffic whenever it can."""
-        return self.use_order == 0
-
-    @property
     def expected_rate(self) -> float:
         """Bytes per second: the estimate, or what an initial window makes of the RTT."""
         if self.rate > 0:

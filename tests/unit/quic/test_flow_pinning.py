@@ -121,6 +121,20 @@ def test_a_flow_moves_off_a_path_whose_packets_are_too_small_for_it() -> None:
     assert scene.allocate(small, large) == {B: {1}}
 
 
+def test_two_flows_move_off_a_path_whose_packets_are_too_small() -> None:
+    scene = Scene()
+    small, middle, large = (
+        view(path_id, rate=10.0 ** (9 - path_id), capacity=CAPACITY - 200 + 100 * path_id)
+        for path_id in (A, B, C)
+    )
+    for size in (100, FULL - 100, FULL):
+        for flow in (1, 2):
+            scene.scheduler.push(PREFIX, packets(flow, 1, size=size), at(0))
+    carried = scene.allocate(small, middle, large)
+    assert carried == {A: {1, 2}, B: {1, 2}, C: {1, 2}}
+    assert len(scene.scheduler) == 0
+
+
 def test_what_fits_no_path_is_dropped() -> None:
     scene = Scene()
     scene.scheduler.push(PREFIX, packets(1, 1, size=FULL + 1), at(0))
