@@ -46,6 +46,8 @@ class NetworkPath:
         self.sent_bytes = 0
         self.validation_deadline: Instant | None = None
         self._challenges: deque[bytes] = deque(maxlen=_MAX_OUTSTANDING_CHALLENGES)
+        self._small_challenges: deque[bytes] = deque(maxlen=_MAX_OUTSTANDING_CHALLENGES)
+        self._validation_seconds = 0.0
         self._challenge_at: Instant | None = None
         self._challenge_interval = 0.0
         self._responses: deque[bytes] = deque(maxlen=_MAX_RESPONSES_DUE)
@@ -85,7 +87,8 @@ class NetworkPath:
 
     def start_validation(self, now: Instant, probe_timeout: float) -> None:
         """Ask the peer to prove that it is at this address (RFC 9000 s8.2)."""
-        self.validation_deadline = Instant(now + 3 * probe_timeout)  # RFC 9000 s8.2.4
+        self._validation_seconds = 3 * probe_timeout  # RFC 9000 s8.2.4
+        self.validation_deadline = Instant(now + self._validation_seconds)
         self._challenge_at = now
         # RFC 9000 s8.2.1: no more often than Initial packets would be sent; new data each time
         self._challenge_interval = probe_timeout / 2
@@ -100,6 +103,10 @@ class NetworkPath:
         self._challenge_at = Instant(now + self._challenge_interval)
         self._challenge_interval *= 2
         return data
+
+    def note_small_challenge(self, data: bytes) -> None:
+        """The amplification limit left no room for 1200 bytes round the last challenge."""
+        self._small_challenges.append(data)
 
     def on_challenge(self, data: bytes) -> None:
         """Remember a challenge of the peer; the answer goes to this four-tuple."""
@@ -121,9 +128,16 @@ class NetworkPath:
         """
         if data not in self._challenges:
             return False
+        if data in self._small_challenges and self.validation_deadline is not None:
+            # RFC 9000 s8.2.1: the address is proven, the size of 1200 bytes is not: "MUST perform a
+            # second path validation", at once since no limit stands in the way any more
+            self._challenge_at = Instant(0.0)
+            self.validation_deadline = Instant(self.validation_deadline + self._validation_seconds)
+        else:
+            self._challenge_at = None
+            self.validation_deadline = None
         self._challenges.clear()
-        self._challenge_at = None
-        self.validation_deadline = None
+        self._small_challenges.clear()
         self.is_validated = True
         return True
 
@@ -142,6 +156,7 @@ class NetworkPath:
         self.validation_deadline = None
         self._challenge_at = None
         self._challenges.clear()
+        self._small_challenges.clear()
         return True
 
 

@@ -102,13 +102,14 @@ class Packetizer:
         builder = self._builder(
             path, network_path, flight_budget=4 * BASE_DATAGRAM_SIZE, smallest_payload=1
         )
+        challenge = b""
         try:
             while (data := network_path.next_response()) is not None:
                 frame = encode_path_frame(PathResponse(data=data))
                 builder.write_frame(frame, is_ack_eliciting=True)
             if network_path.challenge_is_due(now):
-                data = network_path.next_challenge(self._sources.entropy(8), now)
-                frame = encode_path_frame(PathChallenge(data=data))
+                challenge = network_path.next_challenge(self._sources.entropy(8), now)
+                frame = encode_path_frame(PathChallenge(data=challenge))
                 builder.write_frame(frame, is_ack_eliciting=True)
         except BuilderStop:
             pass  # the peer or our timer repeats it when the limit has room
@@ -116,6 +117,8 @@ class Packetizer:
         room = network_path.amplification_room()
         if room is None or room >= BASE_DATAGRAM_SIZE * len(builder.packets):
             self._pad_datagrams(path, builder.packets, BASE_DATAGRAM_SIZE)
+        elif challenge:
+            network_path.note_small_challenge(challenge)
         return self._seal_packets(path, network_path, builder.packets, now)
 
     def _mtu_probe(self, path: Path, now: Instant) -> list[Transmit]:

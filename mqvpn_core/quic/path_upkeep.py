@@ -56,11 +56,13 @@ class PathUpkeep:
             True when it was one of this path.
         """
         for network_path in path.network_paths.values():
+            was_validated = network_path.is_validated
             if network_path.on_response(data):
-                network_path.pmtu.start(now)
-                self._events.append(
-                    PathValidated(path_id=path.path_id, four_tuple=network_path.four_tuple)
-                )
+                if not was_validated:
+                    network_path.pmtu.start(now)
+                    self._events.append(
+                        PathValidated(path_id=path.path_id, four_tuple=network_path.four_tuple)
+                    )
                 return True
         return False
 
