@@ -18,7 +18,7 @@ from mqvpn_core.runtime.client_connection import (
     DialSettings,
     open_client_connection,
 )
-from mqvpn_core.runtime.dialing import run_driver
+from mqvpn_core.runtime.dialing import Candidate, run_driver
 from mqvpn_core.runtime.host_operations import LinkInfo
 from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
@@ -132,7 +132,8 @@ async def visit(port: int) -> AsyncIterator[Visitor]:
         ),
         entropy=secrets.token_bytes,
     )
-    connection = open_client_connection(SocketAddress(LOOPBACK, port), link, socket, settings)
+    candidate = Candidate(remote=SocketAddress(LOOPBACK, port), link=link)
+    connection = open_client_connection(candidate, socket, settings)
     visitor = Visitor(connection)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_driver, connection)
