@@ -8,13 +8,13 @@ import json
 import logging
 import os
 import stat
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.masque.address_pool import LeaseRecord
+from mqvpn_core.runtime.state_files import replace_file
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """A longer file is not ours."""
@@ -64,23 +64,9 @@ def save_leases(path: Path, records: Sequence[LeaseRecord]) -> None:
     }
     data = json.dumps(document, indent=0).encode() + b"\n"
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _replace(path, data)
+        replace_file(path, data)
     except OSError as error:
         raise HostError(f"lease file {path}: {error.strerror}") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _decode(data: bytes) -> tuple[LeaseRecord, ...] | None:

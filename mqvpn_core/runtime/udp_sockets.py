@@ -114,6 +114,11 @@ class UdpSocket(DatagramSocket):
         return self._counters
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._socket.fileno() < 0
+
+    @property
     def uses_segmentation(self) -> bool:
         """Whether the kernel splits what is sent; False once it has refused to."""
         return self._segmentation

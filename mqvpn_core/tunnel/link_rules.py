@@ -6,10 +6,13 @@ Patterns are those of a shell (``wwan*``); a name without a star means one link 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from mqvpn_core.config import AUTO_PATHS, DEFAULT_IGNORED_LINKS, LinkRole
 from mqvpn_core.tunnel.link_table import Link, LinkMedium, LinkTable, Way
 from mqvpn_helper.interface.host_plan import IPAddress
+
+T = TypeVar("T")
 
 _ORDER = {LinkRole.PRIMARY: 0, LinkRole.SECONDARY: 1, LinkRole.BACKUP: 2, LinkRole.NEVER: 3}
 _NO_LINKS = frozenset({LinkMedium.TUNNEL, LinkMedium.LOOPBACK})
@@ -55,13 +58,14 @@ def role_of(rules: LinkRules, link: Link) -> LinkRole:
 
 def asked_role(rules: LinkRules, name: str) -> LinkRole | None:
     """Return the role that the user gave a link by name or pattern."""
-    for pattern, role in rules.roles:
-        if pattern == name:
-            return role
-    for pattern, role in rules.roles:
-        if fnmatchcase(name, pattern):
-            return role
-    return None
+    return value_for(rules.roles, name)
+
+
+def value_for(values: Iterable[tuple[str, T]], name: str) -> T | None:
+    """Return what was said about a link: a plain name counts before any pattern."""
+    fitting = [(pattern, value) for pattern, value in values if fnmatchcase(name, pattern)]
+    exact = [value for pattern, value in fitting if pattern == name]
+    return next(iter(exact or [value for _, value in fitting]), None)
 
 
 def dial_targets(
