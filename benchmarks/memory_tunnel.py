@@ -46,6 +46,8 @@ _NAME = "vpn.example"
 _SEED = 1
 _SETTLE_SECONDS = 3.0
 _START = Instant(100.0)
+_OTHER_WORK = bytes(8 * 1024 * 1024)
+"""Larger than the processor's own caches."""
 
 Answer = Callable[[list[bytes]], list[bytes]]
 """What the host behind the server says to IP packets."""
@@ -202,8 +204,15 @@ class MemoryTunnel:
     C: ``send``, ``run``, ``reset_counters``
     """
 
-    def __init__(self, *, paths: int) -> None:
-        """Connect, open the paths and wait until everything is quiet."""
+    def __init__(self, *, paths: int, cold: bool = False) -> None:
+        """Connect, open the paths and wait until everything is quiet.
+
+        Args:
+            paths: paths of the connection.
+            cold: empty the processor's caches before each wake-up, as whoever else runs on a
+                machine does while a process sleeps.
+        """
+        self._cold = cold
         certificate = make_certificate(_SEED, _NAME)
         transport = TransportConfig(
             initial_max_path_id=INITIAL_MAX_PATH_ID, classify_datagram=flow_key
@@ -261,6 +270,8 @@ class MemoryTunnel:
 
     def _do(self, end: End, work: Callable[[Instant], None]) -> None:
         other = self.server if end is self.client else self.client
+        if self._cold:
+            _OTHER_WORK.count(1)
         for transmit in end.wake(work, self.now):
             batch = ReceivedDatagrams(
                 FourTuple(local=transmit.four_tuple.remote, remote=transmit.four_tuple.local),

@@ -3,6 +3,7 @@
 Processor time of client and server for the same work, without sockets and without waiting:
 
 * ``ping``: one small packet and its answer, everything quiet in between, timers included;
+* ``cold``: the same with empty processor caches at each wake-up, as on a busy machine;
 * ``bulk``: 64 packets of 1400 bytes at a time, one way;
 * ``tcp``: the same, with one small packet back for every other one.
 
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.machine import describe_machine
 from benchmarks.memory_tunnel import SERVER_HOST, MemoryTunnel
+from mqvpn_core.dataplane import kernel
 
 _PING_BYTES = 84
 _PING_SPACING = 0.2
@@ -70,6 +72,8 @@ class Scene:
     """How often before it counts: windows open, caches fill."""
     repeats: int
     """How often it counts."""
+    cold: bool = False
+    """With empty processor caches."""
 
     def measure(self) -> Cost:
         """Set up a tunnel, do it, return the cost of each."""
@@ -88,7 +92,7 @@ class Scene:
 
     def prepare(self) -> MemoryTunnel:
         """Set up a tunnel that has seen the scene."""
-        tunnel = MemoryTunnel(paths=self.paths)
+        tunnel = MemoryTunnel(paths=self.paths, cold=self.cold)
         self.run(tunnel, self.warm_up)
         tunnel.reset_counters()
         return tunnel
@@ -123,6 +127,7 @@ def tcp(tunnel: MemoryTunnel, count: int) -> int:
 
 SCENES = (
     Scene(name="ping", paths=1, run=ping, warm_up=20, repeats=400),
+    Scene(name="cold", paths=1, run=ping, warm_up=20, repeats=100, cold=True),
     Scene(name="bulk", paths=1, run=bulk, warm_up=100, repeats=250),
     Scene(name="tcp", paths=1, run=tcp, warm_up=100, repeats=250),
     Scene(name="ping", paths=2, run=ping, warm_up=20, repeats=400),
@@ -163,7 +168,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often; the median counts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
     parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout")
-    parser.add_argument("--profile", metavar="SCENE", help="ping, bulk or tcp")
+    parser.add_argument("--profile", metavar="SCENE", help="ping, cold, bulk or tcp")
     parser.add_argument("--paths", type=int, default=1, help="paths of the profile's connection")
     parser.add_argument("--one-round", action="store_true", help="print one round as JSON")
     arguments = parser.parse_args()
@@ -174,6 +179,7 @@ def main() -> int:
         return 0
     machine = describe_machine()
     print("  ".join(f"{name}: {value}" for name, value in machine.items()))
+    print(f"kernel: {kernel.KERNEL_NAME}")
     checkouts = {"here": Path.cwd()}
     if arguments.against is not None:
         checkouts = {"there": arguments.against.resolve(), **checkouts}
@@ -182,6 +188,7 @@ def main() -> int:
     if arguments.json is not None:
         report = {
             "machine": machine,
+            "kernel": kernel.KERNEL_NAME,
             "rounds": {
                 name: [list(map(asdict, costs)) for costs in rounds[name]] for name in rounds
             },
