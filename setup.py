@@ -22,4 +22,8 @@ _NATIVE = RustExtension(
     optional=_WISH == "auto",
 )
 
-setup(rust_extensions=[] if _WISH == "off" else [_NATIVE])
+if _WISH == "off":
+    setup()
+else:
+    # One file for every CPython from 3.11 on.
+    setup(rust_extensions=[_NATIVE], options={"bdist_wheel": {"py_limited_api": "cp311"}})
