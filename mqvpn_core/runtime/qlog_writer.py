@@ -7,8 +7,9 @@ of all together. What had to be left out is noted in the file.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -31,6 +32,14 @@ _SUFFIX = ".sqlog"
 _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
 _MAX_NAMES = 100
+
+
+Offload = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a function that blocks."""
+
+
+async def _offload(function: Callable[[], None]) -> None:
+    await trio.to_thread.run_sync(function)
 
 
 class TracedConnection(Protocol):
@@ -64,6 +73,7 @@ class QlogWriter:
         version: str,
         wall_clock: Callable[[], float],
         limits: QlogLimits | None = None,
+        offload: Offload = _offload,
     ) -> None:
         """Prepare the directory.
 
@@ -72,6 +82,7 @@ class QlogWriter:
             version: of the program, for their heads.
             wall_clock: returns seconds since 1970.
             limits: how much may be written.
+            offload: runs what blocks, elsewhere.
 
         Raises:
             HostError: nothing can be written there.
@@ -86,6 +97,7 @@ class QlogWriter:
         self._version = version
         self._wall_clock = wall_clock
         self._limits = limits or QlogLimits()
+        self._offload = offload
         self._traces: list[_Trace] = []
         self._total_bytes = 0
         self._has_warned = False
@@ -119,7 +131,7 @@ class QlogWriter:
         now, wall = read_clock(), self._wall_clock()
         over = [trace for trace in self._traces if trace.is_over()]
         rounds = [(trace, *trace.connection.take_trace()) for trace in self._traces]
-        await trio.to_thread.run_sync(self._write_all, rounds, now, wall)
+        await self._offload(partial(self._write_all, rounds, now, wall))
         for trace in over:
             trace.close()
             self._traces.remove(trace)
