@@ -1,4 +1,4 @@
-"""Many short downloads at once: traffic that every link gets its part of, however it is spread."""
+"""More downloads at once than one link carries: there is something to do for each."""
 
 import socket
 import threading
@@ -9,8 +9,8 @@ from mqvpn_core.demo.namespaces import NetworkNamespace
 from mqvpn_core.demo.programs import WEB_PORT
 from mqvpn_core.demo.topology import WEB_IPV4
 
-_WORKERS = 4
-_BYTES = 300_000
+_WORKERS = 8
+_BYTES = 1_000_000
 _REQUEST = f"GET /bytes/{_BYTES} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n".encode()
 _PATIENCE = 10.0
 _PAUSE = 0.05

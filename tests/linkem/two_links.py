@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from mqvpn_core.demo.namespaces import LinkCounters, NetworkNamespace
+from mqvpn_core.demo.namespaces import LinkCounters
 from mqvpn_core.demo.topology import LTE, WLAN, Access, World, build_world
 from tests.linkem.emulated_link import EmulatedLink, End, LinkOptions
 from tests.linkem.impairments import MEGABIT, Impairments
@@ -93,12 +93,17 @@ class EmulatedAccess:
             self._link = None
 
     def add_addresses(self) -> None:
-        """Give the client its addresses and default routes, as DHCP would."""
+        """Give the client those of its addresses and default routes that it lacks, like DHCP."""
         client, access = self._world.client, self.access
-        client.add_address(self.name, f"{access.ipv4}.2/24")
-        client.add_address(self.name, f"{access.ipv6}::2/64")
-        _ensure_route(client, "0.0.0.0/0", f"{access.ipv4}.1", access.metric)
-        _ensure_route(client, "::/0", f"{access.ipv6}::1", access.metric)
+        for address in (f"{access.ipv4}.2/24", f"{access.ipv6}::2/64"):
+            with _allowed_to_exist():
+                client.add_address(self.name, address)
+        for destination, gateway in (
+            ("0.0.0.0/0", f"{access.ipv4}.1"),
+            ("::/0", f"{access.ipv6}::1"),
+        ):
+            with _allowed_to_exist():
+                client.add_route(destination, gateway, metric=access.metric)
 
     def remove_addresses(self) -> None:
         """Take the client's addresses away; Linux takes the routes with the last one."""
@@ -120,8 +125,9 @@ class EmulatedAccess:
 
     def _address_router(self) -> None:
         router, access = self._world.router, self.access
-        router.add_address(access.router_interface, f"{access.ipv4}.1/24")
-        router.add_address(access.router_interface, f"{access.ipv6}::1/64")
+        for address in (f"{access.ipv4}.1/24", f"{access.ipv6}::1/64"):
+            with _allowed_to_exist():
+                router.add_address(access.router_interface, address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +175,11 @@ def build_two_links(
         yield made
 
 
-def _ensure_route(namespace: NetworkNamespace, destination: str, gateway: str, metric: int) -> None:
+@contextmanager
+def _allowed_to_exist() -> Iterator[None]:
+    """Take it as done when it is there already: an IPv6 route outlives the address."""
     try:
-        namespace.add_route(destination, gateway, metric=metric)
+        yield
     except NetlinkError as error:
-        if error.code != errno.EEXIST:  # an IPv6 route outlives the address
+        if error.code != errno.EEXIST:
             raise

@@ -1,0 +1,94 @@
+"""Links that come and go while the tunnel is up, and what that leaves behind: nothing."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fetching import fetching
+from mqvpn_core.demo.processes import resident_bytes
+from mqvpn_core.demo.programs import Program
+from tests.e2e.multipath_lab import BACK_WITHIN, MultipathLab, open_multipath_lab
+from tests.e2e.topology import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+USED_BYTES = 65_536
+"""So much more than signs of life and validation: the link carries traffic."""
+IS_LONG = bool(os.environ.get("CI_LONG"))
+CYCLES = 200 if IS_LONG else 12
+WARM_UP_CYCLES = 20 if IS_LONG else 6
+MEMORY_GROWTH_BYTES = 2_000_000
+
+
+def _connect_over_wlan_alone(lab: MultipathLab) -> None:
+    lab.lte.unplug()
+    lab.tunnel.connect(*lab.names)
+    assert lab.tunnel.usable_links() == {lab.wlan.name}
+
+
+def test_link_that_appears_during_a_download_is_used() -> None:
+    """A modem is plugged in; from its address on, it takes its part without anybody's help."""
+    fastest_first = ("--scheduler", "minrtt")
+    with open_multipath_lab(_connect_over_wlan_alone, fastest_first) as lab, lab.traffic():
+        with fetching(lab.tunnel.links.world.client):
+            lab.lte.plug(with_addresses=False)
+            time.sleep(0.5)
+            assert lab.tunnel.usable_links() == {lab.wlan.name}
+            lab.lte.add_addresses()
+            lab.wait_until_usable(lab.lte, BACK_WITHIN)
+            eventually(
+                lambda: lab.lte.counters().received_bytes > USED_BYTES,
+                10,
+                f"traffic over the new link\n{lab.tunnel.client.log_tail()}",
+            )
+        assert lab.tunnel.usable_links() == set(lab.names)
+
+
+def test_dead_first_link_does_not_delay_the_start() -> None:
+    """WiFi is connected, but leads nowhere; the other link answers and is taken."""
+
+    def connect(lab: MultipathLab) -> None:
+        lab.wlan.link.set_black_hole(on=True)
+        started = time.perf_counter()
+        lab.tunnel.connect(*lab.names)
+        assert time.perf_counter() - started < 4
+
+    with open_multipath_lab(connect) as lab:
+        assert lab.tunnel.usable_links() == {lab.lte.name}
+        lab.wlan.link.set_black_hole(on=False)
+        lab.wait_until_usable(lab.wlan, 10)
+
+
+def test_unplugging_again_and_again_leaves_nothing_behind() -> None:
+    """Sockets, threads, paths and memory of both programs are as after the first few times."""
+    with open_multipath_lab() as lab, lab.traffic():
+        for _ in range(WARM_UP_CYCLES):
+            _replug(lab)
+        programs = (lab.tunnel.client, lab.tunnel.server)
+        before = [_holdings(program) for program in programs]
+        memory = [resident_bytes(program.process.pid) for program in programs]
+        for _ in range(CYCLES):
+            _replug(lab)
+        eventually(
+            lambda: [_holdings(program) for program in programs] == before,
+            20,  # what is abandoned is kept for a little while
+            "return to what was held before",
+        )
+        assert len(lab.tunnel.paths()) == 2
+        for program, earlier in zip(programs, memory, strict=True):
+            assert resident_bytes(program.process.pid) - earlier < MEMORY_GROWTH_BYTES
+
+
+def _replug(lab: MultipathLab) -> None:
+    lab.lte.unplug()
+    lab.wait_until_lost(lab.lte)
+    lab.lte.plug()
+    lab.wait_until_usable(lab.lte, 10)
+
+
+def _holdings(program: Program) -> tuple[int, int]:
+    """Open files and threads of a program."""
+    process = Path(f"/proc/{program.process.pid}")
+    return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
