@@ -13,6 +13,8 @@ from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, TransportConfig
 
 _MAX_OUTSTANDING_CHALLENGES = 5
 _MAX_RESPONSES_DUE = 8
+# The address is known to work: there is more time to prove that it takes 1200 bytes.
+_SIZE_PROOF_FACTOR = 3
 AMPLIFICATION_FACTOR = 3
 
 SMALLEST_USEFUL_DATAGRAM = 96
@@ -74,6 +76,8 @@ class NetworkPath:
     @property
     def is_blocked(self) -> bool:
         """The amplification limit leaves no room for more than path validation."""
+        if self.is_validated or not self.is_limited:
+            return False
         room = self.amplification_room()
         return room is not None and room < SMALLEST_USEFUL_DATAGRAM
 
@@ -132,7 +136,9 @@ class NetworkPath:
             # RFC 9000 s8.2.1: the address is proven, the size of 1200 bytes is not: "MUST perform a
             # second path validation", at once since no limit stands in the way any more
             self._challenge_at = Instant(0.0)
-            self.validation_deadline = Instant(self.validation_deadline + self._validation_seconds)
+            self._challenge_interval = self._validation_seconds / 6
+            more_seconds = _SIZE_PROOF_FACTOR * self._validation_seconds
+            self.validation_deadline = Instant(self.validation_deadline + more_seconds)
         else:
             self._challenge_at = None
             self.validation_deadline = None
