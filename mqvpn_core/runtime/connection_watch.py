@@ -7,10 +7,9 @@ one neither fills the log nor pushes out what happened to others.
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from mqvpn_core.ids import FourTuple, Instant, PathId
-from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.events import (
     ConnectionTerminated,
     HandshakeCompleted,
@@ -29,7 +28,7 @@ from mqvpn_core.quic.events import (
     TrafficMoved,
 )
 from mqvpn_core.quic.http3_events import ConnectionEvent
-from mqvpn_core.quic.statistics import PathStatistics
+from mqvpn_core.quic.statistics import ConnectionStatistics, PathStatistics
 from mqvpn_core.quic.traffic_moves import SILENCE
 from mqvpn_core.runtime.address_text import address_text
 from mqvpn_core.runtime.event_log import EventLog, EventSubject
@@ -57,6 +56,13 @@ class WatchedSide:
     """Server: whose connection it is, or None as long as nothing shall be told; client: empty."""
 
 
+class WatchedConnection(Protocol):
+    """What is needed of a QUIC connection."""
+
+    def statistics(self) -> ConnectionStatistics:
+        """Take a snapshot of the numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Name:
     text: str
@@ -71,7 +77,7 @@ class ConnectionWatch:
 
     def __init__(
         self,
-        connection: MultipathConnection,
+        connection: WatchedConnection,
         news: deque[ConnectionEvent],
         log: EventLog,
         side: WatchedSide,
