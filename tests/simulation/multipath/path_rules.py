@@ -73,7 +73,10 @@ class PathRules(PacketListener):
         self._validated_addresses: set[SocketAddress] = set()
         self._received_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
         self._sent_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
-        self._small_allowed: set[SocketAddress] = set()
+        # What counts for one path at one address, as the server sees it.
+        self._room: defaultdict[tuple[int, SocketAddress], int] = defaultdict(int)
+        self._proven: set[tuple[int, SocketAddress]] = set()
+        self._counted: set[bytes] = set()
         pair.simulator.add_tap(self._on_datagram)
         pair.simulator.add_check(self.check)
 
@@ -176,12 +179,11 @@ class PathRules(PacketListener):
         """RFC 9000 s8.2.1, s8.2.2: 1200 bytes unless the amplification limit forbids."""
         if len(packet.datagram.payload) >= FULL_DATAGRAM:
             return
-        target = packet.datagram.destination
+        key = packet.path_id, packet.datagram.destination
         assert not packet.is_from_client, "path validation in a small datagram"
-        assert target not in self._validated_addresses, "path validation in a small datagram"
-        room = AMPLIFICATION_FACTOR * self._received_bytes[target] - self._sent_bytes[target]
-        # What the server counts may be less: packets that it cannot open or has seen before.
-        assert room < FULL_DATAGRAM or target in self._small_allowed
+        assert key not in self._proven, "path validation in a small datagram"
+        # Twice, because an answer and a question may come together.
+        assert self._room[key] < 2 * FULL_DATAGRAM, "path validation in a small datagram"
 
     def _on_datagram(self, now: Instant, what: str, datagram: UdpDatagram) -> None:
         """RFC 9000 s8.1: at most three times what an unvalidated address has sent."""
@@ -193,8 +195,9 @@ class PathRules(PacketListener):
         if what == "delivered" and datagram.destination == SERVER_ADDRESS:
             source = datagram.source
             self._received_bytes[source] += size
-            if packet is None or size < FULL_DATAGRAM:
-                self._small_allowed.add(source)
+            if packet is not None and datagram.payload not in self._counted:
+                self._counted.add(datagram.payload)
+                self._room[packet.path_id, source] += AMPLIFICATION_FACTOR * size
             if self._ends_handshake(datagram.payload):
                 self._validated_addresses.add(source)
             for kind, frame in packet.frames if packet is not None else ():
@@ -202,16 +205,27 @@ class PathRules(PacketListener):
                     self._note_answer(frame)
         elif what == "sent" and datagram.source == SERVER_ADDRESS:
             target = datagram.destination
+            if packet is not None:
+                self._count_sent(packet.path_id, target, size)
             self._sent_bytes[target] += size
             allowed = AMPLIFICATION_FACTOR * self._received_bytes[target]
             assert target in self._validated_addresses or self._sent_bytes[target] <= allowed, (
                 f"{self._sent_bytes[target]} bytes to {target}, which sent a third of {allowed}"
             )
 
+    def _count_sent(self, path_id: int, target: SocketAddress, size: int) -> None:
+        for key in self._room:
+            if key[0] == path_id and key[1] != target:
+                # The server may forget an address that it has left, with all that came from it.
+                self._room[key] = 0
+                self._proven.discard(key)
+        self._room[path_id, target] -= size
+
     def _note_answer(self, response: bytes) -> None:
         challenge = self._challenges[bytes([F.PATH_CHALLENGE]) + response[1:]]
         self._validated_paths.add(challenge.path_id)
         self._validated_addresses.add(challenge.datagram.destination)
+        self._proven.add((challenge.path_id, challenge.datagram.destination))
 
     def _ends_handshake(self, payload: bytes) -> bool:
         """A Handshake packet, or an Initial with a token, proves an address (RFC 9000 s8.1)."""

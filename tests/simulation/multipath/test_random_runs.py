@@ -15,6 +15,7 @@ import pytest
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.quic.events import KeysUpdated
 from mqvpn_core.quic.path_use import PathUse
+from mqvpn_core.quic.schedulers import Strategy
 from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.testing.entropy import seeded_dice
 from mqvpn_core.testing.link_elements import (
@@ -44,6 +45,7 @@ OVERLAP = 0.8
 TIME_LIMIT = 90.0
 UP_STREAM, DOWN_STREAM = 0, 1
 CONFIG = TransportConfig(initial_max_path_id=INITIAL_LIMIT, keep_alive=None)
+SCHEDULERS = [strategy.value for strategy in Strategy]
 KINDS = ("reported", "silent", "up", "down")
 
 
@@ -67,6 +69,8 @@ class Plan:
     rebindings: list[tuple[float, int]]
     key_updates: list[tuple[float, bool]]
     uses: list[tuple[float, bool, int, PathUse]]
+    abandons: list[tuple[float, bool, int]]
+    schedulers: list[tuple[float, bool, str]]
     upload: bytes
     download: bytes
     datagrams: list[tuple[float, bool, bytes]]
@@ -95,6 +99,14 @@ class Plan:
                     dice.choice(list(PathUse)),
                 )
                 for _ in range(dice.choice([0, 0, 2, 4]))
+            ],
+            abandons=[
+                (dice.uniform(0.0, DURATION), dice.random() < 0.5, dice.randrange(8))
+                for _ in range(dice.choice([0, 0, 1, 3]))
+            ],
+            schedulers=[
+                (dice.uniform(0.0, DURATION), dice.random() < 0.5, dice.choice(SCHEDULERS))
+                for _ in range(dice.choice([0, 0, 1, 2]))
             ],
             upload=dice.randbytes(dice.randrange(1, 40_000)),
             download=dice.randbytes(dice.randrange(1, 40_000)),
@@ -128,6 +140,10 @@ def random_outages(dice: Random, count: int) -> list[Outage]:
         safe[anchor].append((at - OVERLAP, until + OVERLAP))
         at, anchor = until, dice.randrange(count)
     outages = []
+    if dice.random() < 0.15:
+        # Nothing works for a while, but for less than the idle timeout.
+        start, length = dice.uniform(0.0, DURATION), dice.uniform(0.2, 8.0)
+        outages = [Outage(link, start, start + length, "silent") for link in range(count)]
     for link in range(count):
         for _ in range(dice.choice([0, 1, 2, 3])):
             start = dice.uniform(0.0, DURATION)
@@ -199,6 +215,11 @@ class Run:
         for at, by_client, number, use in plan.uses:
             action = partial(self._set_use, by_client, number, use)
             simulator.at(start + at, f"use {use.value}", action)
+        for at, by_client, number in plan.abandons:
+            simulator.at(start + at, "abandon", partial(self._abandon, by_client, number))
+        for at, by_client, name in plan.schedulers:
+            peer = self.pair.client if by_client else self.pair.server
+            simulator.at(start + at, name, partial(peer.connection.set_scheduler, name))
         for at, by_client, payload in plan.datagrams:
             simulator.at(start + at, "datagram", partial(self._say, by_client, payload))
 
@@ -239,6 +260,13 @@ class Run:
             peer.set_path_use(path_ids[number % len(path_ids)], use)
         except LocalProtocolError:
             return  # it is being given up
+
+    def _abandon(self, by_client: bool, number: int) -> None:
+        peer = self.pair.client if by_client else self.pair.server
+        healthy = [path.path_id for path in peer.paths.values() if path.state == "active"]
+        if len(healthy) > 1:
+            victim = healthy[number % len(healthy)]
+            peer.abandon_path(victim, number, self.pair.simulator.now)
 
     def _say(self, by_client: bool, payload: bytes) -> None:
         peer = self.pair.client if by_client else self.pair.server
