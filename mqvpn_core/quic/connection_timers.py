@@ -54,13 +54,12 @@ class ConnectionTimers:
             sending = manager.sending_paths()
             for path in sending:
                 candidates.append(self._keep_alive_at(path))
-                candidates += path.next_timeout(handshake_confirmed=is_confirmed)
-            if any(not path.current.is_blocked for path in sending):
+                candidates.append(path.next_timeout(handshake_confirmed=is_confirmed))
+            paths = self._sources.paths
+            if len(sending) < len(paths) and any(not path.current.is_blocked for path in sending):
                 # RFC 10069 s3.4.3: late packets of an abandoned path are acknowledged on another
                 candidates += [
-                    path.received.ack_due_at
-                    for path in self._sources.paths.values()
-                    if not path.may_send
+                    path.received.ack_due_at for path in paths.values() if not path.may_send
                 ]
         return earliest(candidates)
 

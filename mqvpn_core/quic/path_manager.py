@@ -268,22 +268,20 @@ class PathManager:
 
     def next_timeout(self) -> Instant | None:
         """When the next path is to be discarded or given up."""
-        return earliest(
-            [
-                self._stranded_until,
-                *self._never_opened.values(),
-                *(path.discard_at for path in self._paths.values()),
-                *(path.current.validation_deadline for path in self._unreachable_paths()),
-            ]
-        )
+        candidates = [self._stranded_until, *self._never_opened.values()]
+        for path in self._paths.values():
+            candidates.append(path.discard_at)
+            if _is_unreachable(path):
+                candidates.append(path.current.validation_deadline)
+        return earliest(candidates)
 
     def handle_timeout(self, now: Instant) -> None:
         """Discard paths whose retention is over; give up those that cannot even be validated."""
         if is_due(self._stranded_until, now):
             self._stranded_until = None
             self.is_stranded = not self.sending_paths()
-        for path in self._unreachable_paths():
-            if path.current.has_failed(now):
+        for path in list(self._paths.values()):
+            if _is_unreachable(path) and path.current.has_failed(now):
                 code = TransportErrorCode.NO_CID_AVAILABLE_FOR_PATH
                 reason = "the peer has issued no connection ID for it"
                 self.abandon(path.path_id, code, reason, by_peer=False, now=now)
@@ -324,14 +322,6 @@ class PathManager:
     def _is_unheard(self, path_id: PathId) -> bool:
         return self._control_frames.is_outstanding(("abandon", path_id))
 
-    def _unreachable_paths(self) -> list[Path]:
-        """Paths that the peer has opened without having given us a connection ID to answer to."""
-        return [
-            path
-            for path in self._paths.values()
-            if path.state is PathState.VALIDATING and not path.peer_cids.is_usable
-        ]
-
     def _forget(self, path_id: PathId) -> None:
         """Drop all state of a discarded path and let the peer open another one."""
         self._paths.pop(path_id, None)
@@ -359,3 +349,8 @@ class PathManager:
         if self._last_blocked.get(what) != frame:
             self._last_blocked[what] = frame
             self._control_frames.push(frame, topic=(what,))
+
+
+def _is_unreachable(path: Path) -> bool:
+    """The peer has opened a path without having given us a connection ID to answer to."""
+    return path.state is PathState.VALIDATING and not path.peer_cids.is_usable

@@ -15,6 +15,7 @@ from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_spaces import ReceivedPackets, SentPackets
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import PathStatistics
+from mqvpn_core.quic.timers import earliest
 
 MAX_NETWORK_PATHS = 8
 """Four-tuples remembered for one path; the oldest unused one goes first."""
@@ -62,6 +63,8 @@ class Path:
         """
         self.path_id = path_id
         self.peer_cids = peer_cids
+        self.is_abandoned = False
+        """One side at least has given the path up: nothing is sent on it any more."""
         self.state = PathState.ACTIVE
         self.discard_at: Instant | None = None
         self.use = PathUse.PRIMARY
@@ -96,9 +99,14 @@ class Path:
         self.current = self.network_path(four_tuple)
 
     @property
-    def is_abandoned(self) -> bool:
-        """One side at least has given the path up: nothing is sent on it any more."""
-        return self.state in (PathState.ABANDONING, PathState.RETAINED)
+    def state(self) -> PathState:
+        """Where it is in its life."""
+        return self._state
+
+    @state.setter
+    def state(self, state: PathState) -> None:
+        self._state = state
+        self.is_abandoned = state in (PathState.ABANDONING, PathState.RETAINED)
 
     @property
     def may_send(self) -> bool:
@@ -108,7 +116,7 @@ class Path:
     @property
     def may_carry_data(self) -> bool:
         """Bulk data may be sent (RFC 10069 s3.1: not before validation)."""
-        return self.state is PathState.ACTIVE and self.peer_cids.is_usable
+        return self._state is PathState.ACTIVE and self.peer_cids.is_usable
 
     @property
     def is_suspect(self) -> bool:
@@ -137,7 +145,11 @@ class Path:
         Unlike the PTO (RFC 9002 s6.2.1) it does not start anew with every packet sent: steady
         traffic would put it off for as long as the congestion window lasts.
         """
-        if self.is_suspect or self.state is not PathState.ACTIVE or not self.has_unanswered:
+        if (
+            self.suspected_at is not None
+            or self._state is not PathState.ACTIVE
+            or not self.has_unanswered
+        ):
             return None
         return Instant(self.unanswered_since + self.current.recovery.probe_timeout())
 
@@ -197,11 +209,11 @@ class Path:
                 return True
         return False
 
-    def next_timeout(self, *, handshake_confirmed: bool) -> list[Instant]:
-        """Instants at which something on this path is due."""
+    def next_timeout(self, *, handshake_confirmed: bool) -> Instant | None:
+        """When something on this path is due."""
         current = self.current
         if self.is_abandoned:
-            return []  # `path_manager` discards it; nothing else happens on it
+            return None  # `path_manager` discards it; nothing else happens on it
         candidates = [path.next_timeout() for path in self.network_paths.values()]
         if not current.is_blocked and self.peer_cids.is_usable:
             # RFC 9002 s6.2.2.1: no PTO while the amplification limit would swallow the probe; an
@@ -212,7 +224,7 @@ class Path:
                 current.pmtu.next_timeout(),
                 self.suspicion_due_at() if handshake_confirmed else None,
             ]
-        return [instant for instant in candidates if instant is not None]
+        return earliest(candidates)
 
     def statistics(self) -> PathStatistics:
         """Take a snapshot."""
