@@ -41,7 +41,11 @@ from mqvpn_core.runtime.client_connection import (
     open_client_connection,
 )
 from mqvpn_core.runtime.client_links import ClientLinks
-from mqvpn_core.runtime.client_supervisor import ClientSupervisor, SupervisorParts
+from mqvpn_core.runtime.client_supervisor import (
+    RESTORE_LIMIT,
+    ClientSupervisor,
+    SupervisorParts,
+)
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
@@ -66,7 +70,6 @@ from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
 
 _log = logging.getLogger(__name__)
 
-_INSTANCE_BYTES = 9
 _LONGEST_PAUSE = 30.0
 
 
@@ -117,19 +120,19 @@ async def run_client(
     Raises:
         HostError: the machine refuses what a tunnel needs.
     """
-    _say_what_is_missing(config)
     host = surroundings.host
-    for line in await host.recover():
-        _log.info("%s", line)
     records = open_records(config.qlog, log_level=logging.INFO)
     handle = await host.open_tun(config.tun_name)
     tun = TunDevice(handle.fd)
     try:
+        for line in await host.recover():
+            _log.info("%s", line)
         with closing(surroundings.watch_links()) as source:
             watch = LinkWatch(source)
             board = RuleBoard(_link_rules(config, handle.name))
             links = ClientLinks(watch, board, host)
-            attempts = _make_attempts(config, surroundings, tun, links, records)
+            session = _session_config(config, handle.instance)
+            attempts = _make_attempts(config, surroundings, session, tun, links, records)
             lifecycle = LifecycleWatch(records.events, str(config.server))
             supervisor = _make_supervisor(config, host, attempts, watch, lifecycle, handle.name)
             async with trio.open_nursery() as nursery:
@@ -143,6 +146,9 @@ async def run_client(
                 failure = await supervisor.run()
                 nursery.cancel_scope.cancel()
     finally:
+        # Again after the supervisor, for what opening the device has put into the journal.
+        with trio.move_on_after(RESTORE_LIMIT, shield=True):
+            await host.undo()
         tun.close()
     if failure is not None:
         _log.error("%s", failure.message)
@@ -157,6 +163,7 @@ async def _disconnect_on(stop: trio.Event, supervisor: ClientSupervisor) -> None
 def _make_attempts(
     config: ClientConfig,
     surroundings: ClientSurroundings,
+    session: ClientSessionConfig,
     tun: TunDevice,
     links: ClientLinks,
     records: RunRecords,
@@ -177,7 +184,7 @@ def _make_attempts(
     return TunnelAttempts(
         AttemptParts(
             server=config.server,
-            session=_session_config(config),
+            session=session,
             tun=tun,
             resolver=surroundings.resolver,
             links=links,
@@ -227,7 +234,7 @@ def _make_supervisor(
     )
 
 
-def _session_config(config: ClientConfig) -> ClientSessionConfig:
+def _session_config(config: ClientConfig, instance: str) -> ClientSessionConfig:
     authority = _authority(config)
     key = config.auth_key
     return ClientSessionConfig(
@@ -236,7 +243,7 @@ def _session_config(config: ClientConfig) -> ClientSessionConfig:
         authorization=None if key is None else f"Bearer {key.reveal()}".encode(),
         want_ipv4=config.ipv4,
         want_ipv6=config.ipv6,
-        instance=secrets.token_urlsafe(_INSTANCE_BYTES),
+        instance=instance,
         link=LinkConfig() if config.mtu is None else LinkConfig(max_mtu=config.mtu),
     )
 
@@ -263,8 +270,3 @@ def _link_rules(config: ClientConfig, tun_name: str) -> LinkRules:
 
 def _open_socket(link_name: str, source: IPAddress) -> UdpSocket:
     return UdpSocket(SocketAddress(str(source), 0), UdpOptions(interface=link_name))
-
-
-def _say_what_is_missing(config: ClientConfig) -> None:
-    if config.dns:
-        _log.warning("name servers are not set by this version: the dns setting has no effect")

@@ -11,6 +11,9 @@ The tree of tasks:
     |- records.run        writes traces, if they are wanted
     |- mtu.run            keeps the TUN device as small as the smallest tunnel
     `- _reload_on         SIGHUP: reads the configuration again
+
+A server that dies, or is told by SIGUSR2 that another one takes its place, leaves firewall table
+and forwarding in force; the next one replaces them in one step.
 """
 
 import logging
@@ -60,6 +63,19 @@ class ServerSurroundings:
     """Name service."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOrders:
+    """What the operator wants of a running server."""
+
+    stop: trio.Event
+    """Set to end it in order."""
+    reloads: AsyncIterator[ServerConfig]
+    """Configurations to change to while running."""
+    hand_over: trio.Event = field(default_factory=trio.Event)
+    """Set before ``stop`` when another server takes its place at once: the firewall table and
+    forwarding stay in force for that one, so that connections of clients to other hosts survive."""
+
+
 def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) -> int:
     """Run a server until it is stopped; return the exit code.
 
@@ -76,33 +92,39 @@ async def _main(config: ServerConfig, reload: Callable[[], ServerConfig] | None)
         with (
             trio.open_signal_receiver(*STOP_SIGNALS) as signals,
             trio.open_signal_receiver(signal.SIGHUP) as hang_ups,
+            trio.open_signal_receiver(signal.SIGUSR2) as hand_overs,
         ):
             async with trio.open_nursery() as nursery:
-                stop = trio.Event()
-                nursery.start_soon(set_on_signal, signals, stop)
-                reloads = read_again(hang_ups, reload)
-                await run_server(config, ServerSurroundings(), stop, reloads)
+                orders = ServerOrders(stop=trio.Event(), reloads=read_again(hang_ups, reload))
+                nursery.start_soon(set_on_signal, signals, orders.stop)
+                nursery.start_soon(_hand_over_on, hand_overs, orders)
+                await run_server(config, ServerSurroundings(), orders)
                 nursery.cancel_scope.cancel()
     except* (HostError, ConfigError) as group:
         code = report_errors(group)
     return code
 
 
+async def _hand_over_on(signals: AsyncIterator[int], orders: ServerOrders) -> None:
+    async for _ in signals:
+        _log.info("SIGUSR2: stopping; the machine stays as it is for the next server")
+        orders.hand_over.set()
+        orders.stop.set()
+
+
 async def run_server(
     config: ServerConfig,
     surroundings: ServerSurroundings,
-    stop: trio.Event,
-    reloads: AsyncIterator[ServerConfig],
+    orders: ServerOrders,
     *,
     task_status: trio.TaskStatus[tuple[SocketAddress, ...]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until ``stop`` is set.
+    """Serve until ordered to stop.
 
     Args:
         config: the settings.
         surroundings: the world.
-        stop: ends the run in order.
-        reloads: configurations to change to while running.
+        orders: what the operator wants.
         task_status: told the addresses when they are listened on.
 
     Raises:
@@ -114,28 +136,31 @@ async def run_server(
     host = surroundings.host
     with ExitStack() as resources:
         resources.callback(materials.files.close)
-        for line in await host.recover():
-            _log.info("%s", line)
         sockets = open_sockets(config, resources)
-        handle = await host.open_tun(config.tun_name)
+        handle = await host.open_tun(config.tun_name, keep_leftovers=True)
         tun = TunDevice(handle.fd)
         resources.callback(tun.close)
-        plan = server_host_plan(server_host_settings(config, pools, handle.name))
-        ports = ServerPorts(
-            sockets=sockets, tun=tun, resolver=surroundings.resolver, host=host, plan=plan
-        )
-        core = ServerCore(config, materials, pools, ports)
-        _log.debug("%d leases of earlier runs", core.leases.load())
+        is_left = False
         try:
+            for line in await host.recover():
+                _log.info("%s", line)
+            plan = server_host_plan(server_host_settings(config, pools, handle.name))
+            ports = ServerPorts(
+                sockets=sockets, tun=tun, resolver=surroundings.resolver, host=host, plan=plan
+            )
+            core = ServerCore(config, materials, pools, ports)
+            _log.debug("%d leases of earlier runs", core.leases.load())
             for warning in (await host.apply(plan)).warnings:
                 _log.warning("%s", warning)
             listening = tuple(socket.local_address for socket in sockets)
             status = ServerStatus(core.keeper, core.driver, listening, core.mtu)
             task_status.started(listening)
-            await _serve(config, core, status, (stop, reloads))
+            await _serve(config, core, status, orders)
+            is_left = orders.hand_over.is_set()
         finally:
-            with trio.move_on_after(RESTORE_LIMIT, shield=True):
-                await host.undo()
+            if not is_left:
+                with trio.move_on_after(RESTORE_LIMIT, shield=True):
+                    await host.undo()
     _log.info("stopped")
 
 
@@ -143,9 +168,8 @@ async def _serve(
     config: ServerConfig,
     core: ServerCore,
     status: ServerStatus,
-    orders: tuple[trio.Event, AsyncIterator[ServerConfig]],
+    orders: ServerOrders,
 ) -> None:
-    stop, reloads = orders
     async with trio.open_nursery() as nursery:
         try:
             if config.control_socket is not None:
@@ -160,9 +184,9 @@ async def _serve(
                 core.records.run,
             ):
                 nursery.start_soon(task)
-            nursery.start_soon(_reload_on, reloads, core)
+            nursery.start_soon(_reload_on, orders.reloads, core)
             _log.info("listening on %s (UDP), device %s", status.listening_text, status.tun_name)
-            await stop.wait()
+            await orders.stop.wait()
         finally:
             # Sends synchronously: the sockets are still open, whatever is being cancelled.
             core.close()

@@ -21,6 +21,8 @@ class TunHandle:
     """Name of the device."""
     ifindex: IfIndex
     """Index of the device."""
+    instance: str
+    """Random name of whoever has this device; after a crash the next one has it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,15 @@ class LinkInfo:
 class HostOperations(Protocol):
     """The machine; every method raises HostError when the machine refuses.
 
-    Order: ``recover``, ``open_tun``, ``apply`` as often as wanted, ``undo``, close the descriptor.
+    Order: ``open_tun``, ``recover``, ``apply`` as often as wanted, ``undo``, close the descriptor.
     """
 
-    async def open_tun(self, name: str | None) -> TunHandle:
-        """Create the TUN device; None lets the machine choose the name."""
+    async def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> TunHandle:
+        """Create the TUN device; None lets the machine choose the name.
+
+        What a process that is gone had changed for a device of this name is undone, or with
+        ``keep_leftovers`` stays in force until ``apply`` replaces it.
+        """
         ...
 
     async def apply(self, plan: HostPlan) -> HostReport:
@@ -56,7 +62,7 @@ class HostOperations(Protocol):
         ...
 
     async def recover(self) -> tuple[str, ...]:
-        """Undo what processes that are gone left behind; say what was found."""
+        """Undo what processes that are gone left behind for other devices; say what was found."""
         ...
 
     async def link_towards(self, address: IPAddress) -> LinkInfo | None:

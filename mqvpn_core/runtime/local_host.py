@@ -34,9 +34,14 @@ class LocalHost(HostOperations):
         self._limiter = trio.CapacityLimiter(1)
 
     @override
-    async def open_tun(self, name: str | None) -> TunHandle:
-        tun = await self._call(lambda: self._changer.open_tun(name))
-        return TunHandle(fd=tun.fd, name=tun.name, ifindex=IfIndex(tun.ifindex))
+    async def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> TunHandle:
+        tun = await self._call(lambda: self._changer.open_tun(name, keep_leftovers=keep_leftovers))
+        return TunHandle(
+            fd=tun.fd,
+            name=tun.name,
+            ifindex=IfIndex(tun.ifindex),
+            instance=self._changer.instance,
+        )
 
     @override
     async def apply(self, plan: HostPlan) -> HostReport:

@@ -42,14 +42,17 @@ class FakeHost(HostOperations):
         """When set, the next operation fails with this message, and only that one."""
         self.undo_count = 0
         """How often ``undo`` was called."""
+        self.keeps_leftovers = False
+        """What ``open_tun`` was asked to do with leftovers."""
         self.taken_names: set[str] = set()
         """Interfaces that exist already."""
         self._tun: TunHandle | None = None
         self._far_end: socket.socket | None = None
 
     @override
-    async def open_tun(self, name: str | None) -> TunHandle:
+    async def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> TunHandle:
         await self._begin()
+        self.keeps_leftovers = keep_leftovers
         given = name or next(
             free
             for n in range(len(self.taken_names) + 1)
@@ -63,7 +66,9 @@ class FakeHost(HostOperations):
         self.taken_names.add(given)
         self._far_end = far
         ifindex = IfIndex(_FIRST_IFINDEX + len(self.taken_names))
-        self._tun = TunHandle(fd=near.detach(), name=given, ifindex=ifindex)
+        self._tun = TunHandle(
+            fd=near.detach(), name=given, ifindex=ifindex, instance=f"instance-{given}"
+        )
         os.set_blocking(self._tun.fd, False)
         return self._tun
 

@@ -34,6 +34,7 @@ _MAX_FILE_BYTES = 4 * 1024 * 1024
 _MAX_BYPASS = 4096
 _MAX_SETTINGS = 32768
 _FILE_PATTERN = re.compile(r"(?P<tun>[A-Za-z0-9_.-]{1,15})@(?P<netns>[0-9a-f]{1,16})\.journal")
+_INSTANCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _LOCK_NAME = "lock"
 _LOCK_ATTEMPTS = 100
 _LOCK_PAUSE = 0.1
@@ -59,11 +60,13 @@ class JournalRecord:
     """The nftables table of the TUN device exists."""
     settings: Mapping[ForwardingGroup, Mapping[str, str]] = field(default_factory=dict)
     """Kernel settings as they were before any instance changed them."""
+    instance: str = ""
+    """Random name of the instance, which the next one of this TUN device takes over."""
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing would be left to undo."""
-        return not (self.bypass or self.has_table or self.settings)
+    def has_changes(self) -> bool:
+        """Whether there would be something to undo."""
+        return bool(self.bypass or self.has_table or self.settings)
 
 
 class Journal:
@@ -126,11 +129,8 @@ class Journal:
         """Put a record on disk; when this returns it survives a crash.
 
         Args:
-            record: the whole truth about one TUN device; an empty one removes the file.
+            record: the whole truth about one TUN device.
         """
-        if record.is_empty:
-            self.remove(record.tun_name, record.netns)
-            return
         path = self._path(record.tun_name, record.netns)
         draft = path.with_suffix(".draft")
         try:
@@ -234,6 +234,7 @@ def _encode(record: JournalRecord) -> bytes:
         "bypass": [str(address) for address in record.bypass],
         "has_table": record.has_table,
         "settings": {group.value: dict(saved) for group, saved in record.settings.items()},
+        "instance": record.instance,
     }
     return json.dumps(content, indent=1).encode("ascii")
 
@@ -271,7 +272,15 @@ def _record(content: object) -> JournalRecord:
         bypass=tuple(ip_address(_string(address)) for address in bypass),
         has_table=fields.get("has_table") is True,
         settings={ForwardingGroup(name): _saved(saved) for name, saved in settings.items()},
+        instance=_instance(fields.get("instance", "")),
     )
+
+
+def _instance(value: object) -> str:
+    name = _string(value)
+    if _INSTANCE_PATTERN.fullmatch(name) is None:
+        raise ValueError("the name of the instance is not one of ours")
+    return name
 
 
 def _saved(value: object) -> dict[str, str]:

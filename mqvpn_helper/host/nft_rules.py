@@ -7,11 +7,11 @@ other, and ``nft delete table inet mqvpn_<tun>`` is the whole manual recovery.
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from mqvpn_helper.host.failures import HostChangeError
-from mqvpn_helper.interface.host_plan import HostPlan
+from mqvpn_helper.interface.host_plan import HostPlan, IPNetwork
 
 _TABLE_PREFIX = "mqvpn_"
 # Not $PATH: this runs as root.
@@ -47,6 +47,19 @@ def _forward_chain(plan: HostPlan) -> str:
     rules = []
     if plan.isolate_clients:
         rules.append(f"iifname {tun} oifname {tun} counter drop")
+    # While the device is away (a crash, a restart), the table waits for the next process and the
+    # routing table sends packets for clients to the default gateway: unencrypted, and to whoever
+    # has their addresses there and answers by a reset.
+    rules += [
+        f"{family} daddr {_set(networks)} oifname != {tun} drop"
+        for family, networks in _by_family(_forwarded(plan))
+    ]
+    # NAT passes by what connection tracking cannot place: it would leave with an inner address,
+    # and the far host, who knows no such connection, would answer by a reset.
+    rules += [
+        f"iifname {tun} {family} saddr {_set(networks)} ct state invalid drop"
+        for family, networks in _by_family(plan.nat_sources)
+    ]
     # Hosts on either side often never see the packet-too-big that tells them the tunnel's MTU.
     clamp = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
     rules += [f"iifname {tun} {clamp}", f"oifname {tun} {clamp}"]
@@ -67,18 +80,31 @@ def _output_chain(plan: HostPlan) -> str:
 
 def _nat_chain(plan: HostPlan) -> str:
     other_links = f'oifname != "{plan.tun_name}"'
-    rules = []
-    ipv4 = [network for network in plan.nat_sources if isinstance(network, IPv4Network)]
-    ipv6 = [network for network in plan.nat_sources if isinstance(network, IPv6Network)]
-    # A set refuses overlapping networks.
-    if ipv4:
-        rules.append(f"{other_links} ip saddr {_set(collapse_addresses(ipv4))} masquerade")
-    if ipv6:
-        rules.append(f"{other_links} ip6 saddr {_set(collapse_addresses(ipv6))} masquerade")
+    rules = [
+        f"{other_links} {family} saddr {_set(networks)} masquerade"
+        for family, networks in _by_family(plan.nat_sources)
+    ]
     return _chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", rules)
 
 
-def _set(networks: Iterable[IPv4Network | IPv6Network]) -> str:
+def _forwarded(plan: HostPlan) -> Iterable[IPNetwork]:
+    wanted = {4: plan.forward_ipv4, 6: plan.forward_ipv6}
+    return [address.network for address in plan.addresses if wanted[address.version]]
+
+
+def _by_family(networks: Iterable[IPNetwork]) -> Iterator[tuple[str, Iterable[IPNetwork]]]:
+    """Group networks by the word that nft has for their family, without overlaps."""
+    networks = tuple(networks)
+    ipv4 = [network for network in networks if isinstance(network, IPv4Network)]
+    ipv6 = [network for network in networks if isinstance(network, IPv6Network)]
+    # A set refuses overlapping networks.
+    if ipv4:
+        yield "ip", collapse_addresses(ipv4)
+    if ipv6:
+        yield "ip6", collapse_addresses(ipv6)
+
+
+def _set(networks: Iterable[IPNetwork]) -> str:
     return "{ " + ", ".join(str(network) for network in networks) + " }"
 
 

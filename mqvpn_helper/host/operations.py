@@ -4,12 +4,17 @@ Order of every change: check, journal, act, verify. What would outlive a crash (
 physical links, the nftables table, forwarding) is in the journal before it is done, so that
 another process can undo it. What dies with the TUN device is simply compared with what is there.
 
+What a process that died had changed is taken back by the next one. A server that takes its place
+keeps it in force instead and replaces it in one step: connections of its clients to other hosts
+survive, because nobody ever answers their segments by a reset.
+
 Several instances share a machine. Whatever two of them need at once (forwarding, a host route to
 the same server) is in both journals and goes with the last of them.
 """
 
 import logging
 import os
+import secrets
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv6Interface, IPv6Network
@@ -33,6 +38,7 @@ _LOGGER = logging.getLogger(__name__)
 
 DEFAULT_STATE_DIRECTORY = Path("/run/mqvpn")
 """Emptied by a reboot, like everything the journal speaks of."""
+_INSTANCE_BYTES = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +72,8 @@ class _Targets:
 class HostChanger:
     """Changes one machine for one TUN device; used by one thread at a time.
 
-    A: ``link_towards``. C: ``recover`` first, then ``open_tun``, then any number of ``apply``,
-    then ``undo``. Closing the descriptor removes the device.
+    A: ``link_towards``, ``instance``. C: ``open_tun`` first, then ``recover``, then any number of
+    ``apply``, then ``undo``. Closing the descriptor removes the device.
     """
 
     def __init__(
@@ -90,12 +96,19 @@ class HostChanger:
         self._undoer = Undoer(self._journal, self._sysctls, self._nft)
         self._tun: OpenedTun | None = None
         self._loaded_rules: str | None = None
+        self._instance = ""
 
-    def open_tun(self, name: str | None) -> OpenedTun:
+    @property
+    def instance(self) -> str:
+        """Random name of the TUN device's owner: after a crash the next owner has it again."""
+        return self._instance
+
+    def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> OpenedTun:
         """Create the TUN device; what an earlier owner of that name left behind is undone.
 
         Args:
             name: wanted name; None lets the kernel choose.
+            keep_leftovers: leave it in force until ``apply`` replaces it or ``undo`` takes it back.
 
         Raises:
             HostChangeError: no TUN support, no permission, or the name is taken.
@@ -103,8 +116,7 @@ class HostChanger:
         tun = open_tun(name)
         try:
             with self._journal.locked(), NetlinkConfig() as netlink:
-                # We hold the name, so whoever wrote a journal for it has lost its device.
-                self._undoer.undo_recorded(tun.name, netlink)
+                self._take_over(tun.name, netlink, keep_leftovers=keep_leftovers)
         except BaseException:
             os.close(tun.fd)
             raise
@@ -180,7 +192,8 @@ class HostChanger:
                 record = self._undoer.read(name)
                 if record is not None and record.owner.is_alive():
                     continue
-                found.append(f"undid what a process that is gone had changed for {name}")
+                if record is None or record.has_changes:
+                    found.append(f"undid what a process that is gone had changed for {name}")
                 failures.catch(partial(self._undoer.undo_recorded, name, netlink))
             failures.catch(lambda: found.extend(self._undoer.sweep(netlink)))
         failures.raise_any()
@@ -209,14 +222,33 @@ class HostChanger:
             return None
         return LinkTowards(ifindex=link.ifindex, name=link.name, source=source, mtu=link.mtu)
 
+    def _take_over(self, tun_name: str, netlink: NetlinkConfig, *, keep_leftovers: bool) -> None:
+        # We hold the name, so whoever wrote a journal for it has lost its device.
+        left = self._undoer.read(tun_name)
+        self._instance = left.instance if left else ""
+        if not self._instance:
+            self._instance = secrets.token_urlsafe(_INSTANCE_BYTES)
+        ours = self._new_record(tun_name)
+        if left is not None and keep_leftovers:
+            ours = replace(left, owner=ours.owner, instance=ours.instance)
+        elif left is not None:
+            self._undoer.drop(left, netlink)
+        self._journal.write(ours)
+
+    def _new_record(self, tun_name: str) -> JournalRecord:
+        return JournalRecord(
+            owner=current_process(),
+            tun_name=tun_name,
+            netns=current_netns(),
+            instance=self._instance,
+        )
+
     def _apply_locked(
         self, plan: HostPlan, rules: str | None, netlink: NetlinkConfig, link: TunLink
     ) -> tuple[str, ...]:
         ways = PhysicalWays(netlink, link.ifindex)
         targets = _targets(plan, ways)
-        old = self._undoer.read(plan.tun_name) or JournalRecord(
-            owner=current_process(), tun_name=plan.tun_name, netns=current_netns()
-        )
+        old = self._undoer.read(plan.tun_name) or self._new_record(plan.tun_name)
         new = replace(
             old,
             bypass=targets.claimed,

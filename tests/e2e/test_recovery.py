@@ -4,11 +4,10 @@ import signal
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
-from mqvpn_core.demo.programs import Program
 from mqvpn_core.demo.topology import WEB_IPV4
 from tests.e2e.topology import (
     Lab,
@@ -16,8 +15,10 @@ from tests.e2e.topology import (
     eventually,
     inner_ipv4,
     inner_ipv6,
+    packet_socket,
     tcp_connection,
     tcp_listener,
+    udp_socket,
     wait_connected,
 )
 
@@ -100,27 +101,24 @@ def test_new_address_of_the_nat_is_followed(lab: Lab) -> None:
     assert current_status(server).clients[0].seconds_connected > since
 
 
-def test_killed_client_leaves_nothing_twice(lab: Lab) -> None:
-    """kill -9, then a new start: no route, rule or table is there twice, and a stop removes all.
+def test_killed_client_comes_back_as_it_was(lab: Lab) -> None:
+    """kill -9, then a new start: the same addresses, no route, rule or table twice.
 
-    The address may be another one while the server still waits for the dead client.
+    The server still waits for the dead client; it knows the new one as the same.
     """
     untouched = lab.world.client.host_state()
-    lab.start_server()
+    server = lab.start_server()
     first = lab.connect()
-    connected = _without_inner_addresses(lab, first)
+    connected = lab.world.client.host_state()
+    addresses = inner_ipv4(first), inner_ipv6(first)
     first.stop(signal.SIGKILL)
     second = lab.connect()
-    assert _without_inner_addresses(lab, second) == connected
+    assert (inner_ipv4(second), inner_ipv6(second)) == addresses
+    assert lab.world.client.host_state() == connected
+    assert lab.ping(lab.world.client, "10.0.0.1").code == 0
+    server.wait_for(lambda status: status.client_count == 1, 5, "end of the dead client's tunnel")
     assert second.stop(signal.SIGTERM) == 0
     assert lab.world.client.host_state() == untouched
-
-
-def _without_inner_addresses(lab: Lab, client: Program) -> list[str]:
-    state = "\n".join(lab.world.client.host_state())
-    for address in (inner_ipv4(client), inner_ipv6(client)):
-        state = state.replace(address, "inner")
-    return sorted(state.splitlines())
 
 
 def test_killed_server_leaves_nothing_twice(lab: Lab) -> None:
@@ -134,14 +132,21 @@ def test_killed_server_leaves_nothing_twice(lab: Lab) -> None:
     assert lab.world.server.host_state() == untouched
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_download_goes_on_through_an_outage(lab: Lab, how: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("how", "options"),
+    [(signal.SIGKILL, ()), (signal.SIGUSR2, ()), (signal.SIGTERM, ("--no-nat",))],
+    ids=["killed", "to be followed", "stopped, without NAT"],
+)
+def test_download_goes_on_through_an_outage(
+    lab: Lab, how: signal.Signals, options: tuple[str, ...]
+) -> None:
     """A TCP transfer in full swing while the server is restarted.
 
-    Without NAT: where the server hides its clients, its kernel answers the far end's segments by a
-    reset while there are no NAT rules, as for any port nobody uses.
+    A server that is stopped takes its NAT rules with it; its kernel then answers the far end's
+    segments by a reset, as for any port nobody uses. SIGUSR2 leaves them for the next server.
     """
-    server = lab.start_server("--no-nat")
+    untouched = lab.world.server.host_state()
+    server = lab.start_server(*options)
     client = lab.connect()
     total = 8_000_000
     with closing(tcp_listener(lab.world.web, WEB_IPV4, 7001)) as listener:
@@ -154,11 +159,42 @@ def test_download_goes_on_through_an_outage(lab: Lab, how: signal.Signals) -> No
             receiver.settimeout(60)
             first = _receive(receiver, total // 4)
             server.stop(how)
-            lab.start_server("--no-nat")
+            successor = lab.start_server(*options)
             wait_connected(client)
             rest = _receive(receiver, total - len(first))
             feeder.join()
     assert first + rest == b"\0\1\2\3" * (total // 4)
+    assert successor.stop() == 0
+    assert lab.world.server.host_state() == untouched
+
+
+def test_packets_for_clients_do_not_leave_unencrypted_while_the_server_is_away(lab: Lab) -> None:
+    """What a far host still sends to a client must not go out by the default route."""
+    server = lab.start_server()
+    client = lab.connect()
+    with (
+        closing(udp_socket(lab.world.client, inner_ipv4(client))) as here,
+        closing(udp_socket(lab.world.web, WEB_IPV4)) as there,
+        closing(packet_socket(lab.world.router, "r0")) as wire,
+    ):
+        here.sendto(b"question", there.getsockname())
+        _, seen = there.recvfrom(100)
+        server.stop(signal.SIGKILL)
+        for _ in range(5):
+            there.sendto(b"a secret answer", seen)
+        time.sleep(0.5)
+        passed = _drain(wire)
+    assert passed  # the client's attempts to reach the server
+    assert not [packet for packet in passed if b"a secret answer" in packet]
+
+
+def _drain(wire: socket.socket) -> list[bytes]:
+    wire.setblocking(False)
+    packets = []
+    with suppress(BlockingIOError):
+        while True:
+            packets.append(wire.recv(65535))
+    return packets
 
 
 def _feed(sender: socket.socket, total: int) -> None:

@@ -33,6 +33,7 @@ from mqvpn_core.runtime.status_values import Status
 INNER_SERVER_IPV4 = "10.0.0.1"
 INNER_SERVER_IPV6 = "fd00:6d71::1"
 UP_PATIENCE = 20.0
+_ETH_P_ALL = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,15 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str) -> floa
 def udp_socket(namespace: NetworkNamespace, address: str, port: int = 0) -> socket.socket:
     """A bound UDP socket in a namespace."""
     return namespace.call(lambda: _bound_socket(socket.SOCK_DGRAM, address, port))
+
+
+def packet_socket(namespace: NetworkNamespace, interface: str) -> socket.socket:
+    """A socket that sees every IP packet of a link."""
+    made = namespace.call(
+        lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+    )
+    made.bind((interface, _ETH_P_ALL))
+    return made
 
 
 def tcp_listener(namespace: NetworkNamespace, address: str, port: int) -> socket.socket:

@@ -136,6 +136,97 @@ def test_restart_after_a_kill_duplicates_nothing(tmp_path: Path) -> None:
     assert machine_state() == before
 
 
+def test_successor_keeps_what_a_dead_server_had(tmp_path: Path) -> None:
+    """Rules and forwarding never lapse, so that the kernel resets no connection of a client."""
+    before = machine_state()
+    state = tmp_path / "state"
+    _dies_at(_MAX_STEPS * 2, lambda: _serve_until_killed(state))
+    dead = machine_state()
+    changer = HostChanger(state)
+    tun = changer.open_tun("mqvpn0", keep_leftovers=True)
+    assert changer.recover() == ()
+    assert (machine_state().firewall, _forwarding()) == (dead.firewall, ["1", "1"])
+    changer.apply(server_plan(tun.name))
+    assert (machine_state().firewall, _forwarding()) == (dead.firewall, ["1", "1"])
+    changer.undo()
+    os.close(tun.fd)
+    assert machine_state() == before
+
+
+def test_successor_that_needs_less_takes_the_rest_back(tmp_path: Path) -> None:
+    before = machine_state()
+    state = tmp_path / "state"
+    _dies_at(_MAX_STEPS * 2, lambda: _serve_until_killed(state))
+    changer = HostChanger(state)
+    tun = changer.open_tun("mqvpn0", keep_leftovers=True)
+    changer.apply(client_plan(tun.name))
+    assert (machine_state().firewall, _forwarding()) == (before.firewall, ["0", "0"])
+    changer.undo()
+    os.close(tun.fd)
+    assert machine_state() == before
+
+
+def test_successor_killed_at_every_step(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    before = machine_state()
+
+    def succeed() -> None:
+        changer = HostChanger(state)
+        tun = changer.open_tun("mqvpn0", keep_leftovers=True)
+        changer.recover()
+        changer.apply(server_plan(tun.name))
+        changer.undo()
+
+    for step in range(_MAX_STEPS):
+        _dies_at(_MAX_STEPS * 2, lambda: _serve_until_killed(state))
+        killed = _dies_at(step, succeed)
+        HostChanger(state).recover()
+        assert machine_state() == before, f"killed at step {step}"
+        if not killed:
+            assert step >= 15
+            return
+    pytest.fail("the work never ends")
+
+
+def _serve_until_killed(state: Path) -> None:
+    changer = HostChanger(state)
+    changer.apply(server_plan(changer.open_tun("mqvpn0").name))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _forwarding() -> list[str]:
+    keys = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
+    return [Path("/proc/sys/net", key).read_text().strip() for key in keys]
+
+
+def test_next_owner_of_a_device_has_the_name_of_a_dead_one(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    reader, writer = os.pipe()
+
+    def be_killed() -> None:
+        changer = HostChanger(state)
+        changer.open_tun("mqvpn0")
+        os.write(writer, changer.instance.encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _dies_at(_MAX_STEPS, be_killed)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        name = pipe.read()
+    assert len(name) == 12
+    changer = HostChanger(state)
+    tun = changer.open_tun("mqvpn0")
+    assert changer.instance == name
+    other = HostChanger(state)
+    os.close(other.open_tun("mqvpn1").fd)
+    assert other.instance != name
+    changer.undo()
+    os.close(tun.fd)
+    # An orderly end is the end of the name.
+    os.close(changer.open_tun("mqvpn0").fd)
+    assert changer.instance != name
+
+
 def test_recovery_without_a_journal(tmp_path: Path) -> None:
     """The journal is gone (a service manager cleaned up): routes and tables are recognised."""
     before = machine_state()

@@ -131,6 +131,37 @@ def test_clients_are_not_told_of_shorter_ways(server: Server) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("client", "target", "outside"), FAMILIES)
+def test_packets_for_clients_leave_by_no_other_link(
+    server: Server, client: str, target: str, outside: str
+) -> None:
+    """The process died, its rules stay for the next one; the default route leads to a link."""
+    os.write(server.tun_fd, udp_packet(client, target, b"question", (5000, 53)))
+    (port,) = struct.unpack("!H", transport_of(server.tap.next_packet())[:2])
+    run("ip link set mqvpn0 down")
+    run(f"ip route get {client}")
+    answer = udp_packet(target, outside, b"answer", (53, port))
+    server.tap.send(answer, server.hardware_address)
+    with pytest.raises(TimeoutError):
+        server.tap.next_packet(UDP)
+
+
+@pytest.mark.slow
+def test_what_belongs_to_no_connection_does_not_leave_with_an_inner_address(
+    server: Server,
+) -> None:
+    """A TCP segment with impossible flags: connection tracking and NAT pass it by."""
+    segment = bytearray(syn_packet("10.0.0.2", "198.51.100.1", 1000))
+    flags = segment[33]
+    segment[33] |= 0x01  # SYN and FIN together
+    checksum = struct.unpack_from("!H", segment, 36)[0] - (segment[33] - flags)
+    struct.pack_into("!H", segment, 36, checksum)
+    os.write(server.tun_fd, bytes(segment))
+    with pytest.raises(TimeoutError):
+        server.tap.next_packet(TCP)
+
+
+@pytest.mark.slow
 def test_nothing_is_forwarded_any_more_after_undo(server: Server) -> None:
     server.changer.undo()
     run("ip link set mqvpn0 up")

@@ -30,6 +30,7 @@ RECORD = JournalRecord(
         ForwardingGroup.IPV4: {"net/ipv4/ip_forward": "0", "net/ipv4/conf/eth0.5/forwarding": "1"},
         ForwardingGroup.IPV6: {"net/ipv6/conf/all/forwarding": "0"},
     },
+    instance="Zm9v-_42",
 )
 
 
@@ -60,11 +61,25 @@ def test_records_are_told_apart_by_device_and_namespace(journal: Journal) -> Non
     assert journal.tun_names(8) == ("mqvpn0",)
 
 
-def test_empty_record_is_no_file(journal: Journal, tmp_path: Path) -> None:
-    journal.write(RECORD)
-    journal.write(replace(RECORD, bypass=(), has_table=False, settings={}))
-    assert not file_of(tmp_path).exists()
-    assert journal.read("mqvpn0", 7) is None
+NOTHING = replace(RECORD, bypass=(), has_table=False, settings={})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(NOTHING, bypass=RECORD.bypass),
+        replace(NOTHING, has_table=True),
+        replace(NOTHING, settings=RECORD.settings),
+    ],
+)
+def test_each_change_alone_is_one(record: JournalRecord) -> None:
+    assert record.has_changes
+
+
+def test_name_alone_is_no_change_but_kept(journal: Journal) -> None:
+    assert not NOTHING.has_changes
+    journal.write(NOTHING)
+    assert journal.read("mqvpn0", 7) == NOTHING
 
 
 def test_files_are_private(journal: Journal, tmp_path: Path) -> None:
@@ -122,6 +137,10 @@ def test_truncated_journal(journal: Journal, tmp_path: Path, length: int) -> Non
         {"settings": {"ipv4_forwarding": {"net/ipv4/ip_forward\n": "1"}}},
         {"settings": {"ipv4_forwarding": {"net/ipv4/ip_forward": "1\n1"}}},
         {"settings": {"ipv4_forwarding": {"net/ipv4/ip_forward": 1}}},
+        {"instance": 7},
+        {"instance": "a b"},
+        {"instance": "a\r\nb"},
+        {"instance": "x" * 65},
     ],
 )
 def test_field_that_does_not_follow_the_format(
@@ -154,7 +173,10 @@ _JSON = st.recursive(
 @pytest.mark.slow
 @given(
     st.dictionaries(
-        st.sampled_from(["pid", "start_time", "tun_name", "netns", "bypass", "settings"]), _JSON
+        st.sampled_from(
+            ["pid", "start_time", "tun_name", "netns", "bypass", "settings", "instance"]
+        ),
+        _JSON,
     )
 )
 def test_any_fields_are_a_record_or_damaged(fields: dict[str, object]) -> None:

@@ -33,6 +33,10 @@ table inet mqvpn_mqvpn0 {
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname "mqvpn0" oifname "mqvpn0" counter drop
+    ip daddr { 10.0.0.0/24 } oifname != "mqvpn0" drop
+    ip6 daddr { fd00::/64 } oifname != "mqvpn0" drop
+    iifname "mqvpn0" ip saddr { 10.0.0.0/24 } ct state invalid drop
+    iifname "mqvpn0" ip6 saddr { fd00::/64 } ct state invalid drop
     iifname "mqvpn0" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     oifname "mqvpn0" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
   }
@@ -60,7 +64,14 @@ def test_networks_that_overlap_are_joined() -> None:
     nets = tuple(map(ip_network, ("10.0.0.0/24", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.0/24")))
     text = rules_of(replace(server_plan("mqvpn0"), nat_sources=nets))
     assert "ip saddr { 10.0.0.0/15 } masquerade" in text
-    assert "ip6" not in text
+    assert "ip6 saddr" not in text
+
+
+def test_only_what_is_forwarded_is_kept_to_the_device() -> None:
+    text = rules_of(replace(server_plan("mqvpn0"), forward_ipv6=False, nat_sources=()))
+    assert 'ip daddr { 10.0.0.0/24 } oifname != "mqvpn0" drop' in text
+    assert "ip6 daddr" not in text
+    assert "ct state" not in text
 
 
 @pytest.mark.netns

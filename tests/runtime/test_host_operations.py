@@ -1,6 +1,7 @@
 """One suite for every implementation of the host operations: the core must not see a difference."""
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
@@ -77,11 +78,11 @@ def run_soon(main: Callable[[], Awaitable[T]]) -> T:
     return trio.run(limited)
 
 
-def test_from_recovery_to_the_end(machine: Machine) -> None:
+def test_from_the_device_to_the_end(machine: Machine) -> None:
     async def main() -> None:
         host = machine.host
-        assert await host.recover() == ()
         tun = await host.open_tun(None)
+        assert await host.recover() == ()
         device = TunDevice(tun.fd)
         assert tun.ifindex > 0
         for _ in range(2):
@@ -91,6 +92,15 @@ def test_from_recovery_to_the_end(machine: Machine) -> None:
         await host.undo()
         device.close()
         await host.undo()
+
+    run_soon(main)
+
+
+def test_owner_has_a_name_that_fits_a_header(machine: Machine) -> None:
+    async def main() -> None:
+        tun = await machine.host.open_tun("vpn-7", keep_leftovers=True)
+        assert re.fullmatch(r"[A-Za-z0-9_-]{8,64}", tun.instance)
+        os.close(tun.fd)
 
     run_soon(main)
 

@@ -4,7 +4,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from types import MappingProxyType
 import trio
 
 from mqvpn_core.app.client import ClientSurroundings, run_client
-from mqvpn_core.app.server import ServerSurroundings, run_server
+from mqvpn_core.app.server import ServerOrders, ServerSurroundings, run_server
 from mqvpn_core.config import ClientConfig, HashedKey, HostPort, Pin, Secret, ServerConfig
 from mqvpn_core.ids import IfIndex
 from mqvpn_core.quic.aioquic_bridge.credentials import spki_digest
@@ -89,6 +89,7 @@ class RunningServer:
     reloads: trio.MemorySendChannel[ServerConfig]
     port: int
     over: trio.Event
+    hand_over: trio.Event = field(default_factory=trio.Event)
 
 
 @dataclass
@@ -166,9 +167,8 @@ class World:
         resolver = NameResolver(lambda name: self.names.get(name, []))
         surroundings = ServerSurroundings(host=server.host, resolver=resolver)
         try:
-            await run_server(
-                server.config, surroundings, server.stop, reloads, task_status=task_status
-            )
+            orders = ServerOrders(stop=server.stop, reloads=reloads, hand_over=server.hand_over)
+            await run_server(server.config, surroundings, orders, task_status=task_status)
         finally:
             server.host.close()
             server.over.set()
