@@ -210,12 +210,11 @@ class ConnectionWatch:
     def _record_wish(self, event: PathStatusChanged, now: Instant) -> None:
         who = "server" if self._side.is_client else "client"
         role = "backup" if event.is_backup else "available"
-        wish = (
-            "wants to be sent to over {} only if need be" if event.is_backup else "takes all on {}"
-        )
+        name = self._name(event.path_id).text
+        wish = "would rather not be sent to over" if event.is_backup else "takes everything over"
         self._tell(
             EventKind.ROLE_CHANGED,
-            f"the {who} " + wish.format(self._name(event.path_id).text),
+            f"the {who} {wish} {name}",
             event.path_id,
             now,
             {"role": role, "by": "peer"},

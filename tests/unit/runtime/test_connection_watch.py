@@ -136,12 +136,12 @@ def test_a_failover_reads_as_a_sentence_and_carries_its_numbers() -> None:
         (
             PathStatusChanged(path_id=WIFI, is_backup=True),
             EventKind.ROLE_CHANGED,
-            "the server wants to be sent to over wlan0 only if need be",
+            "the server would rather not be sent to over wlan0",
         ),
         (
             PathStatusChanged(path_id=WIFI, is_backup=False),
             EventKind.ROLE_CHANGED,
-            "the server takes all on wlan0",
+            "the server takes everything over wlan0",
         ),
         (
             PathMigrated(path_id=WIFI, old=WLAN, new=WWAN),
@@ -211,7 +211,7 @@ def test_a_server_says_whose_path_it_is() -> None:
     )
     assert scene.texts == [
         "alice: path 1 from 198.51.100.9 is being tried",
-        "alice: the client wants to be sent to over path 1 from 198.51.100.9 only if need be",
+        "alice: the client would rather not be sent to over path 1 from 198.51.100.9",
     ]
     assert {event.peer for event in scene.events} == {"alice"}
 
