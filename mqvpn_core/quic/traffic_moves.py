@@ -58,6 +58,12 @@ class TrafficMoves:
 
     def look(self, paths: Collection[Path], now: Instant) -> None:
         """Compare the paths with what they were at the last call."""
+        for path in paths:
+            if path.is_suspect or path.is_abandoned:
+                break
+        else:
+            if not self._failed and not self._outages:
+                return  # as nearly always: this runs with every batch
         failed = {path.path_id for path in paths if path.is_suspect or path.is_abandoned}
         if failed != self._failed:
             self._note_changes(paths, failed, now)
