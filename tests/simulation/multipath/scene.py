@@ -1,13 +1,13 @@
 """What the scenarios with several paths share: lies in the name of one end, common questions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mqvpn_core.ids import FourTuple, PathId
 from mqvpn_core.quic.aioquic_bridge.path_builder import PlainPacket
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.events import ConnectionTerminated
-from mqvpn_core.testing.link_elements import LinkElement, UdpDatagram
+from mqvpn_core.testing.link_elements import Direction, LinkElement, Loss, OneWay, UdpDatagram
 from mqvpn_core.testing.multi_pair import LINK_DELAY, MULTIPATH_PAIR, MultiPair
 from mqvpn_core.testing.pair import PairConfig, Peer
 from mqvpn_core.wire.code_points import FrameType
@@ -100,7 +100,7 @@ def opened(
 
 @contextmanager
 def scene_over(
-    links: "list[tuple[LinkElement, ...]]",
+    links: Sequence[Sequence[LinkElement]],
     *,
     config: PairConfig = MULTIPATH_PAIR,
     seed: int = 1,
@@ -141,6 +141,12 @@ class Liar:
         """The end that the liar speaks for."""
         return self.own.connection
 
+    def deafen(self) -> None:
+        """Let the honest half hear nothing more, for lies that would confuse it."""
+        direction = Direction.DOWN if self.role == "client" else Direction.UP
+        for index in range(self.scene.pair.link_count):
+            self.scene.pair.link(index).replace((LINK_DELAY, OneWay(direction, Loss(1.0))))
+
     def say(self, *frames: bytes | PathFrame, path_id: int = 0, seconds: float = 0.5) -> None:
         """Send frames in one honest packet of a path that is open, and let time pass."""
         simulator = self.scene.simulator
@@ -180,7 +186,7 @@ class Liar:
             path_id=path_id if nonce_path_id is None else nonce_path_id,
             first_packet_number=number,
             destination_cid=victim_cid.connection_id,
-            largest_acknowledged=-1,
+            largest_acknowledged=number - (1 << 29),  # that makes it four bytes long
             payloads=[join(frames)],
         )
         if four_tuple is None:
