@@ -18,6 +18,9 @@ from mqvpn_core.runtime.server_driver import ServerDriver
 from mqvpn_core.runtime.server_keeper import ServedClient, ServerKeeper
 from mqvpn_core.runtime.status_values import ClientStatus, Status, encode_status_values
 
+MAX_DETAILED_CLIENTS = 2000
+"""With more clients their paths are left out: all of it would be too long for one answer."""
+
 
 class ServerStatus:
     """Takes snapshots of a server."""
@@ -49,10 +52,13 @@ class ServerStatus:
     def take(self) -> JsonValue:
         """Return the status of the moment."""
         now = read_clock()
+        served = {
+            handle: client for handle, client in self._keeper.clients.items() if client.tunnels
+        }
+        with_paths = len(served) <= MAX_DETAILED_CLIENTS
         clients = tuple(
-            self._client(handle, client, now)
-            for handle, client in self._keeper.clients.items()
-            if client.tunnels
+            self._client(handle, client, now, with_paths=with_paths)
+            for handle, client in served.items()
         )
         total = PacketCounters()
         for session in self._keeper.sessions.values():
@@ -82,7 +88,9 @@ class ServerStatus:
             )
         )
 
-    def _client(self, handle: ConnectionHandle, client: ServedClient, now: Instant) -> ClientStatus:
+    def _client(
+        self, handle: ConnectionHandle, client: ServedClient, now: Instant, *, with_paths: bool
+    ) -> ClientStatus:
         paths = path_statuses(client.connection, client.watch, lambda _four_tuple: "", now)
         return ClientStatus(
             user=", ".join(sorted({user or "" for user in client.tunnels.values()})),
@@ -94,5 +102,5 @@ class ServerStatus:
             rx_bytes=sum(path.rx_bytes for path in paths),
             tx_rate=sum(path.tx_rate for path in paths),
             rx_rate=sum(path.rx_rate for path in paths),
-            paths=paths,
+            paths=paths if with_paths else (),
         )
