@@ -43,8 +43,10 @@ class Closing:
 
     def event(self) -> Event | None:
         """The last event of the connection, once, as soon as its end is certain."""
+        if self._told or not self._engine.is_ending:
+            return None
         cause = self._engine.close_cause
-        if self._told or cause is None or not self._engine.is_ending:
+        if cause is None:
             return None
         self._told = True
         return translate_end(cause, by_peer=self._engine.is_draining)

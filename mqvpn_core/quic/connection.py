@@ -358,10 +358,9 @@ class MultipathConnection:
     def _after_input(self, now: Instant) -> None:
         """Notice what the packets or the time have changed."""
         engine = self.engine
-        engine.largest_probe_timeout = max(
-            (path.current.recovery.probe_timeout() for path in self._manager.sending_paths()),
-            default=engine.largest_probe_timeout,
-        )
+        timeouts = [path.current.recovery.probe_timeout() for path in self._manager.sending_paths()]
+        if timeouts:
+            engine.largest_probe_timeout = max(timeouts)
         self._inbound.advance_handshake(now)
         while (engine_event := engine.next_event()) is not None:
             event = translate_event(engine_event)

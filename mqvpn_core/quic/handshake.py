@@ -83,6 +83,8 @@ class Handshake:
         Returns:
             True when the handshake has just been completed.
         """
+        if self.is_confirmed:
+            return False
         engine = self._engine
         completes = engine.handshake_complete and not self.is_complete and not engine.is_ending
         if completes and self._peer_is_trusted():
@@ -96,7 +98,7 @@ class Handshake:
                     multipath=self._path_ids.is_negotiated,
                 )
             )
-        if engine.handshake_confirmed and self.is_complete and not self.is_confirmed:
+        if engine.handshake_confirmed and self.is_complete:
             self.is_confirmed = True
             self._protection.on_handshake_confirmed()
             self._events.append(HandshakeConfirmed())
@@ -119,9 +121,11 @@ class Handshake:
 
     def share_amplification_counters(self) -> None:
         """Let path 0 know what the handshake received and sent (RFC 9000 s8.1)."""
+        if self.is_confirmed:
+            return
         handshake_path = self._engine.handshake_path
         path = self._paths.get(PATH_ZERO)
-        if self.is_confirmed or handshake_path is None or path is None:
+        if handshake_path is None or path is None:
             return
         current = path.current = path.network_path(handshake_path.addr)
         current.is_validated = current.is_validated or handshake_path.is_validated
@@ -130,9 +134,11 @@ class Handshake:
 
     def return_amplification_counters(self) -> None:
         """Let the engine know what path 0 sent."""
+        if self.is_confirmed:
+            return
         handshake_path = self._engine.handshake_path
         path = self._paths.get(PATH_ZERO)
-        if not self.is_confirmed and handshake_path is not None and path is not None:
+        if handshake_path is not None and path is not None:
             handshake_path.bytes_sent = path.current.sent_bytes
 
     def _install_keys(self, now: Instant) -> None:

@@ -60,8 +60,11 @@ class Packetizer:
         for network_path in list(path.network_paths.values()):
             if network_path.has_probing_frames(now):
                 transmits += self._probing_packets(path, network_path, now)
-        transmits += self._mtu_probe(path, now)
-        transmits += self._control_packets(path, now)
+        size = path.current.pmtu.next_probe(now)
+        if size is not None:
+            transmits += self._mtu_probe(path, size, now)
+        if self._has_control(path, now):
+            transmits += self._control_packets(path, now)
         return transmits
 
     def build_bulk(self, paths: Sequence[Path], now: Instant) -> list[Transmit]:
@@ -121,11 +124,10 @@ class Packetizer:
             network_path.note_small_challenge(challenge)
         return self._seal_packets(path, network_path, builder.packets, now)
 
-    def _mtu_probe(self, path: Path, now: Instant) -> list[Transmit]:
+    def _mtu_probe(self, path: Path, size: int, now: Instant) -> list[Transmit]:
         """A padded PING of the size that path MTU discovery wants to know about (RFC 8899)."""
         current = path.current
-        size = current.pmtu.next_probe(now) if current.is_validated else None
-        if size is None or current.recovery.send_budget(now) < size:
+        if not current.is_validated or current.recovery.send_budget(now) < size:
             return []
         packet = PlainPacket(payload=_PING, is_ack_eliciting=True, is_in_flight=True)
         self._pad_datagrams(path, [packet], size)
@@ -134,7 +136,7 @@ class Packetizer:
 
     def _control_packets(self, path: Path, now: Instant) -> list[Transmit]:
         current = path.current
-        if current.is_blocked or not self._has_control(path, now):
+        if current.is_blocked:
             return []
         budget = current.recovery.send_budget(now)
         if path.probes_due or path.ping_is_due:
@@ -145,9 +147,10 @@ class Packetizer:
         return self._seal_packets(path, current, builder.packets, now)
 
     def _has_control(self, path: Path, now: Instant) -> bool:
-        takes_all = self._takes_all(path)
+        sources = self._sources
+        has_frames = sources.engine_has_frames or len(sources.control_frames)
         return bool(
-            (takes_all and (self._sources.engine_has_frames or len(self._sources.control_frames)))
+            (has_frames and self._takes_all(path))
             or path.probes_due
             or path.ping_is_due
             or any(is_due(other.received.ack_due_at, now) for other in self._ack_sources(path))
@@ -158,24 +161,25 @@ class Packetizer:
 
         A suspect path has only probes and its own acknowledgements, unless there is no better one.
         """
+        is_validating = path.state is PathState.VALIDATING
+        if not is_validating and not path.is_suspect:
+            return True
         others = [other for other in self._sources.paths.values() if other is not path]
-        if path.state is PathState.VALIDATING:
+        if is_validating:
             # RFC 10069 s3.1: a server MUST NOT send data before validation; a client may, and does
             # where nothing else is left.
             return self._sources.engine.is_client and not any(other.may_send for other in others)
-        return not path.is_suspect or not any(
-            other.may_carry_data and not other.is_suspect for other in others
-        )
+        return not any(other.may_carry_data and not other.is_suspect for other in others)
 
     def _ack_sources(self, path: Path) -> list[Path]:
         """Paths whose packets are acknowledged on this one: itself and those that cannot send.
 
         RFC 10069 s3.4.3: PATH_ACK frames of an abandoned path have to be sent on another.
         """
-        return [
-            path,
-            *(other for other in self._sources.paths.values() if not other.may_send),
-        ]
+        paths = self._sources.paths
+        if len(paths) == 1:
+            return [path]
+        return [path, *(other for other in paths.values() if not other.may_send)]
 
     def _write_control(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
         sources = self._sources

@@ -237,6 +237,8 @@ class PacketProtection:
 
     def take_update_events(self) -> list[tuple[int, bool]]:
         """Return (key phase, initiated locally) of the updates since the last call."""
+        if not self._update_events:
+            return []
         events, self._update_events = self._update_events, []
         return events
 

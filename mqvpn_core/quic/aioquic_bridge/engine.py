@@ -213,7 +213,8 @@ class EngineConnection(SlidingFlowControl):
     @property
     def is_ending(self) -> bool:
         """Closing, draining or gone (RFC 9000 s10.2)."""
-        return self._state in END_STATES
+        # The first comparison spares the common case the hash of an enum member.
+        return self._state is not QuicConnectionState.CONNECTED and self._state in END_STATES
 
     @property
     def is_draining(self) -> bool:
