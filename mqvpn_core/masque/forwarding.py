@@ -30,6 +30,7 @@ from mqvpn_core.masque.icmp_limiter import IcmpLimiter
 from mqvpn_core.masque.link_local import answer_link_local_echo
 from mqvpn_core.masque.packet_filter import FilterRules, PacketFilter
 from mqvpn_core.wire.icmp import IcmpCause, compose_icmp_error
+from mqvpn_core.wire.ip_fragments import split_ipv4_packet
 from mqvpn_core.wire.ip_packets import IpHeader, decode_ip_header, with_decremented_hop_limit
 
 _IPV6: Final = 6
@@ -69,6 +70,14 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The packet may pass in pieces."""
+
+    fragments: tuple[bytes, ...]
+    """Packets that fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
     """The packet is dropped."""
 
@@ -86,7 +95,7 @@ class Reply:
     """Why it was dropped; None when it was addressed to us and the answer is all there is."""
 
 
-Decision = Forward | Drop | Reply
+Decision = Forward | Split | Drop | Reply
 
 
 class Forwarder:
@@ -133,7 +142,7 @@ class Forwarder:
         return self._mtu
 
     def change_mtu(self, mtu: int) -> None:
-        """Refuse packets for the peer above ``mtu`` from now on."""
+        """Refuse or split packets for the peer above ``mtu`` from now on."""
         self._mtu = mtu
 
     def change_rules(
@@ -194,12 +203,14 @@ class Forwarder:
         elif reason is None and header.hop_limit == 0:
             reason = DropReason.HOP_LIMIT
         if reason is None and header.total_length > self._mtu:
+            if header.may_be_fragmented:
+                return _split(packet, self._mtu)
             reason = DropReason.TOO_BIG
         if reason is None:
             return Forward(packet=packet, flow=None if self._decrements else _flow(packet, header))
         return self._refuse(packet, header, reason, now, is_from_device=True)
 
-    def decide_to_receive(self, packet: bytes, now: Instant) -> Decision:
+    def decide_to_receive(self, packet: bytes, now: Instant) -> Forward | Drop | Reply:
         """Judge one packet from the peer in full."""
         try:
             header = decode_ip_header(packet)
@@ -231,7 +242,7 @@ class Forwarder:
         packets: Sequence[bytes],
         known: set[bytes],
         limit: int,
-        judge: Callable[[bytes], bytes | None],
+        judge: Callable[[bytes], Sequence[bytes]],
     ) -> tuple[list[bytes], int]:
         """Let known flows pass at once, judge the rest one by one."""
         passed: list[bytes] = []
@@ -260,31 +271,32 @@ class Forwarder:
                     append(packet)
                     passed_bytes += size
                     continue
-            judged = judge(packet)
-            if judged is not None:
+            for judged in judge(packet):
                 append(judged)
                 passed_bytes += len(judged)
         return passed, passed_bytes
 
-    def _send_slowly(self, packet: bytes, now: Instant) -> bytes | None:
+    def _send_slowly(self, packet: bytes, now: Instant) -> Sequence[bytes]:
         decision = self.decide_to_send(packet, now)
         match decision:
             case Forward():
                 _remember(self._known_out, decision.flow)
-                return decision.packet
+                return (decision.packet,)
+            case Split():
+                return decision.fragments
             case Reply():
                 self._count_reply(decision)
                 self._to_device.append(decision.packet)
             case Drop():
                 self.counters.count_drop(decision.reason)
-        return None
+        return ()
 
-    def _receive_slowly(self, packet: bytes, now: Instant) -> bytes | None:
+    def _receive_slowly(self, packet: bytes, now: Instant) -> Sequence[bytes]:
         decision = self.decide_to_receive(packet, now)
         match decision:
             case Forward():
                 _remember(self._known_in, decision.flow)
-                return decision.packet
+                return (decision.packet,)
             case Reply() if len(decision.packet) > self._mtu:
                 # RFC 4443 s2.4: no error about our own answer.
                 self.counters.count_drop(DropReason.TOO_BIG)
@@ -293,7 +305,7 @@ class Forwarder:
                 self._to_peer.append(decision.packet)
             case Drop():
                 self.counters.count_drop(decision.reason)
-        return None
+        return ()
 
     def _count_reply(self, decision: Reply) -> None:
         if decision.reason is None:
@@ -336,6 +348,15 @@ class Forwarder:
             self.counters.icmp_suppressed_count += 1
             return Drop(reason=reason)
         return Reply(packet=reply, reason=reason)
+
+
+def _split(packet: bytes, mtu: int) -> Split | Drop:
+    # A kernel splits at the device's MTU, which follows the tunnel's a moment later and is that of
+    # the smallest tunnel at best.
+    try:
+        return Split(fragments=split_ipv4_packet(packet, mtu))
+    except DecodeError:
+        return Drop(reason=DropReason.MALFORMED)
 
 
 def _remember(known: set[bytes], flow: bytes | None) -> None:

@@ -441,7 +441,6 @@ def test_checklist_50_hop_limit_zero_never_passes(way: Direction) -> None:
     ("way", "packet", "icmp"),
     [
         (CLIENT_SENDS, ipv4_packet(ME4, WEB4, size=1401), (3, 4)),
-        (CLIENT_SENDS, ipv4_packet(ME4, WEB4, size=1401, dont_fragment=False), (3, 4)),
         (PROXY_SENDS, ipv4_packet(WEB4, ME4, size=1500), (3, 4)),
         (CLIENT_SENDS, ipv6_packet(ME6, WEB6, size=1401), (2, 0)),
         (PROXY_SENDS, ipv6_packet(WEB6, ME6, size=1500), (2, 0)),
@@ -468,6 +467,30 @@ def test_checklist_54_the_size_that_just_fits_passes_also_when_known() -> None:
     assert made.send_packets([fits], T0) == []
     assert len(made.take_replies_to_device()) == 2
     assert made.take_replies_to_device() == []
+
+
+@pytest.mark.parametrize("end", TunnelEnd)
+def test_checklist_54_what_may_be_split_is_split(end: TunnelEnd) -> None:
+    """RFC 1812 s5.2.6: only "don't fragment" makes a router send packet-too-big."""
+    source, destination = (ME4, WEB4) if end is TunnelEnd.CLIENT else (WEB4, ME4)
+    made = forwarder(end)
+    packet = ipv4_packet(source, destination, size=4000, dont_fragment=False)
+    small = ipv4_packet(source, destination, size=1400, dont_fragment=False)
+    sent = made.send_packets([small, packet, small, packet], T0)
+    assert [len(piece) for piece in sent] == [1400, *(pieces := [1396, 1396, 1248]), 1400, *pieces]
+    assert sent[0] == sent[4] == small
+    assert made.counters.sent_packet_count == 8
+    assert made.counters.sent_bytes == sum(map(len, sent))
+    assert made.counters.drops == {}
+    assert made.take_replies_to_device() == []
+
+
+def test_impossible_fragment_is_not_split() -> None:
+    packet = bytearray(ipv4_packet(ME4, WEB4, size=3000, dont_fragment=False))
+    packet[6:8] = (0x1FFF).to_bytes(2, "big")
+    made = forwarder(TunnelEnd.CLIENT)
+    assert made.send_packets([bytes(packet)], T0) == []
+    assert made.counters.drops == {DropReason.MALFORMED: 1}
 
 
 def test_packets_too_big_for_us_to_send_may_be_received() -> None:
