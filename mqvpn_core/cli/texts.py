@@ -76,7 +76,12 @@ EXAMPLES: Mapping[str, str] = {
     "server": """\
   mqvpn-core server --cert server.crt --key server.key --auth-key-file auth.key
   mqvpn-core server --cert c.pem --key k.pem --auth-key-file auth.key --subnet6 fd00:1::/64
-  mqvpn-core server --config server.toml         (SIGHUP reads the file again)""",
+  mqvpn-core server --config server.toml
+
+signals of a running server:
+  SIGHUP            read the file again; tunnels stay
+  SIGUSR2           stop for a restart: connections of clients survive until the next server is up
+  SIGTERM, SIGINT   stop and take back every change of this machine""",
     "genkey": """\
   mqvpn-core genkey                              print a key
   mqvpn-core genkey --output auth.key            write it to a new file of mode 600
