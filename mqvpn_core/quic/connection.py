@@ -34,8 +34,8 @@ class MultipathConnection:
     A: engine, is_client, is_closed, handshake_complete, handshake_confirmed, multipath_negotiated,
        max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der
     B: receive_datagrams, handle_timeout
-    C: connect, open_path, migrate_path, abandon_path, set_path_use, queue_datagrams,
-       note_stream_activity, request_key_update, close
+    C: connect, open_path, migrate_path, abandon_path, set_path_use, limit_path_rate,
+       queue_datagrams, note_stream_activity, request_key_update, close
     D: transmits, next_timeout, next_event; polled in this order after every B and C; take_trace
     """
 
@@ -252,6 +252,17 @@ class MultipathConnection:
             LocalProtocolError: there is no such path.
         """
         self._manager.set_use(path_id, use)
+
+    def limit_path_rate(self, path_id: PathId, bytes_per_second: float | None) -> None:
+        """Send on a path no faster than this, acknowledgements aside; None takes the limit away.
+
+        Raises:
+            LocalProtocolError: there is no such path.
+        """
+        path = self._paths.get(path_id)
+        if path is None or path.is_abandoned:
+            raise LocalProtocolError(f"path {path_id} does not exist")
+        path.limit_rate(bytes_per_second)
 
     def set_scheduler(self, name: str) -> None:
         """Choose paths for DATAGRAMs in another way from now on (`quic.schedulers.Strategy`).

@@ -3,6 +3,8 @@
 A token bucket in bytes. It says how much may leave now and when to look again; it sends nothing.
 """
 
+import math
+
 from mqvpn_core.ids import Instant
 
 _BURST_PACKETS = 10
@@ -15,11 +17,11 @@ _QUANTUM_SECONDS = 0.001
 class Pacer:
     """Token bucket of one network path.
 
-    Reads: ``budget``, ``next_send_time``. Writes: ``on_sent``, ``set_rate``,
+    Reads: ``budget``, ``next_send_time``. Writes: ``on_sent``, ``set_rate``, ``set_limit``,
     ``set_max_datagram_size``.
     """
 
-    __slots__ = ("_max_datagram_size", "_rate", "_refilled_at", "_tokens")
+    __slots__ = ("_limit", "_max_datagram_size", "_refilled_at", "_tokens", "_wanted_rate")
 
     def __init__(self, *, bytes_per_second: float, max_datagram_size: int) -> None:
         """Start with a full bucket.
@@ -28,7 +30,8 @@ class Pacer:
             bytes_per_second: rate to begin with.
             max_datagram_size: UDP payload bytes of a full packet on this path.
         """
-        self._rate = max(bytes_per_second, 1.0)
+        self._wanted_rate = max(bytes_per_second, 1.0)
+        self._limit = math.inf
         self._max_datagram_size = max_datagram_size
         self._refilled_at: Instant | None = None
         self._tokens = float(self.burst_bytes)
@@ -36,16 +39,20 @@ class Pacer:
     @property
     def burst_bytes(self) -> int:
         """What may leave at once: 10 packets, or 5 ms at the current rate if that is more."""
-        return max(_BURST_PACKETS * self._max_datagram_size, int(self._rate * _BURST_SECONDS))
+        return max(_BURST_PACKETS * self._max_datagram_size, int(self.rate * _BURST_SECONDS))
 
     @property
     def rate(self) -> float:
         """Bytes per second."""
-        return self._rate
+        return min(self._wanted_rate, self._limit)
 
     def set_rate(self, bytes_per_second: float) -> None:
         """Change the rate from now on."""
-        self._rate = max(bytes_per_second, 1.0)
+        self._wanted_rate = max(bytes_per_second, 1.0)
+
+    def set_limit(self, bytes_per_second: float | None) -> None:
+        """Send no faster than this, whatever the path would carry; None takes the limit away."""
+        self._limit = math.inf if bytes_per_second is None else max(bytes_per_second, 1.0)
 
     def set_max_datagram_size(self, max_datagram_size: int) -> None:
         """Take over another packet size of the path."""
@@ -70,9 +77,9 @@ class Pacer:
         self._refill(now)
         if self._tokens >= size:
             return None
-        quantum = min(max(size, self._rate * _QUANTUM_SECONDS), self.burst_bytes)
+        quantum = min(max(size, self.rate * _QUANTUM_SECONDS), self.burst_bytes)
         # One byte more, so that rounding cannot make the moment come a hair too early.
-        return Instant(now + (quantum + 1 - self._tokens) / self._rate)
+        return Instant(now + (quantum + 1 - self._tokens) / self.rate)
 
     def _refill(self, now: Instant) -> None:
         if self._refilled_at is None:
@@ -80,4 +87,4 @@ class Pacer:
         elapsed = now - self._refilled_at
         if elapsed > 0:
             self._refilled_at = now
-            self._tokens = min(self._tokens + elapsed * self._rate, float(self.burst_bytes))
+            self._tokens = min(self._tokens + elapsed * self.rate, float(self.burst_bytes))

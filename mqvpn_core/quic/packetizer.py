@@ -375,8 +375,16 @@ def _view(path: Path, now: Instant) -> CarrierView:
         peer_is_backup=path.peer_is_backup,
         is_suspect=path.is_suspect,
         smoothed_rtt=smoothed_rtt,
-        rate=recovery.congestion.congestion_window / smoothed_rtt if smoothed_rtt else 0.0,
+        rate=_rate(path, smoothed_rtt),
         send_budget=budget if room is None else min(budget, room),
         max_packet_bytes=current.pmtu.current,
         packet_overhead=PACKET_OVERHEAD,
     )
+
+
+def _rate(path: Path, smoothed_rtt: float) -> float:
+    """Bytes a second that a path may carry; 0 while nobody knows."""
+    if not smoothed_rtt:
+        return 0.0
+    rate = path.current.recovery.congestion.congestion_window / smoothed_rtt
+    return rate if path.rate_limit is None else min(rate, path.rate_limit)

@@ -68,6 +68,7 @@ class Path:
         self.state = PathState.ACTIVE
         self.discard_at: Instant | None = None
         self.use = PathUse.PRIMARY
+        self.rate_limit: float | None = None
         self.peer_is_backup = False
         self.local_status_sequence = -1
         self.announced_backup = False
@@ -163,9 +164,16 @@ class Path:
             victim = next((path for path in unused if not path.is_validated), unused[0])
             del self.network_paths[victim.four_tuple]
         created = self._make_network_path(four_tuple, self._generations)
+        created.recovery.pacer.set_limit(self.rate_limit)
         self._generations += 1
         self.network_paths[four_tuple] = created
         return created
+
+    def limit_rate(self, bytes_per_second: float | None) -> None:
+        """Send no faster than this over whatever network path; None takes the limit away."""
+        self.rate_limit = bytes_per_second
+        for network_path in self.network_paths.values():
+            network_path.recovery.pacer.set_limit(bytes_per_second)
 
     def network_path_of(self, generation: int) -> NetworkPath | None:
         """Find the four-tuple that packets of a generation were sent over, if it is remembered."""

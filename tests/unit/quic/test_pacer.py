@@ -82,3 +82,17 @@ def test_larger_packets_make_a_larger_burst() -> None:
     pacer = Pacer(bytes_per_second=1.0, max_datagram_size=PACKET)
     pacer.set_max_datagram_size(1452)
     assert pacer.burst_bytes == 14_520
+
+
+def test_a_limit_holds_whatever_the_rate_is() -> None:
+    pacer = Pacer(bytes_per_second=1_000_000.0, max_datagram_size=PACKET)
+    pacer.set_limit(10_000.0)
+    assert pacer.rate == 10_000.0
+    pacer.set_rate(5_000_000.0)
+    start = Instant(0.0)
+    pacer.on_sent(pacer.budget(start), start)
+    assert pacer.budget(Instant(0.5)) == 5_000
+    pacer.set_limit(None)
+    assert pacer.rate == 5_000_000.0
+    pacer.set_limit(0.0)
+    assert pacer.rate == 1.0
