@@ -5,11 +5,13 @@ The tree of tasks:
     run_client
     |- records.run        writes traces, if they are wanted
     |- LinkWatch.run      follows the links of this machine
+    |- UsageKeeper.run    counts what goes over each link
     |- serve_control      answers ``mqvpn-core status`` and ``events``
     |- _disconnect_on     asks the supervisor to disconnect
     `- supervisor.run     one lifecycle; below it one attempt at a time, and below that its drivers
 """
 
+import datetime as dt
 import logging
 import secrets
 import signal
@@ -32,7 +34,6 @@ from mqvpn_core.app.termination import (
 )
 from mqvpn_core.config import AUTO_PATHS, DEFAULT_PORT, ClientConfig, HostPort, RoutesMode
 from mqvpn_core.errors import ConfigError, HostError
-from mqvpn_core.ids import SocketAddress
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.tunnel_link import LinkConfig
 from mqvpn_core.runtime.client_connection import (
@@ -51,6 +52,7 @@ from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
+from mqvpn_core.runtime.link_sockets import LinkSockets
 from mqvpn_core.runtime.link_watch import LinkWatch
 from mqvpn_core.runtime.local_host import LocalHost
 from mqvpn_core.runtime.name_resolution import NameResolver
@@ -58,15 +60,14 @@ from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.tunnel_attempt import AttemptParts, TunnelAttempts
-from mqvpn_core.runtime.udp_opening import UdpOptions
-from mqvpn_core.runtime.udp_sockets import UdpSocket
+from mqvpn_core.runtime.usage_keeper import UsageKeeper, UsageSettings
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
 from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.lifecycle import Failure
 from mqvpn_core.tunnel.link_rules import LinkRules
 from mqvpn_core.wire.uri_templates import parse_uri_template
-from mqvpn_helper.interface.host_plan import HostPlan, IPAddress
+from mqvpn_helper.interface.host_plan import HostPlan
 
 _log = logging.getLogger(__name__)
 
@@ -130,13 +131,16 @@ async def run_client(
         with closing(surroundings.watch_links()) as source:
             watch = LinkWatch(source)
             board = RuleBoard(_link_rules(config, handle.name))
-            links = ClientLinks(watch, board, host)
+            usage = UsageKeeper(_usage_settings(config), board)
+            usage.load()
+            links = ClientLinks(watch, board, host, LinkSockets(usage))
             session = _session_config(config, handle.instance)
             attempts = _make_attempts(config, surroundings, session, tun, links, records)
             lifecycle = LifecycleWatch(records.events, str(config.server))
             supervisor = _make_supervisor(config, host, attempts, watch, lifecycle, handle.name)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(records.run)
+                nursery.start_soon(usage.run)
                 await nursery.start(watch.run)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
@@ -175,7 +179,7 @@ def _make_attempts(
     )
 
     async def open_connection(candidate: Candidate) -> ClientConnection:
-        socket = _open_socket(candidate.link.name, candidate.link.source)
+        socket = links.sockets.open(candidate.link.name, candidate.link.source)
         opened = open_client_connection(candidate, socket, settings)
         if records.qlog is not None:
             records.qlog.follow(opened.connection, opened.driver.finished.is_set)
@@ -189,7 +193,6 @@ def _make_attempts(
             resolver=surroundings.resolver,
             links=links,
             open_connection=open_connection,
-            open_socket=_open_socket,
             events=records.events,
             known_by=_known_by(config),
             limits=DialLimits(),
@@ -264,9 +267,16 @@ def _link_rules(config: ClientConfig, tun_name: str) -> LinkRules:
         paths=config.paths or (AUTO_PATHS,),
         ignored=config.ignore_interfaces,
         roles=config.roles,
+        rate_limits=config.rate_limits,
         own_device=tun_name,
     )
 
 
-def _open_socket(link_name: str, source: IPAddress) -> UdpSocket:
-    return UdpSocket(SocketAddress(str(source), 0), UdpOptions(interface=link_name))
+def _usage_settings(config: ClientConfig) -> UsageSettings:
+    return UsageSettings(
+        file=config.usage_file,
+        caps=config.caps,
+        warn_percent=config.cap_warning,
+        # Providers count by the calendar on the wall.
+        month=lambda: dt.datetime.now(dt.UTC).astimezone().strftime("%Y-%m"),
+    )

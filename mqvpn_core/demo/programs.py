@@ -170,6 +170,7 @@ def start_client(
         *("client", "--server", f"{host}:{PORT}", "--pin", credentials.pin),
         *("--auth-key-file", str(credentials.auth_key)),
         *("--control-socket", str(credentials.directory / f"{namespace.label}.sock")),
+        *("--usage-file", "off"),
         *options,
     )
     return start_program(namespace.label, namespace, command, credentials.directory)

@@ -17,7 +17,7 @@ from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, ClientTls, Tran
 from mqvpn_core.runtime.client_driver import ClientDriver
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.dialing import Candidate
-from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.packet_ports import DatagramSocket, LimitableSocket
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
 from mqvpn_core.wire.code_points import Http3ErrorCode, TransportErrorCode
 
@@ -41,14 +41,14 @@ class DialSettings:
 class ClientConnection:
     """A connection under way: `mqvpn_core.runtime.dialing.Dialled`.
 
-    A: `remote`, `driver`, `link`, `is_detour`, `link_names`, `sockets`, `connection`, `http3`,
-    `path_events`, `failure`. C: `abandon`.
+    A: `remote`, `driver`, `link`, `is_detour`, `link_names`, `socket`, `sockets`, `connection`,
+    `http3`, `path_events`, `failure`. C: `abandon`.
     """
 
     def __init__(
         self,
         connection: MultipathConnection,
-        socket: DatagramSocket,
+        socket: LimitableSocket,
         candidate: Candidate,
     ) -> None:
         """Take over a socket and a connection, and start the handshake."""
@@ -66,6 +66,8 @@ class ClientConnection:
         """HTTP/3 on it."""
         self.path_events = self.http3.watch()
         """What it tells of its paths, for whoever keeps them."""
+        self.socket = socket
+        """Socket of its first path."""
         self.sockets: Sequence[DatagramSocket] = (socket,)
         """Closed when the driver has ended."""
         self.driver = ClientDriver(connection, self.sockets)
@@ -90,7 +92,7 @@ class ClientConnection:
 
 
 def open_client_connection(
-    candidate: Candidate, socket: DatagramSocket, settings: DialSettings
+    candidate: Candidate, socket: LimitableSocket, settings: DialSettings
 ) -> ClientConnection:
     """Make a connection over a socket on the candidate's link and start the handshake.
 

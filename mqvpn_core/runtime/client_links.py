@@ -12,6 +12,7 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.dialing import Candidate
 from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo
+from mqvpn_core.runtime.link_sockets import LinkSockets
 from mqvpn_core.runtime.link_watch import Links
 from mqvpn_core.runtime.named_links import named_link
 from mqvpn_core.runtime.rule_board import RuleBoard
@@ -27,21 +28,26 @@ _USABLE = frozenset(LinkRole) - {LinkRole.NEVER}
 class ClientLinks:
     """The links of a client as the start of a connection needs them.
 
-    A: `links`, `board`, `find_candidates`.
+    A: `links`, `board`, `sockets`, `find_candidates`.
     """
 
-    def __init__(self, links: Links, board: RuleBoard, host: HostOperations) -> None:
+    def __init__(
+        self, links: Links, board: RuleBoard, host: HostOperations, sockets: LinkSockets
+    ) -> None:
         """Prepare.
 
         Args:
             links: the links of this machine.
             board: the user's rules.
             host: says which way the machine itself would take.
+            sockets: makes sockets on links.
         """
         self.links = links
         """The links of this machine."""
         self.board = board
         """The user's rules."""
+        self.sockets = sockets
+        """Makes sockets on links."""
         self._host = host
 
     async def find_candidates(self, addresses: Sequence[SocketAddress]) -> list[Candidate]:

@@ -32,3 +32,10 @@ class DatagramSocket(Protocol):
 
     def close(self) -> None:
         """Close the socket; what is waiting in it is lost."""
+
+
+class LimitableSocket(DatagramSocket, Protocol):
+    """A UDP socket that can be told to be slow."""
+
+    def limit(self, bytes_per_second: float | None) -> None:
+        """Receive no faster than this; None takes the limit away."""

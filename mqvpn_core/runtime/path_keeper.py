@@ -28,9 +28,9 @@ from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.host_operations import LinkInfo
 from mqvpn_core.runtime.link_watch import Links
-from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.packet_ports import DatagramSocket, LimitableSocket
 from mqvpn_core.runtime.rule_board import RuleBoard
-from mqvpn_core.tunnel.link_rules import role_of
+from mqvpn_core.tunnel.link_rules import role_of, value_for
 from mqvpn_core.tunnel.path_messages import (
     ClosePath,
     Command,
@@ -65,7 +65,7 @@ _USES = {
     LinkRole.BACKUP: PathUse.BACKUP,
 }
 
-OpenSocket = Callable[[str, IPAddress], DatagramSocket]
+OpenSocket = Callable[[str, IPAddress], LimitableSocket]
 """Opens a socket bound to a link and an address; raises HostError."""
 
 
@@ -93,6 +93,9 @@ class PathTransport(Protocol):
 
     def set_path_use(self, path_id: PathId, use: PathUse) -> None:
         """Decide what a path is for."""
+
+    def limit_path_rate(self, path_id: PathId, bytes_per_second: float | None) -> None:
+        """Limit what is sent on a path."""
 
     def close(self, error_code: int, reason: str, *, is_application: bool = ...) -> None:
         """Close the connection."""
@@ -124,7 +127,7 @@ class KeptConnection:
     """Moves its packets."""
     events: deque[ConnectionEvent]
     """What it tells of its paths, for the keeper alone."""
-    socket: DatagramSocket
+    socket: LimitableSocket
     """Socket of the first path."""
     link: LinkInfo
     """Link of the first path."""
@@ -209,6 +212,8 @@ class PathKeeper:
         while True:
             version = board.version
             self._feed(RulesChanged(rules=board.rules))
+            for path_id in self._sockets:
+                self._limit_rate(path_id)
             await board.wait_change(version)
 
     async def _watch_timer(self) -> None:
@@ -299,6 +304,7 @@ class PathKeeper:
         self._kept.link_names[socket.local_address] = link.name
         self._kept.driver.add_socket(socket)
         self._set_use(path_id, command.role)
+        self._limit_rate(path_id)
         _log.debug("path %d over %s from %s", path_id, link.name, way.source)
         view = PathView(
             ifindex=link.ifindex, source=way.source, server=way.server, role=command.role
@@ -331,6 +337,16 @@ class PathKeeper:
             self._kept.transport.set_path_use(path_id, _USES[role])
         except LocalProtocolError as error:
             _log.debug("path %d: %s", path_id, error)  # it has ended, and says so in a moment
+
+    def _limit_rate(self, path_id: PathId) -> None:
+        socket = self._sockets[path_id]
+        link_name = self._kept.link_names[socket.local_address]
+        limit = value_for(self._parts.board.rules.rate_limits, link_name)
+        socket.limit(limit)
+        try:
+            self._kept.transport.limit_path_rate(path_id, limit)
+        except LocalProtocolError as error:
+            _log.debug("path %d: %s", path_id, error)  # as above
 
     def _retire_socket(self, path_id: PathId) -> None:
         self._unclosed.pop(path_id, None)

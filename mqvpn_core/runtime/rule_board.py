@@ -11,7 +11,7 @@ from mqvpn_core.tunnel.link_rules import LinkRules
 class RuleBoard:
     """The rules in force.
 
-    A: `rules`, `version`. C: `set_role`, `set_used_up`. Tasks: `wait_change`.
+    A: `rules`, `version`. C: `set_role`, `set_rate_limit`, `set_used_up`. Tasks: `wait_change`.
     """
 
     def __init__(self, rules: LinkRules) -> None:
@@ -38,6 +38,12 @@ class RuleBoard:
         else:
             roles = others
         self._put(replace(self.rules, roles=tuple(roles)))
+
+    def set_rate_limit(self, pattern: str, bytes_per_second: int | None) -> None:
+        """Limit the rate of a link, or of all links of a pattern; None takes the limit away."""
+        others = [(known, kept) for known, kept in self.rules.rate_limits if known != pattern]
+        mine = [] if bytes_per_second is None else [(pattern, bytes_per_second)]
+        self._put(replace(self.rules, rate_limits=(*mine, *others)))
 
     def set_used_up(self, names: frozenset[str]) -> None:
         """Say whose data cap is reached."""

@@ -25,7 +25,7 @@ from mqvpn_core.runtime.connection_watch import ConnectionWatch, WatchedSide
 from mqvpn_core.runtime.dialing import Candidate, DialLimits, dial
 from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver, socket_address
-from mqvpn_core.runtime.path_keeper import KeeperParts, KeptConnection, OpenSocket, PathKeeper
+from mqvpn_core.runtime.path_keeper import KeeperParts, KeptConnection, PathKeeper
 from mqvpn_core.runtime.session_watch import SessionPicture, SessionWatch
 from mqvpn_core.runtime.tun_device import PacketDevice
 from mqvpn_core.tunnel.assignment import Assignment
@@ -58,8 +58,6 @@ class AttemptParts:
     """Knows the ways to them."""
     open_connection: OpenConnection
     """Makes a connection over one of these ways."""
-    open_socket: OpenSocket
-    """Makes sockets for further paths."""
     events: EventLog
     """Where to tell what happens to a connection."""
     known_by: str
@@ -183,7 +181,7 @@ class TunnelAttempts:
             transport=dialled.connection,
             driver=dialled.driver,
             events=dialled.path_events,
-            socket=dialled.sockets[0],
+            socket=dialled.socket,
             link=dialled.link,
             remote=dialled.remote,
             is_detour=dialled.is_detour,
@@ -195,7 +193,7 @@ class TunnelAttempts:
             KeeperParts(
                 links=links.links,
                 board=links.board,
-                open_socket=self._parts.open_socket,
+                open_socket=links.sockets.open,
                 servers=self.server_addresses,
             ),
         )

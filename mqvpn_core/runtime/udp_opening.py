@@ -24,9 +24,12 @@ _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
 _IPV6_DONTFRAG = 62
 _PMTUDISC_PROBE = 3
+SO_RCVBUFFORCE = 33
+"""Option of privileged processes: a receive buffer above the machine's limit."""
+DEFAULT_BUFFER_BYTES = 4 << 20
+"""Buffer in each direction."""
+
 _SO_SNDBUFFORCE = 32
-_SO_RCVBUFFORCE = 33
-_DEFAULT_BUFFER_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class UdpOptions:
 
     interface: str | None = None
     """Send and receive over this link only (SO_BINDTODEVICE)."""
-    buffer_bytes: int = _DEFAULT_BUFFER_BYTES
+    buffer_bytes: int = DEFAULT_BUFFER_BYTES
     """Wanted kernel buffer in each direction; the kernel may give less."""
     segmentation: bool = True
     """Let the kernel split and join datagrams (GSO, GRO) where it can."""
@@ -100,18 +103,23 @@ def _configure_ipv6(opened: socket.socket, *, wants_local_address: bool) -> None
 
 def _configure_common(opened: socket.socket, options: UdpOptions) -> None:
     for forced, plain in (
-        (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
+        (SO_RCVBUFFORCE, socket.SO_RCVBUF),
         (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
     ):
-        try:
-            opened.setsockopt(socket.SOL_SOCKET, forced, options.buffer_bytes)
-        except PermissionError:
-            # Only a privileged process gets past the machine's limit (net.core.rmem_max).
-            opened.setsockopt(socket.SOL_SOCKET, plain, options.buffer_bytes)
+        set_buffer(opened, forced, plain, options.buffer_bytes)
     if options.segmentation:
         # Kernels before 5.0 do not know it and deliver each datagram by itself.
         with suppress(OSError):
             opened.setsockopt(SOL_UDP, UDP_GRO, 1)
+
+
+def set_buffer(opened: socket.socket, forced: int, plain: int, wanted_bytes: int) -> None:
+    """Ask for a buffer of a socket, as large as we are allowed to."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, forced, wanted_bytes)
+    except PermissionError:
+        # Only a privileged process gets past the machine's limit (net.core.rmem_max).
+        opened.setsockopt(socket.SOL_SOCKET, plain, wanted_bytes)
 
 
 def _reason(error: OSError) -> str:

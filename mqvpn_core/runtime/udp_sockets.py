@@ -26,7 +26,16 @@ from typing_extensions import override
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.packet_ports import DatagramSocket
-from mqvpn_core.runtime.udp_opening import IP_PKTINFO, SOL_UDP, UDP_GRO, UdpOptions, open_udp
+from mqvpn_core.runtime.udp_opening import (
+    DEFAULT_BUFFER_BYTES,
+    IP_PKTINFO,
+    SO_RCVBUFFORCE,
+    SOL_UDP,
+    UDP_GRO,
+    UdpOptions,
+    open_udp,
+    set_buffer,
+)
 
 _UDP_SEGMENT = 103  # linux/udp.h; the socket module does not name it
 
@@ -112,6 +121,11 @@ class UdpSocket(DatagramSocket):
     def counters(self) -> UdpCounters:
         """What went through so far."""
         return self._counters
+
+    def set_receive_buffer(self, wanted_bytes: int | None) -> None:
+        """Change the kernel's buffer for what arrives; None gives back the usual one."""
+        wanted = DEFAULT_BUFFER_BYTES if wanted_bytes is None else wanted_bytes
+        set_buffer(self._socket, SO_RCVBUFFORCE, socket.SO_RCVBUF, wanted)
 
     @property
     def is_closed(self) -> bool:

@@ -28,6 +28,8 @@ class LinkRules:
     """Patterns of links that `AUTO_PATHS` leaves out."""
     roles: tuple[tuple[str, LinkRole], ...] = ()
     """Roles by pattern; the first that fits counts, a plain name before any pattern."""
+    rate_limits: tuple[tuple[str, int], ...] = ()
+    """Bytes a second in each direction, by name or pattern."""
     used_up: frozenset[str] = frozenset()
     """Names of links whose data cap is reached."""
     own_device: str = ""

@@ -53,6 +53,7 @@ class FakeSocket:
         self.sent: list[bytes] = []
         self.room = 1_000_000
         self.is_closed = False
+        self.rate: float | None = None
         self.reads: list[int] = []
         self._incoming: deque[ReceivedDatagrams] = deque()
         self._readable = Gate(is_open=False)
@@ -90,6 +91,9 @@ class FakeSocket:
         if self.room == 0:
             self._writable.shut()
         return list(transmits[len(taken) :])
+
+    def limit(self, bytes_per_second: float | None) -> None:
+        self.rate = bytes_per_second
 
     def close(self) -> None:
         self.is_closed = True

@@ -10,7 +10,9 @@ from mqvpn_core.ids import IfIndex, SocketAddress
 from mqvpn_core.runtime.client_links import ClientLinks
 from mqvpn_core.runtime.dialing import Candidate
 from mqvpn_core.runtime.host_operations import LinkInfo
+from mqvpn_core.runtime.link_sockets import LinkSockets
 from mqvpn_core.runtime.rule_board import RuleBoard
+from mqvpn_core.runtime.usage_keeper import UsageKeeper, UsageSettings
 from mqvpn_core.testing.fake_host import FakeHost
 from mqvpn_core.tunnel.link_rules import LinkRules
 from mqvpn_core.tunnel.link_table import Link, LinkMedium
@@ -31,6 +33,12 @@ def info(one: Link) -> LinkInfo:
     return LinkInfo(ifindex=one.ifindex, name=one.name, source=way.source, mtu=one.mtu)
 
 
+def make_chooser(links: FakeLinks, host: FakeHost, rules: LinkRules) -> ClientLinks:
+    board = RuleBoard(rules)
+    usage = UsageKeeper(UsageSettings(file=None, month=lambda: "2026-11"), board)
+    return ClientLinks(links, board, host, LinkSockets(usage))
+
+
 def found(
     *links: Link,
     rules: LinkRules | None = None,
@@ -40,7 +48,7 @@ def found(
     host = FakeHost()
     if machine_takes is not None:
         host.links[SERVER4] = info(machine_takes)
-    chooser = ClientLinks(FakeLinks(*links), RuleBoard(rules or LinkRules()), host)
+    chooser = make_chooser(FakeLinks(*links), host, rules or LinkRules())
 
     async def main() -> list[Candidate]:
         return await chooser.find_candidates(remotes or REMOTES)
@@ -59,7 +67,7 @@ def test_chosen_links_with_all_addresses() -> None:
 
 def test_the_links_are_asked_about_these_addresses() -> None:
     links = FakeLinks(WLAN)
-    chooser = ClientLinks(links, RuleBoard(LinkRules()), FakeHost())
+    chooser = make_chooser(links, FakeHost(), LinkRules())
 
     async def main() -> None:
         await chooser.find_candidates(REMOTES)

@@ -52,6 +52,7 @@ class FakeConnection:
         self.multipath_negotiated = True
         self.paths: dict[PathId, FourTuple] = {}
         self.uses: dict[PathId, PathUse] = {}
+        self.rates: dict[PathId, float | None] = {}
         self.abandoned: list[tuple[PathId, int, str]] = []
         self.closed: list[int] = []
         self.ids_left = 100
@@ -87,6 +88,11 @@ class FakeConnection:
         if path_id not in self.paths:
             raise LocalProtocolError("no such path")
         self.uses[path_id] = use
+
+    def limit_path_rate(self, path_id: PathId, bytes_per_second: float | None) -> None:
+        if path_id not in self.paths:
+            raise LocalProtocolError("no such path")
+        self.rates[path_id] = bytes_per_second
 
     def close(self, error_code: int, reason: str, *, is_application: bool = True) -> None:
         del reason, is_application
@@ -375,6 +381,25 @@ def test_roles_change_while_running() -> None:
         assert [each[1] for each in scene.connection.abandoned] == [
             TransportErrorCode.APPLICATION_ABANDON_PATH
         ]
+
+    played(scene, story)
+
+
+def test_rates_are_limited_in_both_directions() -> None:
+    scene = Scene(WLAN, ETH, rules=LinkRules(rate_limits=(("eth*", 1000),)))
+
+    async def story() -> None:
+        ((_, eth),) = scene.opened
+        assert scene.connection.rates == {0: None, 1: 1000}
+        assert (scene.first.rate, eth.rate) == (None, 1000)
+        scene.board.set_rate_limit("wlan0", 5000)
+        scene.board.set_rate_limit("eth*", None)
+        await trio.testing.wait_all_tasks_blocked()
+        assert scene.connection.rates == {0: 5000, 1: None}
+        assert (scene.first.rate, eth.rate) == (5000, None)
+        del scene.connection.paths[PathId(1)]
+        scene.board.set_rate_limit("eth0", 7)
+        await trio.testing.wait_all_tasks_blocked()
 
     played(scene, story)
 

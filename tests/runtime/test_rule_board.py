@@ -31,6 +31,16 @@ def test_what_was_never_configured_can_be_taken_back() -> None:
     assert board.rules == LinkRules()
 
 
+def test_rate_limits() -> None:
+    board = RuleBoard(LinkRules(rate_limits=(("e*", 10),)))
+    board.set_rate_limit("eth0", 5)
+    board.set_rate_limit("e*", 20)
+    assert dict(board.rules.rate_limits) == {"e*": 20, "eth0": 5}
+    board.set_rate_limit("e*", None)
+    board.set_rate_limit("e*", None)
+    assert dict(board.rules.rate_limits) == {"eth0": 5}
+
+
 def test_used_up_links() -> None:
     board = RuleBoard(LinkRules())
     board.set_used_up(frozenset({"eth0"}))

@@ -20,6 +20,7 @@ from mqvpn_core.runtime.client_connection import (
 )
 from mqvpn_core.runtime.dialing import Candidate, run_driver
 from mqvpn_core.runtime.host_operations import LinkInfo
+from mqvpn_core.runtime.limited_socket import LimitedSocket
 from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
 from tests.runtime.world import CERTIFICATE, LOOPBACK, PATIENCE
@@ -124,7 +125,7 @@ async def visit(port: int) -> AsyncIterator[Visitor]:
     """Connect to a server on loopback, and leave in order."""
     address = ip_address(LOOPBACK)
     link = LinkInfo(ifindex=IfIndex(1), name="lo", source=address, mtu=1500)
-    socket = UdpSocket(SocketAddress(LOOPBACK, 0), UdpOptions())
+    socket = LimitedSocket(UdpSocket(SocketAddress(LOOPBACK, 0), UdpOptions()))
     settings = DialSettings(
         transport=TransportConfig(),
         trust=ClientTls(

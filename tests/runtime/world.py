@@ -155,6 +155,7 @@ class World:
             pins=(Pin(sha256=spki_digest(CERTIFICATE.certificate)),),
             auth_key=key_of(user),
             control_socket=None,
+            usage_file=None,
         )
 
     async def _run_server(
