@@ -6,6 +6,7 @@ virtual, so that timers fire as they would; the processor time of each end is re
 
 import heapq
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
@@ -53,7 +54,7 @@ Answer = Callable[[list[bytes]], list[bytes]]
 """What the host behind the server says to IP packets."""
 
 
-class End:
+class End(ABC):
     """One end: counts how often it is woken and the processor time it takes.
 
     A: ``wakeups``, ``cpu_ns``, ``due_at``. B: ``wake``. D: ``take_ip_packets``.
@@ -74,25 +75,26 @@ class End:
         self.cpu_ns += thread_time_ns() - start
         return transmits
 
+    @abstractmethod
     def receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Take UDP datagrams."""
-        raise NotImplementedError
 
+    @abstractmethod
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
         """Take IP packets of the host."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handle_timeout(self, now: Instant) -> None:
         """Do what is due."""
-        raise NotImplementedError
 
     def take_ip_packets(self) -> list[bytes]:
         """Return IP packets for the host."""
         packets, self._to_host = self._to_host, []
         return packets
 
+    @abstractmethod
     def _pump(self, now: Instant) -> list[Transmit]:
-        raise NotImplementedError
+        """Let it do what follows, and return what it sends."""
 
 
 class ClientEnd(End):
