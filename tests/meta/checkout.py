@@ -1,6 +1,7 @@
 """The files of this checkout, as the meta tests see them."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -31,15 +32,28 @@ def python_files(*rooms: str) -> list[Path]:
 
 def text_files() -> Iterator[Path]:
     """Every file a reader of the checkout would open, built and cached things left out."""
+    for path in _files():
+        first, *_ = path.relative_to(ROOT).parts
+        hidden = first.startswith(".") and first not in {".ci", ".gitignore"}
+        if not hidden and path.is_file() and path.suffix in TEXT_SUFFIXES:
+            yield path
+
+
+def _files() -> list[Path]:
+    """What git would put into a commit; in an unpacked archive, all but the usual built things."""
+    if (ROOT / ".git").exists():
+        listing = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return sorted(ROOT / name for name in set(listing.stdout.split("\0")) if name)
     built = SKIPPED | {"__pycache__"}
-    for top in sorted(ROOT.iterdir()):
-        hidden = top.name.startswith(".") and top.name not in {".ci", ".gitignore"}
-        if hidden or top.name in SKIPPED or top.suffix == ".egg-info":
-            continue
-        for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            inside = path.relative_to(ROOT).parts
-            if path.is_file() and not built & {*inside} and path.suffix in TEXT_SUFFIXES:
-                yield path
+    return sorted(
+        path for path in ROOT.rglob("*") if not built & {*path.relative_to(ROOT).parts[:-1]}
+    )
 
 
 @cache
