@@ -28,7 +28,7 @@ from mqvpn_core.runtime.mtu_follower import MtuFollower
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.server_driver import ServerDriver
-from mqvpn_core.runtime.server_keeper import KeeperParts, ServerKeeper
+from mqvpn_core.runtime.server_keeper import ServerKeeper, ServerKeeperParts
 from mqvpn_core.runtime.site_service import SiteService
 from mqvpn_core.runtime.tun_device import PacketDevice
 from mqvpn_helper.interface.host_plan import HostPlan
@@ -90,7 +90,7 @@ class ServerCore:
         self.records = open_records(config.qlog, log_level=logging.DEBUG)
         """What has happened of late, and traces of it."""
         self.keeper = ServerKeeper(
-            KeeperParts(
+            ServerKeeperParts(
                 endpoint=self.endpoint,
                 site=self.site,
                 resolver=ports.resolver,

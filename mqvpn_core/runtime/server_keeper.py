@@ -71,7 +71,7 @@ class ServedClient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeeperParts:
+class ServerKeeperParts:
     """What a keeper works with."""
 
     endpoint: ServerEndpoint
@@ -99,7 +99,7 @@ class ServerKeeper:
     C: `change_policy`, `close_users_but`, `close_all`. Tasks: `run`.
     """
 
-    def __init__(self, parts: KeeperParts, policy: ServerPolicy) -> None:
+    def __init__(self, parts: ServerKeeperParts, policy: ServerPolicy) -> None:
         """Start with no session."""
         self.clients: dict[ConnectionHandle, ServedClient] = {}
         """The connections."""
