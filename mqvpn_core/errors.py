@@ -38,3 +38,7 @@ class HelperError(MqvpnError):
 
 class HostError(MqvpnError):
     """The operating system refused a change; the message says what was tried and what to do."""
+
+
+class HostLostError(HostError):
+    """The machine took away what a running tunnel stands on, such as its TUN device."""

@@ -17,4 +17,5 @@ class ExitCode(enum.IntEnum):
     SERVER_UNREACHABLE = 4
     """The server does not answer, or its certificate is not trusted."""
     PERMISSION = 5
-    """A privilege is missing (root, or CAP_NET_ADMIN and /dev/net/tun)."""
+    """This machine cannot carry a tunnel: a privilege is missing (root, or CAP_NET_ADMIN and
+    /dev/net/tun), or a change of its network failed while the tunnel was up."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import trio
 
 from mqvpn_core.app.exit_codes import ExitCode
-from mqvpn_core.errors import ConfigError, HostError
+from mqvpn_core.errors import ConfigError, HostError, HostLostError
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ def report_errors(group: BaseExceptionGroup[HostError | ConfigError]) -> ExitCod
     _log.error("%s", error)
     if isinstance(error, ConfigError):
         return ExitCode.USAGE
-    return ExitCode.PERMISSION if is_permission_problem(error) else ExitCode.FAILURE
+    is_machine = isinstance(error, HostLostError) or is_permission_problem(error)
+    return ExitCode.PERMISSION if is_machine else ExitCode.FAILURE
 
 
 def exit_code_of(failure: Failure | None) -> ExitCode:
@@ -58,7 +59,9 @@ def exit_code_of(failure: Failure | None) -> ExitCode:
             | FailureKind.LOST
         ):
             return ExitCode.SERVER_UNREACHABLE
-        case FailureKind.REFUSED | FailureKind.HOST:
+        case FailureKind.HOST:
+            return ExitCode.PERMISSION
+        case FailureKind.REFUSED:
             return ExitCode.FAILURE
 
 

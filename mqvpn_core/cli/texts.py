@@ -24,7 +24,8 @@ exit codes:
   2  a wrong option, key or value; nothing was changed
   3  the server refused the key
   4  the server does not answer, or its certificate is not trusted
-  5  a privilege is missing: root, or CAP_NET_ADMIN and /dev/net/tun
+  5  this machine cannot carry a tunnel: a privilege is missing (root, or CAP_NET_ADMIN and
+     /dev/net/tun), or its network refused a change
 """
 """The exit codes, as `mqvpn_core.app.exit_codes` defines them."""
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import trio
 from typing_extensions import override
 
-from mqvpn_core.errors import HostError
+from mqvpn_core.errors import HostLostError
 
 _MAX_PACKET_BYTES = 65535
 
@@ -90,7 +90,7 @@ class TunDevice(PacketDevice):
             max_count: bound of the batch.
 
         Raises:
-            HostError: the device has been removed.
+            HostLostError: the device has been removed.
         """
         packets: list[bytes] = []
         try:
@@ -101,7 +101,7 @@ class TunDevice(PacketDevice):
         except OSError as error:
             # What was read before counts; a device that is gone says so again at the next read.
             if not packets:
-                raise HostError(f"the TUN device cannot be read: {_reason(error)}") from error
+                raise HostLostError(f"the TUN device cannot be read: {_reason(error)}") from error
         self._counters.read_count += len(packets)
         self._counters.read_bytes += sum(map(len, packets))
         return packets

@@ -27,6 +27,18 @@ def test_a_stopped_tunnel_leaves_nothing_behind(lab: Lab, how: signal.Signals) -
     assert lab.own_files() == []
 
 
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_removed_device_ends_the_program_with_a_reason(lab: Lab, side: str) -> None:
+    namespace = {"client": lab.world.client, "server": lab.world.server}[side]
+    before = namespace.host_state()
+    programs = {"server": lab.start_server(), "client": lab.connect()}
+    tun = current_status(programs[side]).tun_name
+    assert lab.run(namespace, ["ip", "link", "delete", tun]).code == 0
+    assert programs[side].process.wait(UP_PATIENCE) == 5
+    assert "it has been removed" in programs[side].log_tail()
+    assert namespace.host_state() == before
+
+
 def test_stopping_takes_no_time(lab: Lab) -> None:
     server = lab.start_server()
     client = lab.connect()

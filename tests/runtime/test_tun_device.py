@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from mqvpn_core.errors import HostError
+from mqvpn_core.errors import HostLostError
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_helper.host.tun import open_tun
 from tests.helper.namespaces import fresh_namespace, run
@@ -82,9 +82,9 @@ def test_device_that_is_down_drops(tun: TunDevice) -> None:
 def test_device_that_was_removed_says_so(tun: TunDevice) -> None:
     run("ip link delete mqvpn0")
     assert tun.write_packets([packet_with(b"x")]) == 1
-    with pytest.raises(HostError, match="it has been removed"):
+    with pytest.raises(HostLostError, match="it has been removed"):
         tun.read_packets(8)
-    with pytest.raises(HostError, match="it has been removed"):
+    with pytest.raises(HostLostError, match="it has been removed"):
         tun.read_packets(8)
 
 

@@ -11,7 +11,7 @@ import trio
 
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.termination import exit_code_of, report_errors, set_on_signal
-from mqvpn_core.errors import ConfigError, HostError
+from mqvpn_core.errors import ConfigError, HostError, HostLostError
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
 
 
@@ -24,7 +24,7 @@ from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
         (FailureKind.CERTIFICATE, ExitCode.SERVER_UNREACHABLE),
         (FailureKind.LOST, ExitCode.SERVER_UNREACHABLE),
         (FailureKind.REFUSED, ExitCode.FAILURE),
-        (FailureKind.HOST, ExitCode.FAILURE),
+        (FailureKind.HOST, ExitCode.PERMISSION),
     ],
 )
 def test_exit_code_of_a_failure(kind: FailureKind, code: ExitCode) -> None:
@@ -48,6 +48,7 @@ def host_error(number: int) -> HostError:
         (host_error(errno.EACCES), ExitCode.PERMISSION),
         (host_error(errno.ENODEV), ExitCode.FAILURE),
         (HostError("plain"), ExitCode.FAILURE),
+        (HostLostError("the TUN device is gone"), ExitCode.PERMISSION),
         (ConfigError("cert.pem: No such file"), ExitCode.USAGE),
     ],
 )
