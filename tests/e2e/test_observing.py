@@ -149,10 +149,11 @@ def test_followers_hear_of_it_while_it_happens(lab: MultipathLab) -> None:
             assert follower.stdout is not None
             began = read_wall_clock()
             with silent_wlan(lab, traffic):
-                time.sleep(0.5)
-                event = decode_event(json.loads(follower.stdout.readline()))
+                # On a busy machine a path may have been suspected for a moment before.
+                heard = (decode_event(json.loads(line)) for line in follower.stdout)
+                event = next(each for each in heard if each.wall >= began)
             assert event.number > before
-            assert 0 <= event.wall - began < 5
+            assert event.wall - began < 5
         finally:
             follower.send_signal(signal.SIGINT)
             assert follower.wait(10) == 0
