@@ -52,6 +52,7 @@ from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
+from mqvpn_core.runtime.link_control import LinkControl
 from mqvpn_core.runtime.link_sockets import LinkSockets
 from mqvpn_core.runtime.link_watch import LinkWatch
 from mqvpn_core.runtime.local_host import LocalHost
@@ -144,7 +145,10 @@ async def run_client(
                 await nursery.start(watch.run)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
-                    sources = ControlSources(status=status, events=records.events)
+                    control = LinkControl(board, usage)
+                    sources = ControlSources(
+                        status=status, events=records.events, set_link=control.set_link
+                    )
                     await nursery.start(serve_control, config.control_socket, sources)
                 nursery.start_soon(_disconnect_on, stop, supervisor)
                 failure = await supervisor.run()

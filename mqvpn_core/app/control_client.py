@@ -9,10 +9,12 @@ from mqvpn_core.errors import DecodeError, HostError
 from mqvpn_core.runtime.control_codec import (
     MAX_REPLY_BYTES,
     ControlReply,
+    DoneReply,
     ErrorReply,
     EventsReply,
     EventsRequest,
     JsonValue,
+    SetLinkRequest,
     StatusReply,
     StatusRequest,
     decode_reply,
@@ -60,6 +62,19 @@ def fetch_status(path: Path) -> JsonValue:
     if not isinstance(reply, StatusReply):
         raise HostError(f"{path}: not an answer of mqvpn: events instead of a status")
     return reply.status
+
+
+def set_link(path: Path, request: SetLinkRequest) -> None:
+    """Ask the client behind ``path`` to change a link.
+
+    Raises:
+        HostError: as `fetch_status`, or the client refuses.
+    """
+    with _conversation(path) as connection:
+        connection.sendall(encode_request(request))
+        line, _ = _receive_line(connection, b"")
+    if not isinstance(_decode(path, line), DoneReply):
+        raise HostError(f"{path}: not an answer of mqvpn to a change")
 
 
 def fetch_events(path: Path, request: EventsRequest) -> Iterator[EventsReply]:

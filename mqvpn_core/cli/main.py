@@ -80,10 +80,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
-    if name in {"status", "events"}:
+    if name in {"status", "events", "path"}:
         from mqvpn_core.cli import observing  # noqa: PLC0415 - see the module
 
-        return observing.status if name == "status" else observing.events
+        return {"status": observing.status, "events": observing.events, "path": observing.path}[
+            name
+        ]
     from mqvpn_core.cli import tools, tunnels  # noqa: PLC0415 - see the module
 
     commands: dict[str, Callable[[Sequence[str]], int]] = {

@@ -1,4 +1,4 @@
-"""``status`` and ``events``: looking at a running client or server."""
+"""``status``, ``events`` and ``path``: looking at a running program, and changing its links."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mqvpn_core.app.control_client import fetch_events, fetch_status, find_socket
+from mqvpn_core.app.control_client import fetch_events, fetch_status, find_socket, set_link
 from mqvpn_core.app.event_lines import event_line, missed_line, read_events
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.live_screen import LiveScreen, is_live
@@ -17,7 +17,8 @@ from mqvpn_core.cli.parsing import Parser
 from mqvpn_core.config.build import default_control_socket
 from mqvpn_core.config.parsing import integer, link_name, seconds
 from mqvpn_core.errors import ConfigError
-from mqvpn_core.runtime.control_codec import EventsReply, EventsRequest, JsonValue
+from mqvpn_core.runtime.control_codec import EventsReply, EventsRequest, JsonValue, SetLinkRequest
+from mqvpn_core.runtime.link_control import check_request
 
 _NO_OTHERS: dict[str, str] = {}
 _MAX_NUMBER = (1 << 63) - 1
@@ -89,8 +90,36 @@ def events(arguments: Sequence[str]) -> int:
     return ExitCode.OK
 
 
-def _parser(command: str) -> Parser:
-    parser = Parser(command, "[OPTIONS]")
+def path(arguments: Sequence[str]) -> int:
+    """``mqvpn-core path set``."""
+    parser = _parser("path", "set IFACE [OPTIONS]")
+    parser.add_argument("action", metavar="set", help="the only action there is")
+    parser.add_argument("interface", metavar="IFACE", help="name or pattern of interfaces")
+    parser.add_argument(
+        "--role", metavar="ROLE", help="primary, secondary, backup, never, or default"
+    )
+    parser.add_argument("--cap", metavar="AMOUNT", help="what it may carry in a month, or none")
+    parser.add_argument("--rate-limit", metavar="RATE", help="how fast it may be, or none")
+    namespace = parser.parse(arguments, _NO_OTHERS)
+    if namespace.action != "set":
+        parser.error("expected: path set IFACE")
+    request = SetLinkRequest(
+        link=namespace.interface,
+        role=namespace.role,
+        cap=namespace.cap,
+        rate_limit=namespace.rate_limit,
+    )
+    try:
+        check_request(request)
+        socket = _socket(namespace)
+    except ConfigError as error:
+        parser.error(str(error))
+    set_link(socket, request)
+    return ExitCode.OK
+
+
+def _parser(command: str, usage: str = "[OPTIONS]") -> Parser:
+    parser = Parser(command, usage)
     parser.add_argument("--tun-name", metavar="NAME", help="of the tunnel on this TUN device")
     parser.add_argument("--control-socket", metavar="FILE", help="of the tunnel with this socket")
     return parser

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "gencert": "make a self-signed certificate and print its pin",
     "status": "show what the running client or server does",
     "events": "show what has happened to it, such as failovers and their gaps",
+    "path": "change role, cap or rate of a running client's interfaces",
     "check-config": "check a configuration and print what is in effect",
 }
 """The commands with one line each."""
@@ -97,6 +98,10 @@ signals of a running server:
   mqvpn-core status --watch
   mqvpn-core status --tun-name mqvpn1 --json
   mqvpn-core status --watch 5 --json >> status.jsonl""",
+    "path": """\
+  mqvpn-core path set wlan0 --role backup
+  mqvpn-core path set 'wwan*' --cap '5 GB' --rate-limit '10 Mbit/s'
+  mqvpn-core path set wwan0 --role default --cap none""",
     "events": """\
   mqvpn-core events
   mqvpn-core events --follow

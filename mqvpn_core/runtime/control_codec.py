@@ -6,6 +6,10 @@
     {"version": 1, "command": "events", "after": 17, "follow": true, "debug": false}
     {"version": 1, "events": [{...}, ...], "missed": 0, "last": 21, "more": false}
 
+    {"version": 1, "command": "path_set", "interface": "wlan0", "role": "backup", "cap": "5 GB",
+     "rate_limit": "none"}
+    {"version": 1, "done": true}
+
 Or, instead of any reply, ``{"version": 1, "error": "..."}`` and the end of the connection. A status
 may be asked for again and again; after ``follow`` there is nothing more to ask. Pure: no socket, no
 clock. Everything malformed is a `DecodeError`.
@@ -49,7 +53,21 @@ class EventsRequest:
     """Also those that are meant for fault-finding."""
 
 
-ControlRequest: TypeAlias = StatusRequest | EventsRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLinkRequest:
+    """Change what a client's link is for; what is None stays as it is."""
+
+    link: str
+    """Name or pattern of the link."""
+    role: str | None = None
+    """Its role, or ``default``."""
+    cap: str | None = None
+    """What it may carry in a month, such as ``5 GB``, or ``none``."""
+    rate_limit: str | None = None
+    """How fast it may be, such as ``10 Mbit/s``, or ``none``."""
+
+
+ControlRequest: TypeAlias = StatusRequest | EventsRequest | SetLinkRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +93,11 @@ class EventsReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoneReply:
+    """The answer to `SetLinkRequest`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorReply:
     """There is no answer."""
 
@@ -82,7 +105,7 @@ class ErrorReply:
     """Why not."""
 
 
-ControlReply: TypeAlias = StatusReply | EventsReply | ErrorReply
+ControlReply: TypeAlias = StatusReply | EventsReply | DoneReply | ErrorReply
 
 
 def encode_request(request: ControlRequest) -> bytes:
@@ -98,6 +121,17 @@ def encode_request(request: ControlRequest) -> bytes:
                     "after": request.after,
                     "follow": request.follow,
                     "debug": request.with_debug,
+                }
+            )
+        case SetLinkRequest():
+            return _line(
+                {
+                    "version": VERSION,
+                    "command": "path_set",
+                    "interface": request.link,
+                    "role": request.role,
+                    "cap": request.cap,
+                    "rate_limit": request.rate_limit,
                 }
             )
 
@@ -118,7 +152,17 @@ def decode_request(line: bytes) -> ControlRequest:
             follow=_truth(message.get("follow", False), "follow"),
             with_debug=_truth(message.get("debug", False), "debug"),
         )
-    raise DecodeError("unknown command; this version knows: status, events")
+    if command == "path_set":
+        link = _text(message.get("interface"), "interface")
+        if link is None:
+            raise DecodeError("interface is missing")
+        return SetLinkRequest(
+            link=link,
+            role=_text(message.get("role"), "role"),
+            cap=_text(message.get("cap"), "cap"),
+            rate_limit=_text(message.get("rate_limit"), "rate_limit"),
+        )
+    raise DecodeError("unknown command; this version knows: status, events, path_set")
 
 
 def encode_reply(reply: ControlReply) -> bytes:
@@ -144,6 +188,8 @@ def _members_of(reply: ControlReply) -> dict[str, JsonValue]:
                 "last": reply.last,
                 "more": reply.more,
             }
+        case DoneReply():
+            return {"done": True}
         case ErrorReply():
             return {"error": reply.reason}
 
@@ -160,6 +206,8 @@ def decode_reply(line: bytes) -> ControlReply:
         return ErrorReply(reason=error)
     if "status" in message:
         return StatusReply(status=message["status"])
+    if message.get("done") is True:
+        return DoneReply()
     events = message.get("events")
     if not isinstance(events, list):
         raise DecodeError("the reply has neither status nor events nor error")
@@ -169,6 +217,12 @@ def decode_reply(line: bytes) -> ControlReply:
         last=_number(message.get("last"), "last"),
         more=_truth(message.get("more"), "more"),
     )
+
+
+def _text(value: JsonValue, name: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise DecodeError(f"{name} is no text")
+    return value
 
 
 def _number(value: JsonValue, name: str) -> int:

@@ -14,15 +14,17 @@ from typing import NamedTuple
 
 import trio
 
-from mqvpn_core.errors import DecodeError
+from mqvpn_core.errors import ConfigError, DecodeError
 from mqvpn_core.runtime.control_codec import (
     MAX_REQUEST_BYTES,
     ControlReply,
     ControlRequest,
+    DoneReply,
     ErrorReply,
     EventsReply,
     EventsRequest,
     JsonValue,
+    SetLinkRequest,
     StatusReply,
     StatusRequest,
     decode_request,
@@ -57,6 +59,8 @@ class ControlSources:
     """Takes the status; must not block."""
     events: EventLog
     """What has happened."""
+    set_link: Callable[[SetLinkRequest], None] | None = None
+    """Changes a link; raises ConfigError. A server has none."""
 
 
 class PeerCredentials(NamedTuple):
@@ -113,11 +117,22 @@ class ControlReaders:
                     return
                 case StatusRequest():
                     is_content = await _send(stream, StatusReply(status=self._sources.status()))
+                case SetLinkRequest():
+                    is_content = await _send(stream, self._set_link(request))
                 case EventsRequest() if request.follow:
                     await self._follow(stream, request)
                     return
                 case EventsRequest():
                     is_content = await self._send_pages(stream, request, IDLE_TIMEOUT) is not None
+
+    def _set_link(self, request: SetLinkRequest) -> ControlReply:
+        if self._sources.set_link is None:
+            return ErrorReply(reason="a server has no links to choose; ask a client")
+        try:
+            self._sources.set_link(request)
+        except ConfigError as error:
+            return ErrorReply(reason=str(error))
+        return DoneReply()
 
     async def _follow(self, stream: trio.SocketStream, request: EventsRequest) -> None:
         try:

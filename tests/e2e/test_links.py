@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from mqvpn_core.demo.programs import Program
+from mqvpn_core.demo.programs import Program, executable
 from mqvpn_core.demo.topology import LTE, WEB_IPV4, WLAN, Access, attach
 from mqvpn_core.runtime.status_values import PathStatus
 from tests.e2e.topology import (
@@ -214,4 +214,24 @@ def test_renumbering_of_the_only_link(lab: Lab) -> None:
         "path from the new address",
     )
     eventually(lambda: lab.ping(world.client, INNER_SERVER_IPV4, count=1).code == 0, 5, "answer")
+    assert "reconnecting" not in client.log.read_text()
+
+
+def test_roles_change_without_reconnecting(lab: Lab) -> None:
+    lab.start_server()
+    client = lab.connect("--role", "lte0=backup")
+    wait_used(client, "wlan0", "lte0")
+    assert [path.use for path in paths_over(client, "lte0")] == ["backup"]
+    change = [executable(), "path", "set", "lte0", "--control-socket", str(client.control_socket)]
+    assert lab.run(lab.world.client, [*change, "--role", "primary"]).code == 0
+    eventually(
+        lambda: [path.use for path in paths_over(client, "lte0")] == ["primary"], 5, "other role"
+    )
+    assert lab.run(lab.world.client, [*change, "--role", "never"]).code == 0
+    wait_used(client, "wlan0")
+    assert lab.run(lab.world.client, [*change, "--role", "default"]).code == 0
+    wait_used(client, "wlan0", "lte0")
+    refused = lab.run(lab.world.client, [*change, "--role", "first"])
+    assert refused.code == 2
+    assert "primary, secondary, backup, never" in refused.output
     assert "reconnecting" not in client.log.read_text()

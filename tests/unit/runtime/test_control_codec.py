@@ -8,10 +8,12 @@ from mqvpn_core.runtime.control_codec import (
     MAX_REQUEST_BYTES,
     ControlReply,
     ControlRequest,
+    DoneReply,
     ErrorReply,
     EventsReply,
     EventsRequest,
     JsonValue,
+    SetLinkRequest,
     StatusReply,
     StatusRequest,
     decode_reply,
@@ -24,6 +26,8 @@ REQUESTS: list[ControlRequest] = [
     StatusRequest(),
     EventsRequest(),
     EventsRequest(after=(1 << 63) - 1, follow=True, with_debug=True),
+    SetLinkRequest(link="wlan0", role="backup"),
+    SetLinkRequest(link="w*", cap="5 GB", rate_limit="none"),
 ]
 
 
@@ -48,6 +52,12 @@ def test_wrong_member_of_an_events_request_is_refused(member: str) -> None:
         decode_request(b'{"version":1,"command":"events",' + member.encode() + b"}\n")
 
 
+@pytest.mark.parametrize("members", ['"role":"never"', '"interface":5', '"interface":"a","cap":5'])
+def test_wrong_member_of_a_change_is_refused(members: str) -> None:
+    with pytest.raises(DecodeError, match=r"interface|cap"):
+        decode_request(b'{"version":1,"command":"path_set",' + members.encode() + b"}\n")
+
+
 @pytest.mark.parametrize("status", [None, True, 1, 1.5, "ü", [1, "a"], {"a": {"b": []}}])
 def test_status_survives_its_line(status: JsonValue) -> None:
     line = encode_reply(StatusReply(status=status))
@@ -57,6 +67,7 @@ def test_status_survives_its_line(status: JsonValue) -> None:
 
 OTHER_REPLIES: list[ControlReply] = [
     ErrorReply(reason="no"),
+    DoneReply(),
     EventsReply(events=(), missed=0, last=0, more=False),
     EventsReply(events=({"number": 7},), missed=3, last=7, more=True),
 ]
