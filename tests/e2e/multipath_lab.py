@@ -21,6 +21,7 @@ from mqvpn_core.demo.programs import WEB_PORT
 from mqvpn_core.demo.topology import WEB_IPV4
 from mqvpn_core.demo.web_host import payload
 from tests.e2e.topology import eventually
+from tests.linkem.requirement import need_emulator
 from tests.linkem.two_links import EmulatedAccess, build_two_links
 
 GAP = {Outage.LINK_DOWN: 1.5, Outage.ADDRESS_REMOVED: 1.0, Outage.BLACK_HOLE: 1.5}
@@ -149,6 +150,7 @@ def open_multipath_lab(
         connect: starts the client.
         options: more of the command lines of client and server.
     """
+    need_emulator()
     # Not pytest's own directory: its name is too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="mq-two-"))
     try:

@@ -1,13 +1,12 @@
-"""A link to measure; the emulator's own dependency, a compiler, is as required as root is."""
+"""A link to measure."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.linkem.building import EmulatorError, emulator_executable
 from tests.linkem.emulated_link import LinkOptions
+from tests.linkem.requirement import need_emulator
 from tests.unit.linkem.wire import Wire, open_wire
 
 
@@ -17,13 +16,3 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
     need_emulator()
     with open_wire(tmp_path, options=LinkOptions(seed=1)) as opened:
         yield opened
-
-
-def need_emulator() -> None:
-    """Skip where the emulator cannot be compiled, or fail where it must be."""
-    try:
-        emulator_executable()
-    except EmulatorError as error:
-        if os.environ.get("MQVPN_E2E") == "require":
-            raise
-        pytest.skip(str(error))

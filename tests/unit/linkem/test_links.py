@@ -13,7 +13,7 @@ from mqvpn_core.demo.namespaces import NetworkNamespace
 from tests.linkem.building import EmulatorError, emulator_executable
 from tests.linkem.emulated_link import Direction, End, Kind, LinkOptions, emulate
 from tests.linkem.impairments import Impairments
-from tests.unit.linkem.conftest import need_emulator
+from tests.linkem.requirement import need_emulator
 from tests.unit.linkem.wire import FAR, FAR6, NEAR6, Wire, open_wire
 
 _SIOCGIFFLAGS = 0x8913
