@@ -37,8 +37,6 @@ from mqvpn_core.wire.uri_templates import compile_template_matcher, default_uri_
 
 LINK_DELAY = 100e-6
 """Seconds that every UDP datagram takes."""
-HOST_DELAY = 50e-6
-"""Seconds that the host behind the server takes to answer an IP packet."""
 SERVER_HOST = "198.51.100.7"
 """Who the inner packets go to."""
 
@@ -50,34 +48,36 @@ _START = Instant(100.0)
 _OTHER_WORK = bytes(8 * 1024 * 1024)
 """Larger than the processor's own caches."""
 
-Answer = Callable[[list[bytes]], list[bytes]]
-"""What the host behind the server says to IP packets."""
+Answer = Callable[[Sequence[bytes]], list[bytes]]
+"""What a host answers to IP packets on the spot."""
 
 
 class End(ABC):
     """One end: counts how often it is woken and the processor time it takes.
 
-    A: ``wakeups``, ``cpu_ns``, ``due_at``. B: ``wake``. D: ``take_ip_packets``.
+    A: ``wakeups``, ``cpu_ns``, ``carried_bytes``, ``due_at``. B: ``wake``. C: ``answer``.
     """
 
     def __init__(self) -> None:
         self.wakeups = 0
         self.cpu_ns = 0
+        self.carried_bytes = 0
+        """Bytes of IP packets that it brought to its host."""
         self.due_at: Instant | None = None
-        self._to_host: list[bytes] = []
+        self.answer: Answer = lambda _packets: []
 
     def wake(self, work: Callable[[Instant], None], now: Instant) -> list[Transmit]:
         """Let it do one thing and what follows from it; return what it sends."""
         self.wakeups += 1
         start = thread_time_ns()
         work(now)
-        transmits = self._pump(now)
+        transmits = self._transmits(now)
         self.cpu_ns += thread_time_ns() - start
         return transmits
 
     @abstractmethod
     def receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
-        """Take UDP datagrams."""
+        """Take UDP datagrams, and what the host answers to them."""
 
     @abstractmethod
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
@@ -87,14 +87,17 @@ class End(ABC):
     def handle_timeout(self, now: Instant) -> None:
         """Do what is due."""
 
-    def take_ip_packets(self) -> list[bytes]:
-        """Return IP packets for the host."""
-        packets, self._to_host = self._to_host, []
-        return packets
-
     @abstractmethod
-    def _pump(self, now: Instant) -> list[Transmit]:
-        """Let it do what follows, and return what it sends."""
+    def _transmits(self, now: Instant) -> list[Transmit]:
+        """Return what is to be sent."""
+
+    def _write_device(self, packets: Sequence[bytes], now: Instant) -> None:
+        """Give the host packets and take what it answers."""
+        if packets:
+            self.carried_bytes += sum(map(len, packets))
+            answers = self.answer(packets)
+            if answers:
+                self.send_ip_packets(answers, now)
 
 
 class ClientEnd(End):
@@ -114,20 +117,25 @@ class ClientEnd(End):
     @override
     def receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         self.connection.receive_datagrams(batch, now)
+        self._drain(now)
 
     @override
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
         self.session.send_ip_packets(packets, now)
+        self.session.take_ip_packets()
 
     @override
     def handle_timeout(self, now: Instant) -> None:
         self.connection.handle_timeout(now)
         self.session.handle_timeout(now)
+        self._drain(now)
+
+    def _drain(self, now: Instant) -> None:
+        self.session.receive_events(now)
+        self._write_device(self.session.take_ip_packets(), now)
 
     @override
-    def _pump(self, now: Instant) -> list[Transmit]:
-        self.session.receive_events(now)
-        self._to_host += self.session.take_ip_packets()
+    def _transmits(self, now: Instant) -> list[Transmit]:
         transmits = self.connection.transmits(now)
         self.due_at = earlier(self.connection.next_timeout(), self.session.next_timeout())
         return transmits
@@ -152,16 +160,19 @@ class ServerEnd(End):
             quota=TunnelQuota(),
         )
         self._sessions: dict[ConnectionHandle, ServerSession] = {}
+        self._session_due: Instant | None = None
 
     @override
     def receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         self._endpoint.receive_datagrams(batch, now)
+        self._drain(now)
 
     @override
     def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
         for handle, session in self._sessions.items():
-            self._endpoint.wake(handle)
+            self._endpoint.poll(handle)
             session.send_ip_packets(packets, now)
+            session.take_ip_packets()
 
     @override
     def handle_timeout(self, now: Instant) -> None:
@@ -169,9 +180,9 @@ class ServerEnd(End):
         for handle, session in self._sessions.items():
             self._endpoint.wake(handle)
             session.handle_timeout(now)
+        self._drain(now)
 
-    @override
-    def _pump(self, now: Instant) -> list[Transmit]:
+    def _drain(self, now: Instant) -> None:
         while (event := self._endpoint.next_event()) is not None:
             if isinstance(event, ConnectionAccepted):
                 http3 = Http3Connection(event.connection)
@@ -179,15 +190,19 @@ class ServerEnd(End):
                 self._sessions[event.handle] = ServerSession(
                     policy=self._policy, http3=http3, peer_host=peer_host
                 )
-        session_due: Instant | None = None
+        to_host: list[bytes] = []
         while ready := self._endpoint.take_ready():
             for handle in ready:
                 session = self._sessions[handle]
                 session.receive_events(now)
-                self._to_host += session.take_ip_packets()
-                session_due = session.next_timeout()
+                to_host += session.take_ip_packets()
+                self._session_due = session.next_timeout()
+        self._write_device(to_host, now)
+
+    @override
+    def _transmits(self, now: Instant) -> list[Transmit]:
         transmits = self._endpoint.transmits(now)
-        self.due_at = earlier(self._endpoint.next_timeout(), session_due)
+        self.due_at = earlier(self._endpoint.next_timeout(), self._session_due)
         return transmits
 
 
@@ -200,9 +215,9 @@ class _Happening:
 
 
 class MemoryTunnel:
-    """Both ends, the links between them and the host behind the server.
+    """Both ends and the links between them.
 
-    A: ``client``, ``server``, ``inner_client``, ``now``, ``answered_bytes``, ``carried_bytes``
+    A: ``client``, ``server``, ``inner_client``, ``now``
     C: ``send``, ``run``, ``reset_counters``
     """
 
@@ -222,9 +237,6 @@ class MemoryTunnel:
         self.client = ClientEnd(transport, certificate)
         self.server = ServerEnd(transport, certificate)
         self.now = _START
-        self.carried_bytes = 0
-        """Bytes of IP packets that the client's packets brought to the host behind the server."""
-        self.answer: Answer = lambda _packets: []
         self._serials = itertools.count()
         self._happenings: list[_Happening] = []
         connection = self.client.connection
@@ -241,8 +253,7 @@ class MemoryTunnel:
     def reset_counters(self) -> None:
         """Count from here."""
         for end in (self.client, self.server):
-            end.wakeups = end.cpu_ns = 0
-        self.carried_bytes = 0
+            end.wakeups = end.cpu_ns = end.carried_bytes = 0
 
     def send(self, packets: Sequence[bytes]) -> None:
         """Let the client's host send IP packets."""
@@ -282,12 +293,6 @@ class MemoryTunnel:
                 transmit.ecn,
             )
             self._plan(LINK_DELAY, other, _delivery(other, batch))
-        packets = end.take_ip_packets()
-        if packets and end is self.server:
-            self.carried_bytes += sum(map(len, packets))
-            answers = self.answer(packets)
-            if answers:
-                self._plan(HOST_DELAY, end, _sending(end, answers))
 
     def _plan(self, delay: float, end: End, work: Callable[[Instant], None]) -> None:
         happening = _Happening(Instant(self.now + delay), next(self._serials), end, work)
@@ -313,7 +318,3 @@ def _opener(connection: MultipathConnection, index: int) -> Callable[[Instant], 
 
 def _delivery(end: End, batch: ReceivedDatagrams) -> Callable[[Instant], None]:
     return lambda now: end.receive(batch, now)
-
-
-def _sending(end: End, packets: Sequence[bytes]) -> Callable[[Instant], None]:
-    return lambda now: end.send_ip_packets(packets, now)

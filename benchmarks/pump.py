@@ -87,7 +87,7 @@ class Scene:
             server_us=server.cpu_ns / 1000 / self.repeats,
             client_wakeups=client.wakeups / self.repeats,
             server_wakeups=server.wakeups / self.repeats,
-            carried_share=tunnel.carried_bytes / offered,
+            carried_share=server.carried_bytes / offered,
         )
 
     def prepare(self) -> MemoryTunnel:
@@ -102,7 +102,7 @@ def ping(tunnel: MemoryTunnel, count: int) -> int:
     """One packet, its answer, and silence."""
     inner = str(tunnel.inner_client)
     reply = ip_packet(SERVER_HOST, inner, _ICMP, _PING_BYTES)
-    tunnel.answer = lambda packets: [reply] * len(packets)
+    tunnel.server.answer = lambda packets: [reply] * len(packets)
     request = ip_packet(inner, SERVER_HOST, _ICMP, _PING_BYTES)
     for _ in range(count):
         tunnel.send([request])
@@ -112,7 +112,7 @@ def ping(tunnel: MemoryTunnel, count: int) -> int:
 
 def bulk(tunnel: MemoryTunnel, count: int) -> int:
     """Batches of large packets of several flows, one way."""
-    tunnel.answer = lambda _packets: []
+    tunnel.server.answer = lambda _packets: []
     _send_batches(tunnel, _UDP, count)
     return count * _BATCH * _DATA_BYTES
 
@@ -120,7 +120,7 @@ def bulk(tunnel: MemoryTunnel, count: int) -> int:
 def tcp(tunnel: MemoryTunnel, count: int) -> int:
     """Batches of large packets, and something back as TCP would send it."""
     acknowledgement = ip_packet(SERVER_HOST, str(tunnel.inner_client), _TCP, _ACK_BYTES)
-    tunnel.answer = lambda packets: [acknowledgement] * (len(packets) // 2)
+    tunnel.server.answer = lambda packets: [acknowledgement] * (len(packets) // 2)
     _send_batches(tunnel, _TCP, count)
     return count * _BATCH * _DATA_BYTES
 

@@ -98,7 +98,7 @@ class ServerEndpoint:
     """Demultiplexer and owner of a server's connections.
 
     A: connections, serving; B: receive_datagrams, handle_timeout
-    C: set_config, wake, discard, close
+    C: set_config, wake, poll, discard, close
     D: transmits, next_timeout, next_event, take_ready; polled in this order
     """
 
@@ -155,9 +155,14 @@ class ServerEndpoint:
         self._config = config
 
     def wake(self, handle: ConnectionHandle) -> None:
-        """Something was done to a connection: poll it at the next `transmits`."""
+        """Something was done to a connection: it may have news, and something to send."""
         if handle in self.connections:
             self._ready.add(handle)
+            self._needs_poll.add(handle)
+
+    def poll(self, handle: ConnectionHandle) -> None:
+        """A connection was given something to send, which makes no news."""
+        if handle in self.connections:
             self._needs_poll.add(handle)
 
     def discard(self, handle: ConnectionHandle) -> None:

@@ -2,7 +2,8 @@
 
 A few tasks read (one per socket, one for the TUN device, one for the timer); all of them end in
 `ClientDriver._pump`, which is synchronous. What was read enters the core with no checkpoint in
-between, and one wake-up does a bounded amount of work. Decides nothing about the tunnel.
+between, and one wake-up does a bounded amount of work. What the host answers to packets on the
+spot, as TCP does, leaves in the same round. Decides nothing about the tunnel.
 """
 
 # walk: 2 of 16
@@ -233,18 +234,11 @@ class ClientDriver:
 
     async def _read_tun(self) -> None:
         await self._carrying.wait()
-        while self._tun is not None:
+        while self._tun is not None and self.device_failure is None:
             await self._tun.wait_readable()
-            try:
-                packets = self._tun.read_packets(MAX_PACKETS)
-            except HostError as error:
-                self.device_failure = error
-                self.finished.set()
-                return
             now = read_clock()
-            if self._session is not None and packets:
-                self._session.send_ip_packets(packets, now)
-            self._pump(now)
+            if self._read_device(now):
+                self._send(now)
 
     async def _watch_timer(self) -> None:
         while True:
@@ -269,8 +263,12 @@ class ClientDriver:
         return bool(paths) and all(path.probe_timeouts >= SILENT_PROBES for path in paths)
 
     def _pump(self, now: Instant) -> None:
+        if self._drain_session(now):
+            self._read_device(now)
+        self._send(now)
+
+    def _send(self, now: Instant) -> None:
         transport = self._transport
-        self._drain_session(now)
         self._outbox.send(transport.transmits(now))
         deadline = transport.next_timeout()
         if self._session is not None:
@@ -284,16 +282,40 @@ class ClientDriver:
         elif transport.handshake_complete:
             self.settled.set()
 
-    def _drain_session(self, now: Instant) -> None:
+    def _drain_session(self, now: Instant) -> bool:
+        """Carry out what the session has; tell whether the host has got packets."""
         session = self._session
         if session is None:
-            return
+            return False
         session.receive_events(now)
-        packets = session.take_ip_packets()
-        if packets and self._tun is not None:
-            self.refused_packet_count += self._tun.write_packets(packets)
+        has_written = self._write_device(session)
         for observer in self._observers:
             observer.look(now)
+        return has_written
+
+    def _write_device(self, session: PacketSession) -> bool:
+        packets = session.take_ip_packets()
+        if not packets or self._tun is None:
+            return False
+        self.refused_packet_count += self._tun.write_packets(packets)
+        return True
+
+    def _read_device(self, now: Instant) -> bool:
+        """Take what the host has for the session; tell whether there was anything."""
+        if self._tun is None:
+            return False
+        try:
+            packets = self._tun.read_packets(MAX_PACKETS)
+        except HostError as error:
+            self.device_failure = error
+            self.finished.set()
+            return False
+        if not packets or self._session is None:
+            return False
+        self._session.send_ip_packets(packets, now)
+        # Errors about packets that may not pass.
+        self._write_device(self._session)
+        return True
 
 
 class _Port:

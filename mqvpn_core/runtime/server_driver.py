@@ -1,8 +1,9 @@
 """Feeds the endpoint and its sessions, drains them, sleeps: the trio side of a server.
 
 As in the client, a few tasks read and all of them end in one synchronous pump. The pump visits
-only the connections that something happened to. It is also the fault boundary: an exception while
-one client is served ends that client's connection and nothing else.
+only the connections that something happened to, and sends what the host answers on the spot. It is
+also the fault boundary: an exception while one client is served ends that client's connection and
+nothing else.
 """
 
 # walk: 11 of 16
@@ -48,6 +49,9 @@ class EndpointPort(Protocol):
 
     def wake(self, handle: ConnectionHandle) -> None:
         """Have a connection in the next `take_ready` and `transmits`: it was given a command."""
+
+    def poll(self, handle: ConnectionHandle) -> None:
+        """Have a connection in the next `transmits`: it was given packets."""
 
     @property
     def serving(self) -> ConnectionHandle | None:
@@ -136,11 +140,9 @@ class ServerDriver(Generic[S]):
     async def _read_tun(self) -> None:
         while True:
             await self._tun.wait_readable()
-            packets = self._tun.read_packets(MAX_PACKETS)
             now = read_clock()
-            for handle, batch in self._keeper.dispatch(packets).items():
-                self._send_packets(handle, batch, now)
-            self._pump(now)
+            self._read_device(now)
+            self._send(now)
 
     async def _watch_timer(self) -> None:
         while True:
@@ -180,13 +182,26 @@ class ServerDriver(Generic[S]):
             self._report_fault("the end of connection %d", handle)
         self._endpoint.discard(handle)
 
-    def _send_packets(self, handle: ConnectionHandle, packets: list[bytes], now: Instant) -> None:
+    def _read_device(self, now: Instant) -> None:
+        """Hand what the host has for clients to their sessions."""
+        packets = self._tun.read_packets(MAX_PACKETS)
+        errors: list[bytes] = []
+        for handle, batch in self._keeper.dispatch(packets).items():
+            self._send_packets(handle, batch, errors, now)
+        if errors:
+            self.refused_packet_count += self._tun.write_packets(errors)
+
+    def _send_packets(
+        self, handle: ConnectionHandle, packets: list[bytes], errors: list[bytes], now: Instant
+    ) -> None:
+        """Hand packets to one session; what it says about them goes to ``errors``."""
         session = self._keeper.sessions.get(handle)
         if session is None:
             return
-        self._endpoint.wake(handle)
+        self._endpoint.poll(handle)
         try:
             session.send_ip_packets(packets, now)
+            errors += session.take_ip_packets()
         except Exception:  # noqa: BLE001 - fault boundary: ends this client only
             self._end_client(handle, now)
 
@@ -208,6 +223,10 @@ class ServerDriver(Generic[S]):
                 self._visit(handle, to_host, now)
         if to_host:
             self.refused_packet_count += self._tun.write_packets(to_host)
+            self._read_device(now)
+        self._send(now)
+
+    def _send(self, now: Instant) -> None:
         self._outbox.send(self._guard(self._endpoint.transmits, now))
         # Sending may have ended connections: their sessions must not wait for the next round.
         self._keeper.take_endpoint_events(now)

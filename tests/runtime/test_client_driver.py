@@ -1,11 +1,12 @@
 """The client's pump: what is read goes in at once, and comes out on the other side."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
+from typing_extensions import override
 
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.runtime.client_driver import (
@@ -95,6 +96,55 @@ def test_packets_cross_in_both_directions() -> None:
             assert scene.tun.written == [b"down"]
             assert scene.driver.refused_packet_count == 1
             assert scene.observer.looks > 0
+
+    run_virtual(main)
+
+
+class AnsweringTun(FakeTun):
+    """A host that answers packets while they are written; nobody is told that it can be read."""
+
+    @override
+    def write_packets(self, packets: Sequence[bytes]) -> int:
+        self.route_in(*[b"re:" + packet for packet in packets])
+        return super().write_packets(packets)
+
+    @override
+    async def wait_readable(self) -> None:
+        await trio.sleep_forever()
+
+
+def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.tun = AnsweringTun()
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            scene.driver.carry(scene.tun)
+            scene.socket.arrive(datagram(b"ip:data"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.tun.written == [b"data"]
+            assert scene.socket.sent == [b"ip:re:data"]
+
+    run_virtual(main)
+
+
+def test_a_device_that_is_removed_while_it_is_written_ends_the_driver() -> None:
+    class Removed(AnsweringTun):
+        @override
+        def write_packets(self, packets: Sequence[bytes]) -> int:
+            self.remove()
+            return len(packets)
+
+    async def main() -> None:
+        scene = Scene()
+        scene.tun = Removed()
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            scene.driver.carry(scene.tun)
+            scene.socket.arrive(datagram(b"ip:data"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.driver.finished.is_set()
+            assert scene.driver.device_failure is not None
 
     run_virtual(main)
 

@@ -78,6 +78,9 @@ class FakeEndpoint:
     def wake(self, handle: ConnectionHandle) -> None:
         self.ready.add(handle)
 
+    def poll(self, handle: ConnectionHandle) -> None:
+        pass
+
 
 class FakeKeeper:
     """A session for each connection; packets go to the client named in their first byte."""
@@ -117,9 +120,9 @@ class FakeKeeper:
 class Scene:
     """A server driver with fakes on every side."""
 
-    def __init__(self) -> None:
+    def __init__(self, tun: FakeTun | None = None) -> None:
         self.socket = FakeSocket(LISTEN)
-        self.tun = FakeTun()
+        self.tun = tun or FakeTun()
         self.endpoint = FakeEndpoint()
         self.keeper = FakeKeeper(self.endpoint)
         self.driver: ServerDriver[FakeSession] = ServerDriver(
@@ -153,6 +156,52 @@ def test_packets_of_two_clients_cross_without_mixing() -> None:
             assert scene.driver.refused_packet_count == 1
             await scene.host_sends(b"\x01a", b"\x02b", b"\x01c", b"\x07nobody")
             assert sorted(scene.socket.sent) == [b"ip:\x01a", b"ip:\x01c", b"ip:\x02b"]
+
+    run_virtual(main)
+
+
+class AnsweringTun(FakeTun):
+    """A host that answers packets while they are written; nobody is told that it can be read."""
+
+    @override
+    def write_packets(self, packets: Sequence[bytes]) -> int:
+        self.route_in(*[packet[:1] + b"re" for packet in packets])
+        return super().write_packets(packets)
+
+    @override
+    async def wait_readable(self) -> None:
+        await trio.sleep_forever()
+
+
+def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
+    async def main() -> None:
+        scene = Scene(AnsweringTun())
+        async with scene.running():
+            await scene.client_sends(1, b"ip:\x01data")
+            assert scene.tun.written == [b"\x01data"]
+            assert scene.socket.sent == [b"ip:\x01re"]
+
+    run_virtual(main)
+
+
+def test_errors_about_packets_of_the_host_go_back_at_once() -> None:
+    class Judging(FakeSession):
+        @override
+        def take_ip_packets(self) -> list[bytes]:
+            sent, self.transport.outgoing = self.transport.outgoing, []
+            return [b"too big: " + each.data for each in sent]
+
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"a")
+            handle = ConnectionHandle(1)
+            scene.keeper.live[handle] = Judging(scene.endpoint.transports[handle])
+            looks = len(scene.keeper.looks)
+            await scene.host_sends(b"\x01b")
+            assert scene.tun.written == [b"too big: ip:\x01b"]
+            assert scene.socket.sent == []
+            assert len(scene.keeper.looks) == looks
 
     run_virtual(main)
 
