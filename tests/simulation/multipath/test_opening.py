@@ -89,7 +89,7 @@ def test_mp_28_a_new_path_uses_connection_ids_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("whose", ["client", "server"])
-def test_mp_28_both_sides_must_have_issued_connection_ids(whose: str) -> None:
+def test_mp_28_56_both_sides_must_have_issued_connection_ids(whose: str) -> None:
     """Until then the client may not open the path; it says what it lacks and hears of it."""
     with MultiPair(1) as pair:
         scene = Scene(pair, PathRules(pair))
