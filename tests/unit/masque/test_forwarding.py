@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 
 from mqvpn_core.masque.drop_reasons import DropReason
-from mqvpn_core.masque.forwarding import Drop, Forward, Forwarder, Reply, TunnelEnd
+from mqvpn_core.masque.forwarding import Decision, Drop, Forward, Forwarder, Reply, Split, TunnelEnd
 from mqvpn_core.masque.packet_filter import FilterRules
 from mqvpn_core.masque.route_ranges import RangeList
 from mqvpn_core.wire.ip_packets import decode_ip_header, has_valid_header_checksum
@@ -61,7 +61,7 @@ class Direction:
     end: TunnelEnd
     is_sending: bool
 
-    def decide(self, packet: bytes, *, far: RangeList = EVERYWHERE) -> Forward | Drop | Reply:
+    def decide(self, packet: bytes, *, far: RangeList = EVERYWHERE) -> Decision:
         made = forwarder(self.end, far=far)
         return (
             made.decide_to_send(packet, T0)
@@ -97,11 +97,11 @@ EVERY_WAY = pytest.mark.parametrize(
 )
 
 
-def reason_of(decision: Forward | Drop | Reply) -> DropReason | None:
-    return None if isinstance(decision, Forward) else decision.reason
+def reason_of(decision: Decision) -> DropReason | None:
+    return None if isinstance(decision, Forward | Split) else decision.reason
 
 
-def icmp_of(decision: Forward | Drop | Reply) -> tuple[int, int]:
+def icmp_of(decision: Decision) -> tuple[int, int]:
     """Return ICMP type and code of a reply."""
     assert isinstance(decision, Reply)
     offset = decode_ip_header(decision.packet).payload_offset
