@@ -7,6 +7,7 @@ a test names those it covers, as in `test_mp_69_nothing_is_sent_on_...` or `test
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 
 from tests.meta.checkout import ROOT, python_files, short, tree
 
@@ -33,6 +34,7 @@ PARTLY = {
 _NUMBERS = re.compile(r"^test_mp_((?:\d+_)+)")
 
 
+@cache
 def _tests_by_item() -> dict[int, list[str]]:
     found: dict[int, list[str]] = defaultdict(list)
     for path in python_files("tests"):

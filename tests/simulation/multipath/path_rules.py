@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from mqvpn_core.ids import Instant, SocketAddress
 from mqvpn_core.quic.connection_ids import ACTIVE_CONNECTION_ID_LIMIT
-from mqvpn_core.quic.events import PathOpened
+from mqvpn_core.quic.events import PathMigrated, PathOpened
 from mqvpn_core.testing.link_elements import UdpDatagram
 from mqvpn_core.testing.pair import SERVER_ADDRESS, Pair, Peer
 from mqvpn_core.wire.code_points import FrameType as F
@@ -77,6 +77,7 @@ class PathRules(PacketListener):
         self._room: defaultdict[tuple[int, SocketAddress], int] = defaultdict(int)
         self._proven: set[tuple[int, SocketAddress]] = set()
         self._counted: set[bytes] = set()
+        self._followed = 0
         pair.simulator.add_tap(self._on_datagram)
         pair.simulator.add_check(self.check)
 
@@ -106,6 +107,7 @@ class PathRules(PacketListener):
         """Look at both ends after a turn."""
         if not self.is_watching:
             return
+        self._follow_server()
         for peer in self._peers():
             check_bytes_in_flight(peer)
             connection = peer.connection
@@ -133,6 +135,16 @@ class PathRules(PacketListener):
     def _peers(self) -> list[Peer]:
         node = self._pair.server_node
         return [self._pair.client, *node.peers.values()]
+
+    def _follow_server(self) -> None:
+        """Whatever it knew of an address that it has left, it may have forgotten."""
+        for peer in self._pair.server_node.peers.values():
+            for event in peer.events[self._followed :]:
+                if isinstance(event, PathMigrated):
+                    key = event.path_id, event.old.remote
+                    self._room[key] = 0
+                    self._proven.discard(key)
+            self._followed = len(peer.events)
 
     def _check_limit(self, side: bool, kind: int, frame: bytes) -> None:
         (path_id,) = integers(frame, 1)

@@ -185,6 +185,7 @@ def test_mp_75_an_abandon_that_was_not_heard_keeps_the_path() -> None:
         scene.assert_alive()
 
 
+@pytest.mark.slow
 def test_mp_76_path_ids_are_used_once() -> None:
     """The rules look at every path that was opened; here are forty."""
     with opened(3) as scene:
@@ -282,6 +283,7 @@ def test_mp_80_both_sides_give_up_the_same_path_at_once() -> None:
         scene.assert_alive()
 
 
+@pytest.mark.slow
 def test_mp_80_path_0_goes_while_streams_run() -> None:
     with scene_over([(Delay(0.02),), (Delay(0.04), Loss(0.02))]) as scene:
         data = bytes(range(256)) * 2000

@@ -94,6 +94,7 @@ def test_mp_85_a_path_ack_alone_provokes_nothing(role: str) -> None:
         assert scene.simulator.sent_count == before
 
 
+@pytest.mark.slow
 def test_mp_94_each_path_has_its_own_window_and_rtt() -> None:
     """Loss on one path shrinks its window and no other; what is in flight obeys each window."""
     slow = (Delay(0.05), Loss(0.15), RateLimit(100_000, 20_000))

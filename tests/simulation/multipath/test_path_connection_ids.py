@@ -157,6 +157,7 @@ def test_mp_50_a_connection_id_is_issued_once_for_all_paths(role: str) -> None:
         liar.assert_victim_closes(E.PROTOCOL_VIOLATION)
 
 
+@pytest.mark.slow
 def test_mp_50_ours_are_all_different() -> None:
     with opened(4) as scene:
         for _ in range(10):

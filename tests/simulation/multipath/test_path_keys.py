@@ -45,6 +45,7 @@ def test_mp_20_a_packet_opens_under_its_own_path_id_only(role: str) -> None:
         scene.assert_alive()
 
 
+@pytest.mark.slow
 @both_roles
 def test_mp_21_the_next_update_waits_for_the_slowest_path(role: str) -> None:
     """Three times the largest PTO after the last one was confirmed, however fast path 0 is."""
@@ -69,6 +70,7 @@ def test_mp_21_the_next_update_waits_for_the_slowest_path(role: str) -> None:
             assert later - earlier >= 2.5 * largest
 
 
+@pytest.mark.slow
 @both_roles
 def test_mp_22_packets_of_the_slowest_path_still_open_after_an_update(role: str) -> None:
     """What is in flight when the keys change, in both directions, is not lost."""

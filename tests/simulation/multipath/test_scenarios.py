@@ -111,6 +111,7 @@ def test_a_link_that_flaps_hundreds_of_times_never_runs_out_of_path_ids() -> Non
         scene.rules.finish()
 
 
+@pytest.mark.slow
 def test_flapping_faster_than_path_ids_come_back_only_waits() -> None:
     """The client is told when it can go on; it never ends up without a path."""
     with MultiPair(1, QUIET_PAIR, [(Delay(0.1),), (Delay(0.1),)]) as pair:

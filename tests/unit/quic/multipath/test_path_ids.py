@@ -87,6 +87,7 @@ def test_a_path_given_up_unused_leaves_the_ones_before_it() -> None:
     assert used == [1, 2, 4, 5, 6]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=60))
 def test_mp_76_no_path_id_is_ever_offered_twice(steps: list[tuple[bool, int]]) -> None:
     path_ids = negotiated(6, 1000)
