@@ -34,7 +34,7 @@ ROUTE_PAUSE = 0.5
 """Seconds between two looks at the routes while they change without any effect on us."""
 
 RETRY_PAUSE = 1.0
-"""Seconds before the links are listed again after that failed."""
+"""Seconds before the kernel is asked again when that failed."""
 
 
 class LinkSource(Protocol):
@@ -166,7 +166,10 @@ class LinkWatch:
             try:
                 await self._ask_ways()
             except HostError as error:
-                _log.warning("%s", error)
+                # Nothing else need ever happen that would make us ask again.
+                _log.warning("%s; trying again", error)
+                await trio.sleep(RETRY_PAUSE)
+                self._stir(only_routes=False)
             if not self._tell():
                 self._asked_in_vain_at = trio.current_time()
 

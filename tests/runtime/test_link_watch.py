@@ -50,6 +50,7 @@ class FakeSource:
         self.list_count = 0
         self.questions: list[float] = []
         self.refusals = 0
+        self.question_refusals = 0
         self._news: list[LinkNews] = []
         self._gate = Gate(is_open=False)
 
@@ -85,6 +86,9 @@ class FakeSource:
     ) -> tuple[WaysSeen, ...]:
         self.questions.append(trio.current_time())
         await trio.lowlevel.checkpoint()
+        if self.question_refusals:
+            self.question_refusals -= 1
+            raise HostError("planted")
         return tuple(
             WaysSeen(ifindex=one.ifindex, ways=self._ways_of(one, servers))
             for one in links
@@ -250,6 +254,21 @@ def test_a_listing_that_fails_is_repeated(caplog: pytest.LogCaptureFixture) -> N
         source.report(LinkNews(is_incomplete=True))
         await watch.wait_change(version)
         assert trio.current_time() - started == pytest.approx(2 * RETRY_PAUSE)
+
+    watched(source, play)
+    assert caplog.text.count("planted") == 2
+
+
+def test_a_question_that_fails_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    """Although no further news come."""
+    source = FakeSource(link(1, "wlan0"))
+
+    async def play(watch: LinkWatch) -> None:
+        source.known[TWO] = link(2, "lte0")
+        source.question_refusals = 2
+        source.say(*told(link(2, "lte0")))
+        await trio.sleep(2 * RETRY_PAUSE + 4 * LONGEST)
+        assert len(watch.table.links[TWO].ways) == 2
 
     watched(source, play)
     assert caplog.text.count("planted") == 2
