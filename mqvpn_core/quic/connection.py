@@ -178,7 +178,13 @@ class MultipathConnection:
         self._after_input(now)
 
     def connect(self, four_tuple: FourTuple, now: Instant) -> None:
-        """Client: start the handshake over a network path."""
+        """Client: start the handshake over a network path.
+
+        Raises:
+            LocalProtocolError: the connection was closed before.
+        """
+        if self.engine.is_ending:
+            raise LocalProtocolError("the connection is closed already")
         self.engine.start(four_tuple, now)
         if self._tracer is not None:
             self._trace_start(four_tuple, now)
@@ -295,9 +301,13 @@ class MultipathConnection:
         self._key_updates.request()
 
     def close(self, error_code: int, reason: str, *, is_application: bool = True) -> None:
-        """Close the connection; the next `transmits` carries CONNECTION_CLOSE."""
+        """Close the connection; the next `transmits` carries CONNECTION_CLOSE.
+
+        A client that has not connected yet is closed at once.
+        """
         frame_type = None if is_application else int(FrameType.PADDING)
         self.engine.close(error_code=error_code, frame_type=frame_type, reason_phrase=reason)
+        self._note_end()
 
     def transmits(self, now: Instant) -> list[Transmit]:
         """Everything that may be sent now."""

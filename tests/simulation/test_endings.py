@@ -2,8 +2,12 @@
 
 import pytest
 
+from mqvpn_core.errors import LocalProtocolError
+from mqvpn_core.ids import FourTuple, Instant
+from mqvpn_core.quic.client import client_connection
 from mqvpn_core.quic.events import ConnectionTerminated
-from mqvpn_core.quic.transport_config import TransportConfig
+from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
+from mqvpn_core.testing.entropy import SeededEntropy
 from mqvpn_core.testing.link_elements import (
     Blackhole,
     Delay,
@@ -53,6 +57,25 @@ def test_a_close_ends_both_ends_soon(closer: str) -> None:
         sent_before = pair.simulator.sent_count
         pair.simulator.run_for(60)
         assert pair.simulator.sent_count == sent_before
+
+
+def test_a_close_before_the_first_packet_needs_nobody() -> None:
+    trust = ClientTls(server_name="vpn.example")
+    connection = client_connection(TransportConfig(), trust, entropy=SeededEntropy(1, "client"))
+    connection.close(0x103, "never mind")
+    assert connection.is_closed
+    assert connection.is_ending
+    assert connection.next_timeout() is None
+    assert connection.transmits(Instant(1.0)) == []
+    assert connection.next_event() == ConnectionTerminated(
+        error_code=0x103, reason="never mind", by_peer=False, is_application=True
+    )
+    assert connection.next_event() is None
+    connection.close(0, "again")
+    connection.handle_timeout(Instant(100.0))
+    assert connection.next_event() is None
+    with pytest.raises(LocalProtocolError, match="closed already"):
+        connection.connect(FourTuple(CLIENT_ADDRESS, SERVER_ADDRESS), Instant(2.0))
 
 
 def test_the_close_is_repeated_for_a_peer_that_did_not_hear_it() -> None:

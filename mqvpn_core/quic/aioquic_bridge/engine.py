@@ -124,12 +124,26 @@ class EngineConnection(SlidingFlowControl):
         self._cryptos[_ONE_RTT] = self.gate  # type: ignore[assignment] # what the engine calls of it
         # 0-RTT would share path 0's packet numbers with our transport: never offer or accept it.
         self.tls._max_early_data = None
+        if self._is_client:
+            # A ClientHello holds a key share for each group. X448 and P-384 take longest to make
+            # by far, and every server knows one of these two (RFC 8446 s9.1).
+            self.tls._supported_groups = [tls.Group.X25519, tls.Group.SECP256R1]
 
     @override
     def _connect(self, now: float) -> None:
         super()._connect(now)
         # The ClientHello carries the SNI; from here on the name only verifies the certificate.
         self.tls._server_name = self._verification_name or self._configuration.server_name
+
+    @override
+    def close(
+        self, error_code: int = 0, frame_type: int | None = None, reason_phrase: str = ""
+    ) -> None:
+        super().close(error_code, frame_type, reason_phrase)
+        if self._is_client and not self._connect_called and not self.is_ending:
+            # Nobody has heard of the connection: there is nobody to tell and nothing to wait for.
+            self._close_pending = False
+            self._close_end()
 
     @override
     def _serialize_transport_parameters(self) -> bytes:
