@@ -24,6 +24,8 @@ from tests.simulation.multipath.path_wiretap import (
 
 AMPLIFICATION_FACTOR = 3
 FULL_DATAGRAM = 1200
+CHALLENGES_OF_A_VALIDATION = 3
+"""After 0, 1/2 and 3/2 PTO; the next would come after the three PTO that a validation lasts."""
 BEFORE_VALIDATION = {
     F.PATH_CHALLENGE,
     F.PATH_RESPONSE,
@@ -75,6 +77,7 @@ class PathRules(PacketListener):
         self._sent_bytes: defaultdict[SocketAddress, int] = defaultdict(int)
         # What counts for one path at one address, as the server sees it.
         self._room: defaultdict[tuple[int, SocketAddress], int] = defaultdict(int)
+        self._unanswered: defaultdict[tuple[int, SocketAddress], int] = defaultdict(int)
         self._proven: set[tuple[int, SocketAddress]] = set()
         self._counted: set[bytes] = set()
         self._followed = 0
@@ -168,6 +171,7 @@ class PathRules(PacketListener):
         elif kind == F.PATH_CHALLENGE:
             assert frame not in self._challenges, "RFC 9000 s8.2.1: unpredictable data each time"
             self._challenges[frame] = packet
+            self._unanswered[packet.path_id, packet.datagram.destination] += 1
         elif kind == F.PATH_RESPONSE:
             challenge = self._challenges[bytes([F.PATH_CHALLENGE]) + frame[1:]]
             # RFC 10069 s3.1: the response MUST go "on the same path" as the challenge.
@@ -194,6 +198,11 @@ class PathRules(PacketListener):
         key = packet.path_id, packet.datagram.destination
         assert not packet.is_from_client, "path validation in a small datagram"
         assert key not in self._proven, "path validation in a small datagram"
+        if self._unanswered[key] > CHALLENGES_OF_A_VALIDATION:
+            # RFC 9000 s8.2.4: the server has given up and starts over as with a stranger.
+            self._unanswered[key] = 1
+            self._room[key] = 0
+            return
         # Twice, because an answer and a question may come together.
         assert self._room[key] < 2 * FULL_DATAGRAM, "path validation in a small datagram"
 
@@ -237,7 +246,9 @@ class PathRules(PacketListener):
         challenge = self._challenges[bytes([F.PATH_CHALLENGE]) + response[1:]]
         self._validated_paths.add(challenge.path_id)
         self._validated_addresses.add(challenge.datagram.destination)
-        self._proven.add((challenge.path_id, challenge.datagram.destination))
+        key = challenge.path_id, challenge.datagram.destination
+        self._proven.add(key)
+        self._unanswered[key] = 0
 
     def _ends_handshake(self, payload: bytes) -> bool:
         """A Handshake packet, or an Initial with a token, proves an address (RFC 9000 s8.1)."""
