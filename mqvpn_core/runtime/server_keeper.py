@@ -235,6 +235,7 @@ class ServerKeeper:
         match event:
             case TunnelOpened():
                 client = self.clients[handle]
+                self._look_at_others_of(event.user)
                 client.tunnels[event.stream_id] = event.user
                 client.tunnel_since = now if client.tunnel_since is None else client.tunnel_since
                 self._assign(handle, session)
@@ -263,6 +264,12 @@ class ServerKeeper:
                 pass  # said again by TunnelOpened
             case _:
                 self._take_request(handle, session, event, now)
+
+    def _look_at_others_of(self, user: str | None) -> None:
+        """A user's new tunnel may have taken over an older one, whose client may be dead."""
+        for handle, client in self.clients.items():
+            if user in client.tunnels.values():
+                self._parts.endpoint.wake(handle)
 
     def _tell(
         self, kind: EventKind, text: str, client: ServedClient, user: str | None, now: Instant
