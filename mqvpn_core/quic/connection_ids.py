@@ -123,6 +123,8 @@ class LocalConnectionIds:
 
     def take_route_changes(self) -> tuple[list[bytes], list[bytes]]:
         """Connection IDs added and removed since the last call, for the endpoint's table."""
+        if not self._added and not self._removed:
+            return [], []
         changes = (self._added, self._removed)
         self._added, self._removed = [], []
         return changes

@@ -27,8 +27,8 @@ from mqvpn_core.quic.aioquic_bridge.long_headers import (
     encode_version_negotiation,
 )
 from mqvpn_core.quic.connection import MultipathConnection
-from mqvpn_core.quic.packet_receiver import SMALLEST_RESET, split_segments
-from mqvpn_core.quic.timers import earliest, is_due
+from mqvpn_core.quic.deadline_queue import DeadlineQueue
+from mqvpn_core.quic.packet_receiver import SMALLEST_RESET
 from mqvpn_core.quic.transport_config import (
     BASE_DATAGRAM_SIZE,
     CONNECTION_ID_LENGTH,
@@ -117,7 +117,7 @@ class ServerEndpoint:
         self._retry_tokens = RetryTokens()
         self._routes: dict[bytes, ConnectionHandle] = {}
         self._initial_cids: dict[ConnectionHandle, bytes] = {}
-        self._timeouts: dict[ConnectionHandle, Instant | None] = {}
+        self._timeouts: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
         self._half_open: set[ConnectionHandle] = set()
         self._ready: set[ConnectionHandle] = set()
         self._needs_poll: set[ConnectionHandle] = set()
@@ -132,7 +132,7 @@ class ServerEndpoint:
         for part in _by_connection_id(batch):
             self.serving = None
             first = part.data[: part.segment_size]
-            handle = self._routes.get(_destination_cid(first))
+            handle = self._routes.get(_destination_cid(first, 0))
             if handle is None and first[0] & 0x80:
                 handle = self._accept(first, part.four_tuple, now)
             elif handle is None:
@@ -144,11 +144,10 @@ class ServerEndpoint:
 
     def handle_timeout(self, now: Instant) -> None:
         """Run the timers of all connections that are due."""
-        for handle, deadline in list(self._timeouts.items()):
-            if is_due(deadline, now):
-                self.serving = handle
-                self.connections[handle].handle_timeout(now)
-                self.wake(handle)
+        while (handle := self._timeouts.take_next_due(now)) is not None:
+            self.serving = handle
+            self.connections[handle].handle_timeout(now)
+            self.wake(handle)
 
     def set_config(self, config: EndpointConfig) -> None:
         """Use other settings for new connections."""
@@ -195,7 +194,7 @@ class ServerEndpoint:
 
     def next_timeout(self) -> Instant | None:
         """When to call `handle_timeout` next."""
-        return earliest(self._timeouts.values())
+        return self._timeouts.earliest()
 
     def next_event(self) -> EndpointEvent | None:
         """Oldest event not handed out yet."""
@@ -292,7 +291,7 @@ class ServerEndpoint:
         if connection.is_closed:
             self._discard(handle, connection)
         else:
-            self._timeouts[handle] = connection.next_timeout()
+            self._timeouts.set(handle, connection.next_timeout())
 
     def _discard(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
         for cid in (
@@ -302,7 +301,7 @@ class ServerEndpoint:
             if self._routes.get(cid) == handle:
                 del self._routes[cid]
         del self.connections[handle], self._initial_cids[handle]
-        self._timeouts.pop(handle, None)
+        self._timeouts.remove(handle)
         self._half_open.discard(handle)
         self._ready.discard(handle)
         self._events.append(ConnectionDiscarded(handle=handle))
@@ -352,24 +351,23 @@ class ServerEndpoint:
         )
 
 
-def _destination_cid(packet: bytes) -> bytes:
-    """Destination connection ID of either header form, without validation."""
-    if packet[0] & 0x80:
-        return packet[6 : 6 + packet[5]] if len(packet) > 6 else b""  # noqa: PLR2004 - RFC 8999
-    return packet[1 : 1 + CONNECTION_ID_LENGTH]
+def _destination_cid(data: bytes, start: int) -> bytes:
+    """Destination connection ID of the packet at ``start``, in either form, without validation."""
+    if data[start] & 0x80:
+        # RFC 8999 s5.1: one byte, the version, one byte of length, the connection ID
+        return data[start + 6 : start + 6 + data[start + 5]] if len(data) > start + 6 else b""
+    return data[start + 1 : start + 1 + CONNECTION_ID_LENGTH]
 
 
 def _by_connection_id(batch: ReceivedDatagrams) -> Iterator[ReceivedDatagrams]:
     """Split a coalesced read where the destination changes; mostly there is nothing to split."""
-    packets = split_segments(batch)
+    data, size = batch.data, batch.segment_size
     start = 0
-    while start < len(packets):
-        cid = _destination_cid(packets[start])
-        stop = start + 1
-        while stop < len(packets) and _destination_cid(packets[stop]) == cid:
-            stop += 1
-        if stop - start == len(packets):
-            yield batch
-        else:
-            yield batch._replace(data=b"".join(packets[start:stop]))
+    while start < len(data):
+        cid = _destination_cid(data, start)
+        stop = start + size
+        while stop < len(data) and _destination_cid(data, stop) == cid:
+            stop += size
+        whole = start == 0 and stop >= len(data)
+        yield batch if whole else batch._replace(data=data[start:stop])
         start = stop

@@ -15,10 +15,10 @@ from typing import Generic, Protocol, TypeVar
 import trio
 
 from mqvpn_core.ids import ConnectionHandle, Instant
+from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.client_driver import MAX_PACKETS, MAX_READS, PacketSession, earlier
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
-from mqvpn_core.runtime.deadline_queue import DeadlineQueue
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.tun_device import PacketDevice

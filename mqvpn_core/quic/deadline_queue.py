@@ -1,4 +1,4 @@
-"""Many deadlines, the earliest one cheap to find: for servers with many sessions."""
+"""Many deadlines, the earliest one cheap to find: for servers with many connections."""
 
 import heapq
 from collections.abc import Hashable
@@ -13,7 +13,7 @@ _SLACK = 64
 class DeadlineQueue(Generic[K]):
     """One deadline per key.
 
-    A: `earliest`. C: `set`, `remove`. D: `take_due`.
+    A: `earliest`. C: `set`, `remove`. D: `take_next_due`, `take_due`.
     """
 
     def __init__(self) -> None:
@@ -53,16 +53,21 @@ class DeadlineQueue(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
+    def take_next_due(self, now: Instant) -> K | None:
+        """Return the key whose deadline passed first, if one has; it has none any more."""
+        deadline = self.earliest()
+        if deadline is None or deadline > now:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        del self._current[key]
+        return key
+
     def take_due(self, now: Instant) -> list[K]:
         """Return the keys whose deadline has passed, earliest first; they have none any more."""
         due: list[K] = []
-        while True:
-            deadline = self.earliest()
-            if deadline is None or deadline > now:
-                return due
-            key = heapq.heappop(self._heap)[2]
-            del self._current[key]
+        while (key := self.take_next_due(now)) is not None:
             due.append(key)
+        return due
 
     def _rebuild(self) -> None:
         self._heap = [

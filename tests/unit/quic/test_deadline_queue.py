@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqvpn_core.ids import Instant
-from mqvpn_core.runtime.deadline_queue import DeadlineQueue
+from mqvpn_core.quic.deadline_queue import DeadlineQueue
 
 MOVES = st.lists(
     st.tuples(st.integers(0, 5), st.one_of(st.none(), st.integers(0, 20).map(float))), max_size=300
