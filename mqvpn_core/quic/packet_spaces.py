@@ -9,7 +9,7 @@ ledger of RFC 9002 appendix A.1.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
@@ -25,6 +25,9 @@ DUPLICATE_WINDOW = 1 << 14
 
 MAX_NON_ELICITING = 1024
 """Packets in a row that oblige the peer to nothing and are remembered; see `SentPackets.record`."""
+
+MAX_SKIP_DISTANCE = 1000
+"""Between two numbers left out on purpose are 1 to this many others, 500 on average."""
 
 _REMEMBERED_SKIPS = 8
 _ECN_CE = 3
@@ -178,8 +181,8 @@ class ReceivedPackets:
 class SentPackets:
     """Sender half of one path ID: the numbers given out and the packets not yet acknowledged.
 
-    Reads: the attributes and ``oldest_unacknowledged``. Writes: ``reserve``, ``skip``, ``record``,
-    ``acknowledge``, ``remove_lost``, ``forget_all``.
+    Reads: the attributes and ``oldest_unacknowledged``. Writes: ``reserve``, ``skip_if_due``,
+    ``record``, ``acknowledge``, ``remove_lost``, ``forget_all``.
 
     Invariants: ``next_packet_number`` only grows; runs are kept in the order of their numbers and
     do not overlap; a packet leaves the ledger once, as acknowledged, lost or forgotten.
@@ -188,6 +191,7 @@ class SentPackets:
     __slots__ = (
         "_firsts",
         "_runs",
+        "_skip_at",
         "_skipped",
         "ack_eliciting_in_flight",
         "largest_acknowledged",
@@ -209,6 +213,7 @@ class SentPackets:
         self.non_eliciting_streak = 0
         self._runs: list[SentRun] = []
         self._firsts: list[int] = []
+        self._skip_at: int | None = None
         self._skipped: list[int] = []
 
     def __len__(self) -> int:
@@ -220,12 +225,20 @@ class SentPackets:
         self.next_packet_number = first + count
         return first
 
-    def skip(self) -> int:
-        """Leave out one number on purpose; its acknowledgment is a lie (RFC 9000 s21.4)."""
-        number = self.reserve(1)
-        self._skipped.append(number)
+    def skip_if_due(self, entropy: Callable[[int], bytes]) -> None:
+        """Leave out a number now and then; its acknowledgment is a lie (RFC 9000 s21.4).
+
+        Args:
+            entropy: decides where, so that the peer cannot know.
+        """
+        number = self.next_packet_number
+        if self._skip_at is None:
+            self._skip_at = number + _draw_distance(entropy)
+        if number < self._skip_at:
+            return
+        self._skipped.append(self.reserve(1))
         del self._skipped[:-_REMEMBERED_SKIPS]
-        return number
+        self._skip_at = number + 1 + _draw_distance(entropy)
 
     def record(self, run: SentRun) -> None:
         """Take note of packets just sent, in the order of their numbers.
@@ -370,3 +383,7 @@ class SentPackets:
         self._firsts[low:high] = [run.first for run in kept]
         self.ack_eliciting_in_flight -= sum(run.count for run in removed if run.ack_eliciting)
         return removed
+
+
+def _draw_distance(entropy: Callable[[int], bytes]) -> int:
+    return 1 + int.from_bytes(entropy(4), "big") % MAX_SKIP_DISTANCE

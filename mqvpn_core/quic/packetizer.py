@@ -57,6 +57,9 @@ class Packetizer:
         transmits: list[Transmit] = []
         if not path.may_send:
             return transmits
+        # Here, because a gap in a flight of packets would split it, and what has been built for a
+        # number must be sealed with it.
+        path.sent.skip_if_due(self._sources.entropy)
         for network_path in list(path.network_paths.values()):
             if network_path.has_probing_frames(now):
                 transmits += self._probing_packets(path, network_path, now)

@@ -6,10 +6,12 @@ from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
 from mqvpn_core.quic.packet_spaces import (
     DUPLICATE_WINDOW,
     MAX_NON_ELICITING,
+    MAX_SKIP_DISTANCE,
     ReceivedPackets,
     SentPackets,
     SentRun,
 )
+from mqvpn_core.testing.entropy import SeededEntropy
 from mqvpn_core.wire.code_points import TransportErrorCode
 
 MAX_ACK_DELAY = 0.025
@@ -226,7 +228,33 @@ class TestSentRun:
 class TestSentPackets:
     def test_numbers_only_grow(self) -> None:
         sent = SentPackets()
-        assert [sent.reserve(3), sent.reserve(1), sent.skip(), sent.reserve(1)] == [0, 3, 4, 5]
+        assert [sent.reserve(3), sent.reserve(1), sent.reserve(1)] == [0, 3, 4]
+
+    def test_a_number_is_left_out_where_entropy_says(self) -> None:
+        """RFC 9000 s21.4."""
+        sent = SentPackets()
+        drawn = iter([2, MAX_SKIP_DISTANCE - 1, MAX_SKIP_DISTANCE - 1])
+        given: list[int] = []
+        while len(given) < 1200:
+            given.append(sent.reserve(1))
+            sent.skip_if_due(lambda count: next(drawn).to_bytes(count, "big"))
+        left_out = sorted(set(range(max(given))) - set(given))
+        assert left_out == [4, 4 + 1 + MAX_SKIP_DISTANCE]
+
+    def test_one_in_five_hundred_numbers_is_left_out(self) -> None:
+        sent = SentPackets()
+        entropy = SeededEntropy(1, "skips")
+        for _ in range(100_000):
+            sent.reserve(1)
+            sent.skip_if_due(entropy)
+        assert 150 < sent.next_packet_number - 100_000 < 250
+
+    def test_no_flight_of_packets_is_interrupted(self) -> None:
+        sent = SentPackets()
+        sent.skip_if_due(bytes)
+        assert sent.reserve(50) == 0
+        sent.skip_if_due(bytes)
+        assert sent.reserve(50) == 51
 
     def test_numbers_cannot_be_recorded_twice(self) -> None:
         sent = SentPackets()
@@ -258,8 +286,11 @@ class TestSentPackets:
 
     def test_an_optimistic_ack_is_a_violation(self) -> None:
         sent = SentPackets()
+        sent.skip_if_due(bytes)
         send(sent, 3)
-        sent.skip()
+        sent.skip_if_due(bytes)
+        with pytest.raises(RemoteProtocolError):
+            sent.acknowledge([(0, 3)])
         send(sent, 3)
         with pytest.raises(RemoteProtocolError):
             sent.acknowledge([(0, 6)])
