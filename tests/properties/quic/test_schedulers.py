@@ -26,6 +26,8 @@ NUMBERED = b"\x00\x02"
 OVERHEAD = 29
 MAX_BYTES = 60_000
 MAX_AGE = 0.2
+ROUNDING = 1e-6
+"""Sums of waits are binary fractions."""
 URGENT = 0
 """Flow of which every datagram may be sent twice."""
 PATHS = 3
@@ -133,7 +135,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.left[payload] += 1
         assert self.left[payload] == 1
         # What was put back may have hidden it from the clock once.
-        assert self.now - self.queued_at[payload] <= MAX_AGE * (1 + self.has_requeued)
+        age = self.now - self.queued_at[payload]
+        assert age <= MAX_AGE * (1 + self.has_requeued) + ROUNDING
         if not self.has_requeued and flow_of(payload) != URGENT:
             key = flow_of(payload), path_id
             assert serial_of(payload) > self.last_serial.get(key, 0)
