@@ -72,7 +72,7 @@ def _tell(options: DemoOptions, screen: Screen, scratch: Path) -> DemoResult:
     with build_world(_LINKS) as world:
         if not world.rates_limited:
             screen.step("    this kernel has no token bucket: the links run at full speed")
-        story = Story(screen, scratch, world, tuple(link.interface for link in _LINKS))
+        story = Story(screen, scratch, world, _LINKS)
         try:
             result = story.tell(options.download_bytes)
             if options.keep:

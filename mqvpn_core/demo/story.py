@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mqvpn_core.demo.outage import Outage, OutageResult
 from mqvpn_core.demo.processes import Process
 from mqvpn_core.demo.programs import (
     WEB_PORT,
@@ -20,7 +21,7 @@ from mqvpn_core.demo.programs import (
 )
 from mqvpn_core.demo.proof import CountingPoints, Reading, objections
 from mqvpn_core.demo.screen import Screen, bits, size
-from mqvpn_core.demo.topology import SERVER_IPV4, SERVER_LAN_IPV4, WEB_IPV4, World
+from mqvpn_core.demo.topology import SERVER_IPV4, SERVER_LAN_IPV4, WEB_IPV4, Access, World
 from mqvpn_core.demo.web_host import payload
 from mqvpn_core.errors import MqvpnError
 from mqvpn_core.runtime.status_values import Status
@@ -28,6 +29,8 @@ from mqvpn_core.runtime.status_values import Status
 _TUNNEL_PATIENCE = 15.0
 _PING_COUNT = 5
 _REFRESH = 0.25
+_PATHS_PATIENCE = 5.0
+_BEFORE_THE_CUT = 1.0
 
 
 class DemoError(MqvpnError):
@@ -48,12 +51,16 @@ class DemoResult:
     """How long that took."""
     counted: Reading
     """What the devices counted meanwhile."""
+    outage: OutageResult
+    """What the loss of a link in the middle of a second download looked like."""
 
 
 class Story:
     """One demonstration in one world."""
 
-    def __init__(self, screen: Screen, scratch: Path, world: World, links: tuple[str, ...]) -> None:
+    def __init__(
+        self, screen: Screen, scratch: Path, world: World, links: tuple[Access, ...]
+    ) -> None:
         """Remember how the machines looked before.
 
         Args:
@@ -66,6 +73,7 @@ class Story:
         self._scratch = scratch
         self._world = world
         self._links = links
+        self._link_names = tuple(link.interface for link in links)
         self._programs: list[Program] = []
         self._before = self._machine_state()
 
@@ -77,12 +85,14 @@ class Story:
         self._screen.show(status)
         ping_ms = self._ping(client)
         seconds, counted = self._download(client, download_bytes)
+        outage = self._lose_a_link(client, download_bytes)
         return DemoResult(
             setup_seconds=setup_seconds,
             ping_ms=ping_ms,
             download_bytes=download_bytes,
             download_seconds=seconds,
             counted=counted,
+            outage=outage,
         )
 
     def stop_programs(self) -> None:
@@ -132,7 +142,7 @@ class Story:
         server.wait_for(lambda _status: True, _TUNNEL_PATIENCE, "listening socket")
         self._screen.step(f"server: process {server.process.pid} listens on {SERVER_IPV4}")
         started = time.perf_counter()
-        paths = [option for link in self._links for option in ("--path", link)]
+        paths = [option for link in self._link_names for option in ("--path", link)]
         client = start_client(self._world.client, credentials, SERVER_IPV4, paths)
         self._programs.append(client)
         status = client.wait_for(is_connected, _TUNNEL_PATIENCE, "tunnel")
@@ -165,8 +175,7 @@ class Story:
         before = counters.read()
         report = self._fetch(client, f"/bytes/{amount}")
         moved = counters.read().since(before)
-        if report["sha256"] != hashlib.sha256(payload(amount)).hexdigest():
-            raise DemoError(f"the download is damaged: {report}")
+        self._check(report, amount)
         seconds = float(report["seconds"])
         self._screen.show(self._status(client))
         self._screen.leave_table()
@@ -181,6 +190,61 @@ class Story:
         )
         return seconds, moved
 
+    def _lose_a_link(self, client: Program, amount: int) -> OutageResult:
+        def show() -> None:
+            self._screen.show(self._status(client))
+
+        self._wait_for_both_links(client)
+        self._screen.step(f"downloading {size(amount)} again, with a ping every 20 ms beside it")
+        outage = Outage(self._world, client, self._links)
+        ping_log = self._scratch / "ping-outage.log"
+        ping = outage.start_ping(ping_log)
+        download, download_log = self._start_fetch(f"/bytes/{amount}")
+        self._show_for(client, _BEFORE_THE_CUT)
+        if download.poll() is not None:
+            raise DemoError("the download ended before a link could be cut: make it larger")
+        lost = outage.cut()
+        self._screen.leave_table()
+        self._screen.step(f"CUT: {lost}, which carried it, is unplugged at the other end")
+        failover = outage.wait_for_failover(show)
+        report = self._finish_fetch(client, download, download_log)
+        self._check(report, amount)
+        gap = outage.ping_gap_ms(ping, ping_log)
+        self._screen.leave_table()
+        self._screen.step(
+            f"    continuing on {failover.to_interface}, gap {failover.gap_ms:.0f} ms as the client"
+            f" reports it, {gap:.0f} ms as the ping felt it; the download went on, SHA-256 is right"
+        )
+        self._screen.step(f"plugging {lost} in again")
+        back = outage.give_back(show)
+        self._screen.show(self._status(client))
+        self._screen.leave_table()
+        self._screen.step(f"    {lost} is used again after {back:.1f} s")
+        return OutageResult(
+            link=lost,
+            continued_on=failover.to_interface,
+            reported_gap_ms=failover.gap_ms,
+            ping_gap_ms=gap,
+            back_seconds=back,
+        )
+
+    def _wait_for_both_links(self, client: Program) -> None:
+        def has_both(status: Status) -> bool:
+            active = {path.interface for path in status.paths if path.state == "active"}
+            return active >= set(self._link_names)
+
+        client.wait_for(has_both, _PATHS_PATIENCE, "path on every link")
+
+    def _show_for(self, client: Program, seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            self._screen.show(self._status(client))
+            time.sleep(_REFRESH)
+
+    def _check(self, report: dict[str, str | int | float], amount: int) -> None:
+        if report["sha256"] != hashlib.sha256(payload(amount)).hexdigest():
+            raise DemoError(f"the download is damaged: {report}")
+
     def _counting_points(self, client: Program) -> CountingPoints:
         server = next(program for program in self._programs if program is not client)
         return CountingPoints(
@@ -188,18 +252,26 @@ class Story:
             server_tun=self._status(server).tun_name,
             client=self._world.client,
             client_tun=self._status(client).tun_name,
-            links=self._links,
+            links=self._link_names,
         )
 
     def _fetch(self, client: Program, path: str) -> dict[str, str | int | float]:
+        return self._finish_fetch(client, *self._start_fetch(path))
+
+    def _start_fetch(self, path: str) -> tuple[Process, Path]:
         log = self._scratch / "download.log"
         log.unlink(missing_ok=True)
         url = f"http://{WEB_IPV4}:{WEB_PORT}{path}"
         command = [sys.executable, "-m", "mqvpn_core.demo.download", url]
-        code = self._watch(client, self._world.client.start(command, log))
+        return self._world.client.start(command, log), log
+
+    def _finish_fetch(
+        self, client: Program, process: Process, log: Path
+    ) -> dict[str, str | int | float]:
+        code = self._watch(client, process)
         text = log.read_text(encoding="utf-8")
         if code != 0:
-            raise DemoError(f"fetching {url} failed:\n{text}{client.log_tail()}")
+            raise DemoError(f"the download failed:\n{text}{client.log_tail()}")
         report: dict[str, str | int | float] = json.loads(text)
         return report
 

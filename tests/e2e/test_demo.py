@@ -69,6 +69,11 @@ def test_demo_works_and_tells_it_as_json(stage: Stage) -> None:
     report = json.loads(output)
     assert report["download_bytes"] > 0
     assert report["counted"]["client_tun"] >= report["download_bytes"]
+    outage = report["outage"]
+    assert {outage["link"], outage["continued_on"]} == {"wlan0", "lte0"}
+    assert 0 < outage["ping_gap_ms"] < 2000
+    assert outage["back_seconds"] < 5
+    assert "continuing on" in story
     assert "all of it worked" in story
     assert stage.left_overs() == []
 
