@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("mqvpn_core", "mqvpn_helper")
+PRODUCT = ("mqvpn_core", "mqvpn_gui", "mqvpn_helper")
 TEXT_SUFFIXES = {
     ".py",
     ".pyi",
