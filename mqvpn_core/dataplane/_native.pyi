@@ -2,7 +2,13 @@
 from collections.abc import Sequence
 from typing import final
 
-from mqvpn_core.dataplane.packets import CipherSuite, OpenResult, ReceiveContext, ShortHeader
+from mqvpn_core.dataplane.packets import (
+    CipherSuite,
+    OpenResult,
+    ReceiveContext,
+    SealedRun,
+    ShortHeader,
+)
 
 ABI: int
 
@@ -21,6 +27,13 @@ def seal_batch(
     first_packet_number: int,
     payloads: Sequence[bytes],
 ) -> list[bytes]: ...
+def seal_runs(
+    keys: PacketKeys,
+    header: ShortHeader,
+    path_id: int,
+    first_packet_number: int,
+    payloads: Sequence[bytes],
+) -> list[SealedRun]: ...
 def open_batch(
     keys: PacketKeys, context: ReceiveContext, packets: Sequence[bytes]
 ) -> list[OpenResult]: ...

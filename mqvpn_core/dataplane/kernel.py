@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from mqvpn_core.dataplane.choice import VARIABLE, KernelChoice, choose_kernel
 from mqvpn_core.dataplane.packets import (
     ABI,
+    MAX_RUN_BYTES,
+    MAX_RUN_PACKETS,
     TAG_BYTES,
     Bad,
     CipherSuite,
@@ -18,12 +20,16 @@ from mqvpn_core.dataplane.packets import (
     OpenResult,
     OtherPhase,
     ReceiveContext,
+    SealedRun,
     ShortHeader,
 )
+from mqvpn_core.dataplane.runs import group_runs
 
 __all__ = [
     "KERNEL_CHOICE",
     "KERNEL_NAME",
+    "MAX_RUN_BYTES",
+    "MAX_RUN_PACKETS",
     "TAG_BYTES",
     "Bad",
     "CipherSuite",
@@ -32,9 +38,12 @@ __all__ = [
     "OtherPhase",
     "PacketKeys",
     "ReceiveContext",
+    "SealedRun",
     "ShortHeader",
+    "group_runs",
     "open_batch",
     "seal_batch",
+    "seal_runs",
 ]
 
 KERNEL_CHOICE: Final[KernelChoice] = choose_kernel(
@@ -45,6 +54,6 @@ KERNEL_NAME: Final = KERNEL_CHOICE.name
 
 # The twins have the same signatures, so that the reference's types are those of both.
 if TYPE_CHECKING or KERNEL_CHOICE.module is None:
-    from mqvpn_core.dataplane.reference import PacketKeys, open_batch, seal_batch
+    from mqvpn_core.dataplane.reference import PacketKeys, open_batch, seal_batch, seal_runs
 else:
-    from mqvpn_core.dataplane._native import PacketKeys, open_batch, seal_batch
+    from mqvpn_core.dataplane._native import PacketKeys, open_batch, seal_batch, seal_runs

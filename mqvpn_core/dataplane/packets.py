@@ -6,11 +6,17 @@ Implements nothing; see `mqvpn_core.dataplane.reference` for the rules.
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-ABI = 1
+ABI = 2
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16
 """What the AEAD adds to a packet."""
+
+MAX_RUN_PACKETS = 64
+"""Most packets in one run: what every kernel with GSO takes."""
+
+MAX_RUN_BYTES = 65000
+"""Most bytes in one run: below the largest UDP payload."""
 
 
 class CipherSuite(IntEnum):
@@ -30,6 +36,17 @@ class ShortHeader(NamedTuple):
     """0 or 1."""
     packet_number_length: int
     """Bytes that encode the packet number, 1 to 4."""
+
+
+class SealedRun(NamedTuple):
+    """Sealed packets that leave in one send with segmentation (GSO)."""
+
+    data: bytes
+    """The packets back to back."""
+    segment_size: int
+    """Length of each packet but the last, which may be shorter."""
+    packet_count: int
+    """How many packets."""
 
 
 class ReceiveContext(NamedTuple):

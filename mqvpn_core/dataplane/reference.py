@@ -21,8 +21,10 @@ from mqvpn_core.dataplane.packets import (
     OpenResult,
     OtherPhase,
     ReceiveContext,
+    SealedRun,
     ShortHeader,
 )
+from mqvpn_core.dataplane.runs import group_runs
 
 _SAMPLE_BYTES = 16
 _MAX_PACKET_NUMBER_LENGTH = 4
@@ -134,6 +136,17 @@ def seal_batch(
         )
         packet_number += 1
     return packets
+
+
+def seal_runs(
+    keys: PacketKeys,
+    header: ShortHeader,
+    path_id: int,
+    first_packet_number: int,
+    payloads: Sequence[bytes],
+) -> list[SealedRun]:
+    """Do what `seal_batch` does, and join what can leave in one send with segmentation."""
+    return group_runs(seal_batch(keys, header, path_id, first_packet_number, payloads))
 
 
 def open_batch(

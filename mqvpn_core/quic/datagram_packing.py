@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.ids import FourTuple
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.wire.varint import encode_varint
 
-MAX_SEGMENTS = 64
-"""Most UDP payloads in one Transmit: what every kernel with GSO takes."""
+MAX_SEGMENTS = kernel.MAX_RUN_PACKETS
+"""Most UDP payloads in one Transmit."""
 
-MAX_TRANSMIT_BYTES = 65000
-"""Most bytes in one Transmit: below the largest UDP payload."""
+MAX_TRANSMIT_BYTES = kernel.MAX_RUN_BYTES
+"""Most bytes in one Transmit."""
 
 
 def pack_datagrams(
@@ -55,18 +56,14 @@ def _join_datagrams(items: Sequence[Datagram]) -> tuple[bytes, Sequence[Datagram
 
 def group_segments(four_tuple: FourTuple, sealed: Sequence[bytes]) -> list[Transmit]:
     """Join payloads of equal size for one GSO send each; the last of a group may be shorter."""
-    transmits: list[Transmit] = []
-    start = 0
-    total = len(sealed)
-    while start < total:
-        size = len(sealed[start])
-        stop = start + 1
-        limit = min(total, start + MAX_SEGMENTS, start + MAX_TRANSMIT_BYTES // size)
-        while stop < limit and len(sealed[stop]) == size:
-            stop += 1
-        if stop < limit and len(sealed[stop]) < size:
-            stop += 1
-        data = sealed[start] if stop == start + 1 else b"".join(sealed[start:stop])
-        transmits.append(Transmit(four_tuple=four_tuple, data=data, segment_size=size, ecn=0))
-        start = stop
-    return transmits
+    return [
+        Transmit(four_tuple=four_tuple, data=run.data, segment_size=run.segment_size, ecn=0)
+        for run in kernel.group_runs(sealed)
+    ]
+
+
+def split_runs(runs: Sequence[kernel.SealedRun]) -> list[bytes]:
+    """Return the packets of runs one by one, for those who look at each."""
+    return [
+        data[start : start + size] for data, size, _ in runs for start in range(0, len(data), size)
+    ]

@@ -8,6 +8,7 @@ DATAGRAM packets as far as the congestion window, the pacer and the amplificatio
 
 from collections.abc import Sequence
 
+from mqvpn_core.dataplane.kernel import SealedRun
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import (
     SMALLEST_USEFUL_PAYLOAD,
@@ -16,7 +17,7 @@ from mqvpn_core.quic.aioquic_bridge.path_builder import (
     PlainPacket,
 )
 from mqvpn_core.quic.carrier_view import CarrierView
-from mqvpn_core.quic.datagram_packing import group_segments, pack_datagrams
+from mqvpn_core.quic.datagram_packing import group_segments, pack_datagrams, split_runs
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD, PacketSources
@@ -246,20 +247,21 @@ class Packetizer:
         """
         network_path = path.current
         packets = pack_datagrams(items, network_path.pmtu.current - PACKET_OVERHEAD)
-        first, sealed = self._seal_payloads(path, [payload for payload, _ in packets])
+        first, sealed = self._seal_runs(path, [payload for payload, _ in packets])
         path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
-        transmits = group_segments(network_path.four_tuple, sealed)
+        transmits: list[Transmit] = []
         done = 0
-        for transmit in transmits:
-            size = transmit.segment_size
-            count = -(-len(transmit.data) // size)
+        for data, size, count in sealed:
+            transmits.append(
+                Transmit(four_tuple=network_path.four_tuple, data=data, segment_size=size, ecn=0)
+            )
             run = SentRun(
                 first=first + done,
                 count=count,
                 sent_at=now,
                 packet_bytes=size,
-                total_bytes=len(transmit.data),
+                total_bytes=len(data),
                 ack_eliciting=True,
                 in_flight=True,
                 generation=network_path.generation,
@@ -333,6 +335,19 @@ class Packetizer:
             )
             self._record(path, network_path, run, now)
         return group_segments(network_path.four_tuple, sealed)
+
+    def _seal_runs(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[SealedRun]]:
+        first = path.sent.reserve(len(payloads))
+        runs = self._sources.protection.seal_runs(
+            path_id=path.path_id,
+            first_packet_number=first,
+            destination_cid=path.peer_cids.current,
+            largest_acknowledged=path.sent.largest_acknowledged,
+            payloads=payloads,
+        )
+        if self._sources.tracer is not None:
+            self._sources.tracer.note_sent(path.path_id, first, payloads, split_runs(runs))
+        return first, runs
 
     def _seal_payloads(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[bytes]]:
         first = path.sent.reserve(len(payloads))

@@ -133,12 +133,25 @@ class PacketProtection:
             RemoteProtocolError: the keys are nearly used up since no update was possible; raised
                 once, what is kept back is for closing the connection.
         """
-        if self._send is None:
-            raise LocalProtocolError("there are no 1-RTT keys to seal with yet")
-        self._send.count(len(payloads))
+        keys = self._count_sealed(len(payloads))
         length = packet_number_length(first_packet_number, len(payloads), largest_acknowledged)
         header = kernel.ShortHeader(destination_cid, self.send_key_phase & 1, length)
-        return kernel.seal_batch(self._send.keys, header, path_id, first_packet_number, payloads)
+        return kernel.seal_batch(keys, header, path_id, first_packet_number, payloads)
+
+    def seal_runs(
+        self,
+        *,
+        path_id: int,
+        first_packet_number: int,
+        destination_cid: bytes,
+        largest_acknowledged: int,
+        payloads: Sequence[bytes],
+    ) -> list[kernel.SealedRun]:
+        """Do what `seal` does, and join what can leave in one send with segmentation."""
+        keys = self._count_sealed(len(payloads))
+        length = packet_number_length(first_packet_number, len(payloads), largest_acknowledged)
+        header = kernel.ShortHeader(destination_cid, self.send_key_phase & 1, length)
+        return kernel.seal_runs(keys, header, path_id, first_packet_number, payloads)
 
     def open(
         self,
@@ -245,6 +258,12 @@ class PacketProtection:
     def forget_path(self, path_id: int) -> None:
         """The path is discarded: nothing more will be opened on it."""
         self._numbers.pop(path_id, None)
+
+    def _count_sealed(self, count: int) -> kernel.PacketKeys:
+        if self._send is None:
+            raise LocalProtocolError("there are no 1-RTT keys to seal with yet")
+        self._send.count(count)
+        return self._send.keys
 
     @property
     def _can_update(self) -> bool:

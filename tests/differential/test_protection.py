@@ -81,6 +81,9 @@ def test_packets_are_sealed_alike(native: Twin, reference: Twin, batch: Batch) -
     parts, header, path_id, first, payloads = batch
     ours = native.seal_batch(native.make_keys(*parts), *batch[1:])
     assert ours == reference.seal_batch(reference.make_keys(*parts), *batch[1:])
+    runs = native.seal_runs(native.make_keys(*parts), *batch[1:])
+    assert runs == reference.seal_runs(reference.make_keys(*parts), *batch[1:])
+    assert b"".join(run.data for run in runs) == b"".join(ours)
     stock = Stock(parts)
     assert ours == [
         stock.seal(header, path_id, number, payload)

@@ -18,6 +18,7 @@ from mqvpn_core.dataplane.packets import (
     CipherSuite,
     OpenResult,
     ReceiveContext,
+    SealedRun,
     ShortHeader,
 )
 from mqvpn_core.dataplane.reference import PacketKeys
@@ -31,6 +32,7 @@ class Twin:
     name: str
     make_keys: Callable[[CipherSuite, bytes, bytes, bytes], PacketKeys]
     seal_batch: Callable[[PacketKeys, ShortHeader, int, int, Sequence[bytes]], list[bytes]]
+    seal_runs: Callable[[PacketKeys, ShortHeader, int, int, Sequence[bytes]], list[SealedRun]]
     open_batch: Callable[[PacketKeys, ReceiveContext, Sequence[bytes]], list[OpenResult]]
 
 
@@ -47,4 +49,4 @@ def load_twin(name: str) -> Twin:
                 pytest.fail(str(error), pytrace=False)
             pytest.skip(str(error))
     assert module is not None
-    return Twin(name, module.PacketKeys, module.seal_batch, module.open_batch)
+    return Twin(name, module.PacketKeys, module.seal_batch, module.seal_runs, module.open_batch)

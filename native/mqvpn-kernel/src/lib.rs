@@ -6,4 +6,5 @@
 pub mod keys;
 pub mod open;
 pub mod packet_number;
+pub mod runs;
 pub mod seal;

@@ -1,14 +1,14 @@
 //! `open_batch` as Python sees it.
 
-use mqvpn_kernel::open::{Opened, Opener, ReceiveContext};
+use mqvpn_kernel::open::{Opener, ReceiveContext};
 use mqvpn_kernel::packet_number;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList, PyType};
+use pyo3::types::PyList;
 
 use crate::border::{bytes_of, guarded, unlocked};
 use crate::packet_keys::PacketKeys;
+use crate::values::Values;
 
 /// Remove header and packet protection of a batch of 1-RTT packets on one path.
 #[pyfunction]
@@ -46,55 +46,9 @@ pub fn open_batch<'py>(
         let mut rest = buffer.as_slice();
         for (opened, size) in results {
             let Some((here, behind)) = rest.split_at_checked(size) else { break };
-            list.append(values.make(py, &opened, here)?)?;
+            list.append(values.opened(py, &opened, here)?)?;
             rest = behind;
         }
         Ok(list)
     })
-}
-
-/// The Python values that a packet becomes.
-struct Values {
-    new: Py<PyAny>,
-    opened_packet: Py<PyType>,
-    other_phase: Py<PyType>,
-    malformed: Py<PyAny>,
-    forged: Py<PyAny>,
-}
-
-impl Values {
-    fn get(py: Python<'_>) -> PyResult<&Self> {
-        static VALUES: PyOnceLock<Values> = PyOnceLock::new();
-        VALUES.get_or_try_init(py, || {
-            let module = py.import("mqvpn_core.dataplane.packets")?;
-            let bad = module.getattr("Bad")?;
-            Ok(Self {
-                new: py.import("builtins")?.getattr("tuple")?.getattr("__new__")?.unbind(),
-                opened_packet: module.getattr("OpenedPacket")?.cast_into::<PyType>()?.unbind(),
-                other_phase: module.getattr("OtherPhase")?.cast_into::<PyType>()?.unbind(),
-                malformed: bad.call1((false,))?.unbind(),
-                forged: bad.call1((true,))?.unbind(),
-            })
-        })
-    }
-
-    fn make<'py>(
-        &self,
-        py: Python<'py>,
-        opened: &Opened,
-        packet: &[u8],
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match opened {
-            Opened::Packet { packet_number, has_reserved_bits, plaintext } => {
-                let plaintext = packet.get(plaintext.clone()).unwrap_or_default();
-                let fields = (*packet_number, PyBytes::new(py, plaintext), *has_reserved_bits);
-                self.new.bind(py).call1((&self.opened_packet, fields))
-            }
-            Opened::OtherPhase { packet_number } => {
-                self.new.bind(py).call1((&self.other_phase, (*packet_number,)))
-            }
-            Opened::Malformed => Ok(self.malformed.bind(py).clone()),
-            Opened::Forged => Ok(self.forged.bind(py).clone()),
-        }
-    }
 }

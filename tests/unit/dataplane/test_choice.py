@@ -74,6 +74,7 @@ def test_an_unknown_wish_is_refused() -> None:
 def test_the_kernel_in_use_is_the_one_chosen() -> None:
     chosen = kernel.KERNEL_CHOICE.module or reference
     assert kernel.seal_batch is chosen.seal_batch
+    assert kernel.seal_runs is chosen.seal_runs
     assert kernel.open_batch is chosen.open_batch
     assert kernel.PacketKeys is chosen.PacketKeys
     is_reference = chosen is reference

@@ -3,6 +3,8 @@ from aioquic._crypto import AEAD, CryptoError, HeaderProtection
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mqvpn_core.dataplane.packets import (
+    MAX_RUN_BYTES,
+    MAX_RUN_PACKETS,
     TAG_BYTES,
     Bad,
     CipherSuite,
@@ -227,3 +229,31 @@ def test_packet_numbers_are_decoded_near_the_expected(
     truncated: int, length: int, largest: int, expected: int
 ) -> None:
     assert decode_packet_number(truncated, length, largest + 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "counts"),
+    [
+        ([], []),
+        ([500] * 40 + [10], [41]),
+        ([500] * 65, [64, 1]),
+        ([1280] * 51, [49, 2]),
+        ([500, 10, 10, 500, 500], [2, 1, 2]),
+    ],
+)
+def test_runs_hold_equal_packets_and_a_shorter_one_at_the_end(
+    twin: Twin, keys: PacketKeys, sizes: list[int], counts: list[int]
+) -> None:
+    payloads = [bytes(size) for size in sizes]
+    packets = twin.seal_batch(keys, header(), 2, 9, payloads)
+    runs = twin.seal_runs(keys, header(), 2, 9, payloads)
+    assert [run.packet_count for run in runs] == counts
+    split = [
+        run.data[start : start + run.segment_size]
+        for run in runs
+        for start in range(0, len(run.data), run.segment_size)
+    ]
+    assert split == packets
+    assert all(
+        len(run.data) <= MAX_RUN_BYTES and run.packet_count <= MAX_RUN_PACKETS for run in runs
+    )

@@ -1,0 +1,73 @@
+//! Which packets of a batch leave together in one send with segmentation (GSO).
+
+/// Most packets in one run: what every kernel with GSO takes.
+pub const MAX_PACKETS: usize = 64;
+/// Most bytes in one run: below the largest UDP payload.
+pub const MAX_BYTES: usize = 65_000;
+
+/// Packets that leave together: all of one size but the last, which may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How many packets.
+    pub count: usize,
+    /// Length of each of them but the last.
+    pub segment_len: usize,
+    /// Length of all of them.
+    pub total_len: usize,
+}
+
+/// Cuts a batch into runs, given the lengths of its packets in order.
+#[must_use]
+pub fn plan(sizes: &[usize]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut is_open = false;
+    for &size in sizes {
+        match runs.last_mut() {
+            Some(run) if is_open && run.has_room_for(size) => {
+                run.count = run.count.saturating_add(1);
+                run.total_len = run.total_len.saturating_add(size);
+                is_open = size == run.segment_len;
+            }
+            _ => {
+                runs.push(Run { count: 1, segment_len: size, total_len: size });
+                is_open = true;
+            }
+        }
+    }
+    runs
+}
+
+impl Run {
+    /// A shorter packet may join as the last one, a longer one never.
+    fn has_room_for(&self, size: usize) -> bool {
+        // As if it were of full length, so that the last one decides nothing.
+        let full = self.total_len.saturating_add(self.segment_len);
+        size <= self.segment_len && self.count < MAX_PACKETS && full <= MAX_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shapes(sizes: &[usize]) -> Vec<(usize, usize, usize)> {
+        plan(sizes).iter().map(|run| (run.count, run.segment_len, run.total_len)).collect()
+    }
+
+    #[test]
+    fn only_the_last_packet_of_a_run_is_shorter() {
+        assert_eq!(shapes(&[]), []);
+        assert_eq!(shapes(&[100, 100, 40]), [(3, 100, 240)]);
+        assert_eq!(shapes(&[100, 40, 40]), [(2, 100, 140), (1, 40, 40)]);
+        assert_eq!(shapes(&[40, 100, 100]), [(1, 40, 40), (2, 100, 200)]);
+        assert_eq!(shapes(&[100, 40, 100]), [(2, 100, 140), (1, 100, 100)]);
+    }
+
+    #[test]
+    fn runs_are_bounded() {
+        assert_eq!(shapes(&[10; 65]), [(64, 10, 640), (1, 10, 10)]);
+        assert_eq!(shapes(&[1300; 51]), [(50, 1300, 65_000), (1, 1300, 1300)]);
+        assert_eq!(shapes(&[40_000, 10]), [(1, 40_000, 40_000), (1, 10, 10)]);
+        assert_eq!(shapes(&[70_000, 10]), [(1, 70_000, 70_000), (1, 10, 10)]);
+    }
+}
