@@ -1,0 +1,157 @@
+"""Parts of a profile that can also be changed while the tunnel is up, each checked when it is read.
+
+The names of members are those of the profile.
+"""
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mqvpn_helper.interface.host_plan import IPAddress, IPNetwork
+from mqvpn_helper.interface.members import MemberError, MemberReader
+
+MAX_NETWORKS = 256
+"""Networks in one list."""
+MAX_BYTES = 1 << 62
+"""Largest amount."""
+_MAX_NAME_SERVERS = 8
+_MAX_CGROUPS = 64
+_MAX_CGROUP_NAME = 255
+
+# A path below the cgroup2 root; nothing in it may mean something to nftables or climb out.
+_CGROUP = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.@:-]+(?:/[A-Za-z0-9_.@:-]+)*", re.ASCII)
+
+
+class PathRole(enum.Enum):
+    """What a network interface is for."""
+
+    DEFAULT = "default"
+    """What suggests itself: mobile networks are backup, all others primary."""
+    PRIMARY = "primary"
+    """Carries traffic whenever it can."""
+    SECONDARY = "secondary"
+    """Carries traffic that no primary one has room for."""
+    BACKUP = "backup"
+    """Carries traffic only when no other one works."""
+    NEVER = "never"
+    """Not used at all."""
+
+
+class TunnelRoutes(enum.Enum):
+    """Which destinations go into the tunnel."""
+
+    DEFAULT = "default"
+    """Everything."""
+    ADVERTISED = "advertised"
+    """What the server names."""
+    NONE = "none"
+    """Nothing by itself: the device and its addresses are made, routes are the user's business."""
+
+
+class PacketScheduler(enum.Enum):
+    """How packets are spread over paths."""
+
+    WEIGHTED = "weighted"
+    """Inner flows stay on one path each, shared out by rate."""
+    MINRTT = "minrtt"
+    """The fastest path that has room takes the next packet."""
+    REDUNDANT = "redundant"
+    """As weighted, and small or urgent packets go over two paths."""
+    BACKUP = "backup"
+    """One path as long as it is healthy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsSettings:
+    """Name servers while the tunnel is up."""
+
+    servers: tuple[IPAddress, ...] = ()
+    """Name servers inside the tunnel; empty: the resolver of the machine stays as it is."""
+
+    @classmethod
+    def from_mapping(cls, members: Mapping[str, object]) -> "DnsSettings":
+        """Read settings that came from somebody else.
+
+        Raises:
+            MemberError: something is wrong with them.
+        """
+        reader = MemberReader(members, "DNS settings")
+        settings = read_dns(reader)
+        reader.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSettings:
+    """What goes beside the tunnel although, or into it although not, everything else does."""
+
+    exclude: tuple[IPNetwork, ...] = ()
+    """Networks that stay outside."""
+    include: tuple[IPNetwork, ...] = ()
+    """When not empty, only these go into the tunnel."""
+    exclude_cgroups: tuple[str, ...] = ()
+    """Control groups (below the cgroup2 root) whose processes stay outside."""
+    allow_lan: bool = False
+    """Networks this machine is directly connected to stay reachable."""
+
+    @classmethod
+    def from_mapping(cls, members: Mapping[str, object]) -> "SplitSettings":
+        """Read settings that came from somebody else.
+
+        Raises:
+            MemberError: something is wrong with them.
+        """
+        reader = MemberReader(members, "split settings")
+        settings = read_split(reader)
+        reader.finish()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathPolicy:
+    """What one interface may be used for; None leaves a thing as it is."""
+
+    role: PathRole | None = None
+    """Its role."""
+    cap_bytes: int | None = None
+    """Bytes it may carry in a calendar month; 0 for no limit."""
+    rate_limit: int | None = None
+    """Bytes a second in each direction; 0 for no limit."""
+
+    @classmethod
+    def from_mapping(cls, members: Mapping[str, object]) -> "PathPolicy":
+        """Read ``role``, ``cap_bytes``, ``rate_limit`` and ``enabled`` from somebody else.
+
+        Raises:
+            MemberError: something is wrong with them, or there are none.
+        """
+        if not members:
+            raise MemberError("path policy: it changes nothing")
+        reader = MemberReader(members, "path policy")
+        role = reader.choice("role", PathRole) if "role" in members else None
+        cap = reader.whole("cap_bytes", 0, MAX_BYTES) if "cap_bytes" in members else None
+        rate = reader.whole("rate_limit", 0, MAX_BYTES) if "rate_limit" in members else None
+        if "enabled" in members:
+            enabled = reader.truth("enabled", default=True)
+            if role is None or not enabled:
+                role = PathRole.DEFAULT if enabled else PathRole.NEVER
+        reader.finish()
+        return cls(role=role, cap_bytes=cap, rate_limit=rate)
+
+
+def read_dns(reader: MemberReader) -> DnsSettings:
+    """Take DNS settings out of a larger mapping."""
+    return DnsSettings(servers=reader.addresses("dns", count=_MAX_NAME_SERVERS))
+
+
+def read_split(reader: MemberReader) -> SplitSettings:
+    """Take split settings out of a larger mapping."""
+    return SplitSettings(
+        exclude=reader.networks("exclude", count=MAX_NETWORKS),
+        include=reader.networks("include", count=MAX_NETWORKS),
+        exclude_cgroups=reader.texts(
+            "exclude_cgroups", _CGROUP, _MAX_CGROUP_NAME, count=_MAX_CGROUPS
+        ),
+        allow_lan=reader.truth("allow_lan", default=False),
+    )
