@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import DetailValue, PathReport
-from mqvpn_helper.interface.host_plan import IPInterface, KillSwitchMode
+from mqvpn_helper.interface.host_plan import DnsMethod, IPInterface, KillSwitchMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,8 @@ class StateChanged:
     """The new state."""
     reason: str = ""
     """Why, for people; may be empty."""
+    error: SessionError | None = None
+    """What has to be put right by the user, when the kill switch blocks for that reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,8 @@ class KillSwitchChanged:
 class DnsApplied:
     """Name servers were set, or taken back."""
 
-    method: str
-    """How it was done; empty: nothing of ours is set."""
+    method: DnsMethod
+    """How it was done; NONE: nothing of ours is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

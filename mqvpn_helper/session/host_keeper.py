@@ -1,0 +1,200 @@
+"""The machine during one session: what is in force, and what the core may change of it.
+
+Owns the order: the kill switch is in force before the first packet, and the last thing to go. Every
+change goes through one plan, made from the user's wishes and from what the server gave.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+import trio
+
+from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.tun import OpenedTun
+from mqvpn_helper.interface.bus_names import BusEventKind
+from mqvpn_helper.interface.control_messages import (
+    CoreRequest,
+    Done,
+    FindLink,
+    LeaveNetwork,
+    LinkFound,
+    Refused,
+    UseNetwork,
+    UseServers,
+)
+from mqvpn_helper.interface.host_plan import CaptivePortal, DnsMethod, HostReport, KillSwitchMode
+from mqvpn_helper.interface.profile import Profile
+from mqvpn_helper.session.events import (
+    AddressesAssigned,
+    DnsApplied,
+    EventReported,
+    KillSwitchChanged,
+    SessionEvent,
+)
+from mqvpn_helper.session.plan_making import TunnelFacts, make_plan
+from mqvpn_helper.session.request_rules import (
+    MachineFacts,
+    RequestRefusedError,
+    allowed_servers,
+    check_network,
+)
+from mqvpn_helper.session.threaded_host import SessionHost
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class HostKeeper:
+    """The machine for one tunnel.
+
+    A: `facts`. C: `wish`, `set_portal`, `refresh`, `answer`, `leave`, `restore`.
+    """
+
+    def __init__(
+        self,
+        host: SessionHost,
+        tun: OpenedTun,
+        facts: TunnelFacts,
+        emit: Callable[[SessionEvent], None],
+    ) -> None:
+        """Take a machine on which the TUN device is there, and nothing else of ours."""
+        self.facts = facts
+        """What the plan is made from."""
+        self._host = host
+        self._tun = tun
+        self._emit = emit
+        self._turn = trio.Lock()
+        self._mode = KillSwitchMode.OFF
+        self._dns_method = DnsMethod.NONE
+        self._warned: set[str] = set()
+
+    def wish(self, profile: Profile) -> None:
+        """Note what the user wants from now on; `refresh` puts it in force."""
+        self.facts = replace(self.facts, profile=profile)
+
+    def set_portal(self, portal: CaptivePortal | None) -> None:
+        """Note an exception from the kill switch; `refresh` puts it in force."""
+        self.facts = replace(self.facts, portal=portal)
+
+    async def refresh(self) -> None:
+        """Bring the machine to what is known now.
+
+        Raises:
+            HostChangeError: the machine refuses.
+        """
+        async with self._turn:
+            await self._apply(self.facts)
+
+    async def answer(self, request: CoreRequest) -> Done | LinkFound | Refused:
+        """Carry out what the core asks for, or refuse it."""
+        try:
+            match request:
+                case UseServers():
+                    return await self._use_servers(request)
+                case UseNetwork():
+                    return await self._use_network(request)
+                case LeaveNetwork():
+                    await self.leave()
+                    return Done(id=request.id)
+                case FindLink():
+                    return await self._find_link(request)
+                case _:
+                    assert_never(request)
+        except RequestRefusedError as error:
+            _LOGGER.warning("refused to the core: %s", error)
+            return Refused(id=request.id, reason=str(error))
+        except HostChangeError as error:
+            _LOGGER.warning("%s", error)
+            return Refused(id=request.id, reason=str(error))
+
+    async def leave(self) -> None:
+        """Take back what the server gave; the kill switch stays.
+
+        Raises:
+            HostChangeError: the machine refuses.
+        """
+        async with self._turn:
+            if self.facts.network is None:
+                return
+            self.facts = replace(self.facts, network=None)
+            await self._apply(self.facts)
+        self._emit(self._assigned(None))
+
+    async def restore(self) -> None:
+        """Take back everything.
+
+        Raises:
+            HostChangeError: something could not be undone; the journal still has it.
+        """
+        async with self._turn:
+            await self._host.undo()
+        self._note_mode(KillSwitchMode.OFF)
+        self._note_dns(DnsMethod.NONE)
+
+    async def _use_servers(self, request: UseServers) -> Done:
+        async with self._turn:
+            servers = allowed_servers(self.facts.profile, self.facts.servers, request)
+            # What the core may ask name servers for is answered with this.
+            facts = replace(self.facts, servers=servers, name_servers=())
+            report = await self._apply(facts)
+            self.facts = facts
+        return Done(id=request.id, warnings=report.warnings)
+
+    async def _use_network(self, request: UseNetwork) -> Done:
+        async with self._turn:
+            machine = MachineFacts(
+                routes=await self._host.routes(),
+                link_names=await self._host.link_names(),
+                tun_name=self._tun.name,
+                tun_ifindex=self._tun.ifindex,
+            )
+            check_network(self.facts.profile, self.facts.servers, request, machine)
+            facts = replace(self.facts, network=request)
+            report = await self._apply(facts)
+            self.facts = facts
+        self._emit(self._assigned(request))
+        return Done(id=request.id, warnings=report.warnings)
+
+    async def _find_link(self, request: FindLink) -> LinkFound:
+        link = await self._host.link_towards(request.address)
+        if link is None:
+            return LinkFound(id=request.id, ifindex=0)
+        return LinkFound(
+            id=request.id,
+            ifindex=link.ifindex,
+            name=link.name,
+            source=link.source,
+            mtu=link.mtu,
+        )
+
+    async def _apply(self, facts: TunnelFacts) -> HostReport:
+        plan = make_plan(facts)
+        report = await self._host.apply(plan)
+        switch = plan.kill_switch
+        self._note_mode(KillSwitchMode.OFF if switch is None else switch.mode)
+        self._note_dns(report.dns_method)
+        for warning in report.warnings:
+            if warning not in self._warned:
+                _LOGGER.warning("%s", warning)
+                self._emit(EventReported(kind=BusEventKind.OTHER, detail={"text": warning}))
+        self._warned.update(report.warnings)
+        return report
+
+    def _note_mode(self, mode: KillSwitchMode) -> None:
+        if mode is not self._mode:
+            self._mode = mode
+            self._emit(KillSwitchChanged(mode=mode))
+
+    def _note_dns(self, method: DnsMethod) -> None:
+        if method is not self._dns_method:
+            self._dns_method = method
+            self._emit(DnsApplied(method=method))
+
+    def _assigned(self, network: UseNetwork | None) -> AddressesAssigned:
+        return AddressesAssigned(
+            tun_name=self._tun.name,
+            addresses=() if network is None else network.addresses,
+            mtu=0 if network is None else network.mtu,
+            server="" if network is None else str(network.server),
+        )

@@ -1,0 +1,102 @@
+"""The machine as a session sees it: the synchronous host code, one call at a time, in a thread.
+
+A call runs to its end even when the session is cancelled: half a change is never left to chance.
+"""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import trio
+from typing_extensions import override
+
+from mqvpn_helper.host.netlink_config import NetlinkConfig
+from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger, LinkTowards
+from mqvpn_helper.host.routes import Route
+from mqvpn_helper.host.tun import OpenedTun
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+
+_T = TypeVar("_T")
+
+
+class SessionHost(Protocol):
+    """What a session needs of the machine; every method may raise HostChangeError."""
+
+    @property
+    def instance(self) -> str:
+        """Random name of the TUN device's owner; after a crash the next owner has it again."""
+
+    async def open_tun(self, name: str) -> OpenedTun:
+        """Create the TUN device; the caller closes the descriptor."""
+        ...
+
+    async def apply(self, plan: HostPlan) -> HostReport:
+        """Bring the machine to a plan."""
+        ...
+
+    async def undo(self) -> None:
+        """Take back everything."""
+        ...
+
+    async def link_towards(self, address: IPAddress) -> LinkTowards | None:
+        """Return the link that leads to an address beside the tunnel."""
+        ...
+
+    async def routes(self) -> tuple[Route, ...]:
+        """Return the routing table."""
+        ...
+
+    async def link_names(self) -> frozenset[str]:
+        """Return the names of all links."""
+        ...
+
+
+class ThreadedHost(SessionHost):
+    """The machine that this process runs on."""
+
+    def __init__(self, state_directory: Path = DEFAULT_STATE_DIRECTORY) -> None:
+        """Prepare; nothing is touched yet.
+
+        Args:
+            state_directory: where the journal is.
+        """
+        self._changer = HostChanger(state_directory)
+        self._limiter = trio.CapacityLimiter(1)
+
+    @property
+    @override
+    def instance(self) -> str:
+        return self._changer.instance
+
+    @override
+    async def open_tun(self, name: str) -> OpenedTun:
+        return await self._call(lambda: self._changer.open_tun(name))
+
+    @override
+    async def apply(self, plan: HostPlan) -> HostReport:
+        return await self._call(lambda: self._changer.apply(plan))
+
+    @override
+    async def undo(self) -> None:
+        await self._call(self._changer.undo)
+
+    @override
+    async def link_towards(self, address: IPAddress) -> LinkTowards | None:
+        return await self._call(lambda: self._changer.link_towards(address))
+
+    @override
+    async def routes(self) -> tuple[Route, ...]:
+        return await self._call(_read_routes)
+
+    @override
+    async def link_names(self) -> frozenset[str]:
+        return await self._call(lambda: frozenset(name for _, name in socket.if_nameindex()))
+
+    async def _call(self, operation: Callable[[], _T]) -> _T:
+        return await trio.to_thread.run_sync(operation, limiter=self._limiter)
+
+
+def _read_routes() -> tuple[Route, ...]:
+    with NetlinkConfig() as netlink:
+        return tuple(netlink.routes())
