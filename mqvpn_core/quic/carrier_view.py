@@ -48,8 +48,11 @@ class CarrierView:
     @property
     def expected_rate(self) -> float:
         """Bytes per second: the estimate, or what an initial window makes of the RTT."""
-        if self.rate > 0:
-            return self.rate
+        return self.rate if self.rate > 0 else self.initial_rate
+
+    @property
+    def initial_rate(self) -> float:
+        """Bytes per second that every path is trusted with: an initial window each round trip."""
         return _UNKNOWN_RATE_PACKETS * self.max_packet_bytes / max(self.smoothed_rtt, _SHORTEST_RTT)
 
 

@@ -10,116 +10,22 @@ from collections.abc import Callable, Iterable, Sequence
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_queue import Flow, FlowRing
+from mqvpn_core.quic.path_load import PathLoad
 
 REVIEW_SECONDS = 0.5
 """Between two looks at how the paths are used; at most one flow is moved each time."""
 REST_SECONDS = 5.0
 """A flow that was moved stays where it is for so long."""
 
-_MEASUREMENT_SECONDS = 60.0
-_LONG_BACKLOG_SECONDS = 0.1
-_BURST_BYTES = 128 * 1024
+SETTLING_SECONDS = 0.75
+"""A path has to work for so long before flows that are elsewhere are moved to it."""
+
+_EXPLORATION_SECONDS = 600.0
 _GAIN = 1.25
 _UNFAIRNESS = 1.5
-_MAX_USED_SHARE = 0.8
-_BULK_SHARE = 0.25
-# An unproven path is not believed to be worse than this share of one that is full, or it would
-# never get the traffic that proves it.
-_OPTIMISM = 0.25
 _MIN_SHARE_KEPT = 0.25
-
-
-class _PathLoad:
-    """What is on one path, and what it turned out to carry."""
-
-    def __init__(self, ring: FlowRing) -> None:
-        self.ring = ring
-        self.flows: dict[Flow, None] = {}
-        """Pinned flows, also those with nothing to send."""
-        self.bulk: list[Flow] = []
-        """Those that sent a fair part of everything between the last two looks."""
-        self.view: CarrierView | None = None
-        """As of the last call; None when it may not carry datagrams."""
-        self.is_full = False
-        """Something waited for it all the time between the last two looks."""
-        self.measured_rate = 0.0
-        """Bytes per second that it carried while it was full; 0 when it never was."""
-        self.used_rate = 0.0
-        """Bytes per second that it carried between the last two looks."""
-        self._measured_at = Instant(float("-inf"))
-        self._taken_before = 0
-
-    @property
-    def order(self) -> int:
-        """0 for what is filled first."""
-        assert self.view is not None
-        return self.view.use_order
-
-    @property
-    def is_primary(self) -> bool:
-        """Carries traffic whenever it can."""
-        return self.order == 0
-
-    def review(self, elapsed: float, now: Instant) -> None:
-        """Draw conclusions from the time since the last look."""
-        rate = (self.ring.taken_bytes - self._taken_before) / elapsed
-        self._taken_before = self.ring.taken_bytes
-        self.used_rate = rate
-        self.bulk = self._find_bulk()
-        self.is_full = not self.ring.ran_dry and not self.ring.is_empty
-        self.ring.ran_dry = False
-        if self.is_full:
-            old = self.measured_rate
-            self.measured_rate = (old + rate) / 2 if old else rate
-            self._measured_at = now
-        elif rate > self.measured_rate > 0:
-            self.measured_rate = rate
-        if now - self._measured_at > _MEASUREMENT_SECONDS:
-            self.measured_rate = 0.0
-
-    def rate(self) -> float:
-        """Bytes per second that it is believed to carry."""
-        if self.measured_rate or self.view is None:
-            return self.measured_rate
-        return self.view.expected_rate
-
-    def has_spare(self) -> bool:
-        """It would carry more, and a good deal more than it does."""
-        assert self.view is not None
-        return (
-            not self.is_full
-            and self.view.send_budget >= self.view.max_packet_bytes
-            and self.used_rate < _MAX_USED_SHARE * self.rate()
-        )
-
-    def has_long_backlog(self) -> bool:
-        """More waits than it sends in a while, and more than a burst or two."""
-        enough = max(self.rate() * _LONG_BACKLOG_SECONDS, _BURST_BYTES)
-        return self.ring.waiting_bytes > enough
-
-    def share(self) -> float:
-        """Bytes per second that each of its bulk flows gets."""
-        return self.rate() / max(len(self.bulk), 1)
-
-    def prospect(self) -> float:
-        """Bytes per second that one bulk flow more would get."""
-        return self.rate() / (len(self.bulk) + 1)
-
-    def takes(self, flow: Flow) -> bool:
-        """Tell whether the next datagram of a flow fits a packet."""
-        assert self.view is not None
-        if not flow.items:
-            return True
-        prefix, payload = flow.items[0]
-        return len(prefix) + len(payload) < self.view.frame_capacity
-
-    def _find_bulk(self) -> list[Flow]:
-        sent = [flow.taken_bytes for flow in self.flows if flow.taken_bytes]
-        enough = _BULK_SHARE * sum(sent) / max(len(sent), 1)
-        bulk = [flow for flow in self.flows if flow.taken_bytes > enough]
-        for flow in self.flows:
-            flow.taken_bytes = 0
-        return bulk
+_MUCH_FASTER = 0.7
+_NOTICEABLE_SECONDS = 0.005
 
 
 class FlowPinning:
@@ -131,8 +37,8 @@ class FlowPinning:
 
     def __init__(self, make_ring: Callable[[], FlowRing]) -> None:
         self._make_ring = make_ring
-        self._loads: dict[PathId, _PathLoad] = {}
-        self._open: list[_PathLoad] = []
+        self._loads: dict[PathId, PathLoad] = {}
+        self._open: list[PathLoad] = []
         self._reviewed_at: Instant | None = None
 
     @property
@@ -153,18 +59,18 @@ class FlowPinning:
             now: the time.
         """
         open_before, self._open = self._open, []
-        demoted: list[_PathLoad] = []
+        demoted: list[PathLoad] = []
         for view in views:
             load = self._loads.get(view.path_id)
             if load is None:
-                load = self._loads[view.path_id] = _PathLoad(self._make_ring())
+                load = self._loads[view.path_id] = PathLoad(self._make_ring())
             if load.view is not None and load.view.use_order < view.use_order:
                 demoted.append(load)
-            load.view = view
+            load.open(view, now)
             self._open.append(load)
         for load in open_before:
             if load not in self._open:
-                load.view = None
+                load.shut()
                 demoted.append(load)
         for load in demoted:
             waiting = load.ring.take_all()
@@ -198,7 +104,7 @@ class FlowPinning:
         """Forget where a flow was; it is in no ring."""
         load = None if flow.path_id is None else self._loads.get(flow.path_id)
         if load is not None:
-            load.flows.pop(flow, None)
+            load.let_go(flow)
         flow.path_id = None
 
     def forget_path(self, path_id: PathId) -> list[Flow]:
@@ -212,7 +118,11 @@ class FlowPinning:
         return load.ring.take_all()
 
     def review(self, now: Instant) -> None:
-        """Look at the paths, if it is time to, and move one flow if that helps."""
+        """Look at the paths, if it is time to, and move flows if that helps.
+
+        One of those that want all they can get at most, and those that want little to where they
+        are much faster.
+        """
         if self._reviewed_at is None or now - self._reviewed_at < REVIEW_SECONDS:
             return
         elapsed = now - self._reviewed_at
@@ -222,18 +132,25 @@ class FlowPinning:
         if len(self._open) > 1:
             found = self._find_move(now)
             if found is not None:
-                flow, receiver = found
-                ring = flow.ring
-                if ring is not None:
-                    ring.remove(flow)
-                flow.moved_at = now
-                self._pin(flow, receiver)
-                if ring is not None:
-                    self._enter(flow)
+                self._move(*found, now)
+            self._bring_home(now)
 
-    def _find_move(self, now: Instant) -> tuple[Flow, _PathLoad] | None:
+    def _move(self, flow: Flow, receiver: PathLoad, now: Instant) -> None:
+        ring = flow.ring
+        if ring is not None:
+            ring.remove(flow)
+        flow.moved_at = now
+        self._pin(flow, receiver)
+        if ring is not None:
+            self._enter(flow)
+
+    def _find_move(self, now: Instant) -> tuple[Flow, PathLoad] | None:
         """Decide which flow would be better off on which path."""
-        spare = [load for load in self._open if load.has_spare()]
+        spare = [
+            load
+            for load in self._open
+            if load.has_spare() and now - load.opened_at >= SETTLING_SECONDS
+        ]
         if any(load.is_primary and not load.is_full for load in self._open):
             # Only what primaries have no room for may be on a secondary.
             spare = [load for load in spare if load.is_primary]
@@ -242,17 +159,69 @@ class FlowPinning:
                 flow = _rested([*load.bulk, *load.flows], spare[0], now)
                 if flow is not None:
                     return flow, spare[0]
-        for donor in sorted(self._open, key=_PathLoad.share):
-            for receiver in sorted(self._open, key=_PathLoad.prospect, reverse=True):
+        for donor in sorted(self._open, key=PathLoad.share):
+            for receiver in sorted(self._open, key=PathLoad.prospect, reverse=True):
                 if receiver is not donor and _is_worth_it(
                     donor, receiver, has_spare=receiver in spare
                 ):
                     flow = _rested(donor.bulk, receiver, now)
                     if flow is not None:
                         return flow, receiver
+        return self._find_exploration(spare, now)
+
+    def _find_exploration(
+        self, unused: Sequence[PathLoad], now: Instant
+    ) -> tuple[Flow, PathLoad] | None:
+        """Decide which flow shall find out what a path carries of which nobody knows it.
+
+        Without that a link that came back would stay empty for as long as the flows last that had
+        to leave it. When it turns out to be worse than the other one, it is proven, and the
+        ordinary rules bring the flow back.
+        """
+        for receiver in unused:
+            if (
+                receiver.is_proven
+                or receiver.bulk
+                or now - receiver.explored_at < _EXPLORATION_SECONDS
+            ):
+                continue
+            for donor in self._open:
+                if donor is receiver or donor.order != receiver.order or not donor.bulk:
+                    continue
+                # Who is alone on a good path loses more by a bad choice than a good one brings.
+                is_crowded = (
+                    len(donor.bulk) > 1
+                    and donor.used_rate > donor.comfortable_rate()
+                    and receiver.hoped_rate(donor.rate()) > donor.share()
+                )
+                if is_crowded or _is_much_faster(receiver, donor):
+                    flow = _rested(donor.bulk, receiver, now)
+                    if flow is not None:
+                        receiver.explored_at = now
+                        return flow, receiver
         return None
 
-    def _choose(self, flow: Flow) -> _PathLoad:
+    def _bring_home(self, now: Instant) -> None:
+        """Move what wants little, but soon, to the fastest path."""
+        ready = [
+            load
+            for load in self._open
+            if now - load.opened_at >= SETTLING_SECONDS
+            and not load.is_full
+            and not load.has_long_backlog()
+        ]
+        if not ready:
+            return
+        best = min(ready, key=lambda load: (load.order, load.round_trip))
+        for load in self._open:
+            if load.order == best.order and _is_much_faster(best, load):
+                for flow in [flow for flow in load.flows if flow not in load.contenders]:
+                    if _rested([flow], best, now) is not None:
+                        self._move(flow, best, now)
+                        # It wants little: new flows need not keep away from it.
+                        best.contenders.pop(flow, None)
+
+    def _choose(self, flow: Flow) -> PathLoad:
         """Find the path on which a flow can expect most."""
         options = [load for load in self._open if load.takes(flow)] or self._open
         first = min(load.order for load in options)
@@ -261,48 +230,59 @@ class FlowPinning:
             options = preferred
         if len(options) == 1:
             return options[0]
-        proven = max((load.rate() for load in options if load.is_full), default=0.0)
+        best_rate = max(load.rate() for load in options)
 
-        def expected_share(load: _PathLoad) -> float:
-            rate = load.rate() if load.is_full else max(load.rate(), _OPTIMISM * proven)
-            return rate / (len(load.flows) + 1)
+        def expected_share(load: PathLoad) -> float:
+            return load.hoped_rate(best_rate) / (len(load.contenders) + 1)
 
         # The first of equals: they are sorted by round-trip time.
         return max(options, key=expected_share)
 
-    def _pin(self, flow: Flow, load: _PathLoad) -> None:
+    def _pin(self, flow: Flow, load: PathLoad) -> None:
         self.release(flow)
         assert load.view is not None
         flow.path_id = load.view.path_id
-        load.flows[flow] = None
+        load.take_in(flow)
 
     def _enter(self, flow: Flow) -> None:
         assert flow.path_id is not None
         self._loads[flow.path_id].ring.add(flow)
 
 
-def _is_worth_it(donor: _PathLoad, receiver: _PathLoad, *, has_spare: bool) -> bool:
+def _is_worth_it(donor: PathLoad, receiver: PathLoad, *, has_spare: bool) -> bool:
     """Tell whether a bulk flow of one path should go to another one."""
     if not donor.bulk:
         return False
     if not donor.is_full:
         # Nothing presses, but a much better path may have become free.
         need = donor.used_rate / len(donor.bulk)
-        return (
-            has_spare
-            and receiver.measured_rate > _GAIN * donor.rate()
+        carries_more = (
+            receiver.measured_rate > _GAIN * donor.rate()
             and min(receiver.prospect(), receiver.measured_rate - receiver.used_rate)
             > _UNFAIRNESS * need
         )
+        is_nearer = (
+            _is_much_faster(receiver, donor)
+            and receiver.used_rate + need < receiver.comfortable_rate()
+        )
+        return has_spare and (carries_more or is_nearer)
     if len(donor.bulk) == 1:
         # Nothing would be left here, so the other path has to be known to be better.
-        return has_spare and receiver.measured_rate > _GAIN * donor.rate()
+        return has_spare and receiver.demonstrated_rate > _GAIN * donor.rate()
     if has_spare and (not receiver.bulk or receiver.prospect() > _MIN_SHARE_KEPT * donor.share()):
         return True
     return receiver.order == donor.order and receiver.prospect() > _UNFAIRNESS * donor.share()
 
 
-def _rested(flows: Iterable[Flow], receiver: _PathLoad, now: Instant) -> Flow | None:
+def _is_much_faster(one: PathLoad, other: PathLoad) -> bool:
+    """Tell whether a person would notice that round trips take longer on the other path."""
+    return (
+        one.round_trip < _MUCH_FASTER * other.round_trip
+        and other.round_trip - one.round_trip > _NOTICEABLE_SECONDS
+    )
+
+
+def _rested(flows: Iterable[Flow], receiver: PathLoad, now: Instant) -> Flow | None:
     """Find a flow that was not moved lately and fits another path."""
     for flow in flows:
         if now - flow.moved_at >= REST_SECONDS and receiver.takes(flow):
