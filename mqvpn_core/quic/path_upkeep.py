@@ -80,14 +80,19 @@ class PathUpkeep:
         current = path.current
         recovery = current.recovery
         due = recovery.next_timeout(path.sent, handshake_confirmed=handshake_confirmed)
+        has_probed = False
         if is_due(due, now) and not current.is_blocked:
             before = recovery.pto_count
             if self._acks.on_timeout(path, now, handshake_confirmed=handshake_confirmed):
                 self._tell_mtu(path)
-            if recovery.pto_count > before:
+            has_probed = recovery.pto_count > before
+        if handshake_confirmed and not current.is_blocked:
+            if path.state is PathState.ACTIVE and not path.is_suspect:
+                is_silent = path.is_silent(now)
+            else:
+                is_silent = has_probed
+            if is_silent:
                 self._on_silence(path, now)
-        if handshake_confirmed and is_due(path.suspicion_due_at(), now) and not current.is_blocked:
-            self._on_silence(path, now)
         if is_due(current.pmtu.next_timeout(), now) and current.pmtu.handle_timeout(now):
             self._tell_mtu(path)
         if path.suspected_at is not None and now - path.suspected_at >= MAX_SUSPICION_SECONDS:
@@ -98,7 +103,7 @@ class PathUpkeep:
 
     def _on_silence(self, path: Path, now: Instant) -> None:
         """Nothing is acknowledged: suspect the path and go on without it, if another one works."""
-        if path.state is PathState.ACTIVE and not path.is_suspect and path.has_unanswered:
+        if path.state is PathState.ACTIVE and not path.is_suspect:
             path.suspected_at = path.kept_alive_at = now
             path.silent_since = path.last_received_at
             self._events.append(

@@ -25,6 +25,20 @@ MAX_NETWORK_PATHS = 8
 MAX_ACK_DELAY = 0.025
 
 
+MIN_SILENCE = 0.05
+"""Seconds without an answer that mean nothing on the fastest of paths: either host may be busy."""
+
+STALL = 0.008
+"""A timer that fires later than this says that our own process stood still: the answer may have
+come meanwhile and nobody has read it."""
+
+GRACE = 0.01
+"""Seconds in which to read what has come while our process stood still."""
+
+MAX_GRACES = 3
+"""So often in one silence; a machine that is always late must notice dead paths as well."""
+
+
 class PathState(Enum):
     """Where a path ID is in its life."""
 
@@ -82,6 +96,8 @@ class Path:
         self.last_acknowledged_at = Instant(0.0)
         # Start of the time in which packets have waited and nothing was acknowledged.
         self.unanswered_since = Instant(0.0)
+        # Which silence was excused, how often, and until when.
+        self._grace_of, self._graces, self._grace_until = Instant(-1.0), 0, Instant(0.0)
         self.data_sent_at = self.data_received_at = Instant(-math.inf)
         self.kept_alive_at = Instant(0.0)
         self.received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
@@ -141,7 +157,7 @@ class Path:
         return self.sent.ack_eliciting_in_flight > self.current.pmtu.has_probe_in_flight
 
     def suspicion_due_at(self) -> Instant | None:
-        """When silence turns into suspicion: after a PTO in which nothing is acknowledged.
+        """When silence turns into suspicion: after a PTO at least in which nothing is acknowledged.
 
         Unlike the PTO (RFC 9002 s6.2.1) it does not start anew with every packet sent: steady
         traffic would put it off for as long as the congestion window lasts.
@@ -152,7 +168,25 @@ class Path:
             or not self.has_unanswered
         ):
             return None
-        return Instant(self.unanswered_since + self.current.recovery.probe_timeout())
+        seconds = max(self.current.recovery.probe_timeout(), MIN_SILENCE)
+        due = Instant(self.unanswered_since + seconds)
+        return max(due, self._grace_until) if self._grace_of == self.unanswered_since else due
+
+    def is_silent(self, now: Instant) -> bool:
+        """Tell whether suspicion is due, and our own process has not just stood still.
+
+        In that case there is a little more time.
+        """
+        due = self.suspicion_due_at()
+        if due is None or now < due:
+            return False
+        if self._grace_of != self.unanswered_since:
+            self._grace_of, self._graces = self.unanswered_since, 0
+        if now - due <= STALL or self._graces >= MAX_GRACES:
+            return True
+        self._graces += 1
+        self._grace_until = Instant(now + GRACE)
+        return False
 
     def network_path(self, four_tuple: FourTuple) -> NetworkPath:
         """State of a four-tuple, created when it is new."""

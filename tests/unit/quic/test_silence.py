@@ -1,0 +1,84 @@
+"""When silence on a path counts, and when our own process may simply not have read the answer."""
+
+from mqvpn_core.ids import FourTuple, Instant, PathId, SocketAddress
+from mqvpn_core.quic.connection_ids import PeerConnectionIds
+from mqvpn_core.quic.network_paths import NetworkPathFactory
+from mqvpn_core.quic.paths import GRACE, MAX_GRACES, MIN_SILENCE, STALL, Path
+from mqvpn_core.quic.sent_run import SentRun
+from mqvpn_core.quic.transport_config import TransportConfig
+
+SENT_AT = 100.0
+LATE = STALL + 0.03
+
+
+def waiting_path(rtt: float) -> Path:
+    """Make a path on which a packet waits for its acknowledgement."""
+    path = Path(
+        PathId(1),
+        peer_cids=PeerConnectionIds(initial=bytes(8)),
+        make_network_path=NetworkPathFactory(TransportConfig()).make,
+        four_tuple=FourTuple(SocketAddress("10.0.0.1", 1), SocketAddress("10.0.0.2", 2)),
+    )
+    for _ in range(50):
+        path.current.recovery.rtt.update(rtt, 0.0, Instant(SENT_AT))
+    run = SentRun(
+        first=path.sent.reserve(1),
+        count=1,
+        sent_at=Instant(SENT_AT),
+        packet_bytes=100,
+        total_bytes=100,
+        ack_eliciting=True,
+        in_flight=True,
+    )
+    path.sent.record(run)
+    path.unanswered_since = Instant(SENT_AT)
+    return path
+
+
+def due_at(path: Path) -> float:
+    due = path.suspicion_due_at()
+    assert due is not None
+    return due
+
+
+def test_a_fast_path_may_be_silent_for_as_long_as_a_busy_host_takes() -> None:
+    assert due_at(waiting_path(0.001)) == SENT_AT + MIN_SILENCE
+
+
+def test_a_slow_path_may_be_silent_for_a_probe_timeout() -> None:
+    path = waiting_path(0.2)
+    assert due_at(path) == SENT_AT + path.current.recovery.probe_timeout()
+    assert due_at(path) > SENT_AT + 0.2
+
+
+def test_a_timer_in_time_is_believed() -> None:
+    path = waiting_path(0.001)
+    due = due_at(path)
+    assert not path.is_silent(Instant(due - 0.001))
+    assert path.is_silent(Instant(due))
+    assert path.is_silent(Instant(due + STALL))
+
+
+def test_a_late_timer_gives_time_to_read_what_has_come() -> None:
+    path = waiting_path(0.001)
+    late = Instant(due_at(path) + LATE)
+    assert not path.is_silent(late)
+    assert due_at(path) == late + GRACE
+    assert path.is_silent(Instant(late + GRACE))
+
+
+def test_a_process_that_is_always_late_notices_silence_as_well() -> None:
+    path = waiting_path(0.001)
+    refused = 0
+    while not path.is_silent(Instant(due_at(path) + LATE)):
+        refused += 1
+    assert refused == MAX_GRACES
+
+
+def test_each_silence_has_excuses_of_its_own() -> None:
+    path = waiting_path(0.001)
+    while not path.is_silent(Instant(due_at(path) + LATE)):
+        pass
+    path.unanswered_since = Instant(SENT_AT + 5)
+    assert due_at(path) == SENT_AT + 5 + MIN_SILENCE
+    assert not path.is_silent(Instant(due_at(path) + LATE))
