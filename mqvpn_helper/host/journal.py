@@ -16,17 +16,17 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.process_identity import ProcessIdentity
-from mqvpn_helper.host.sysctls import ForwardingGroup, is_restorable
+from mqvpn_helper.host.sysctls import ForwardingGroup, is_link_setting, is_restorable
 from mqvpn_helper.host.tun import check_tun_name
-from mqvpn_helper.interface.host_plan import IPAddress
+from mqvpn_helper.interface.host_plan import DnsMethod, IPAddress, IPNetwork, KillSwitchMode
 
 _LOGGER = logging.getLogger(__name__)
 _FORMAT_VERSION = 1
@@ -62,11 +62,30 @@ class JournalRecord:
     """Kernel settings as they were before any instance changed them."""
     instance: str = ""
     """Random name of the instance, which the next one of this TUN device takes over."""
+    kill_switch: KillSwitchMode = KillSwitchMode.OFF
+    """The table blocks traffic outside the tunnel; for ``ALWAYS`` the rules for the next boot exist
+    as well."""
+    excluded: tuple[IPNetwork, ...] = ()
+    """Networks that have a route of ours over a physical link."""
+    link_settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings of single links as they were before any instance changed them."""
+    has_rules: bool = False
+    """Policy rules of ours lead past the tunnel."""
+    dns: DnsMethod = DnsMethod.NONE
+    """Who was told about the tunnel's name servers."""
 
     @property
     def has_changes(self) -> bool:
         """Whether there would be something to undo."""
-        return bool(self.bypass or self.has_table or self.settings)
+        return bool(
+            self.bypass
+            or self.has_table
+            or self.settings
+            or self.excluded
+            or self.link_settings
+            or self.has_rules
+            or self.dns is not DnsMethod.NONE
+        )
 
 
 class Journal:
@@ -235,6 +254,11 @@ def _encode(record: JournalRecord) -> bytes:
         "has_table": record.has_table,
         "settings": {group.value: dict(saved) for group, saved in record.settings.items()},
         "instance": record.instance,
+        "kill_switch": record.kill_switch.value,
+        "excluded": [str(network) for network in record.excluded],
+        "link_settings": dict(record.link_settings),
+        "has_rules": record.has_rules,
+        "dns": record.dns.value,
     }
     return json.dumps(content, indent=1).encode("ascii")
 
@@ -255,10 +279,8 @@ def _record(content: object) -> JournalRecord:
     fields: dict[object, object] = content
     tun_name = _string(fields.get("tun_name"))
     check_tun_name(tun_name)
-    bypass = fields.get("bypass")
+    bypass = _strings(fields.get("bypass"))
     settings = fields.get("settings")
-    if not isinstance(bypass, list) or len(bypass) > _MAX_BYPASS:
-        raise ValueError("bypass is not a list of bounded length")
     if not isinstance(settings, dict):
         raise ValueError("settings are not a table")  # noqa: TRY004 - all damage is ValueError
     return JournalRecord(
@@ -269,10 +291,15 @@ def _record(content: object) -> JournalRecord:
         ),
         tun_name=tun_name,
         netns=_number(fields.get("netns")),
-        bypass=tuple(ip_address(_string(address)) for address in bypass),
+        bypass=tuple(ip_address(address) for address in bypass),
         has_table=fields.get("has_table") is True,
         settings={ForwardingGroup(name): _saved(saved) for name, saved in settings.items()},
         instance=_instance(fields.get("instance", "")),
+        kill_switch=KillSwitchMode(fields.get("kill_switch", KillSwitchMode.OFF.value)),
+        excluded=tuple(ip_network(text) for text in _strings(fields.get("excluded", []))),
+        link_settings=_saved(fields.get("link_settings", {}), is_link_setting),
+        has_rules=fields.get("has_rules") is True,
+        dns=DnsMethod(fields.get("dns", DnsMethod.NONE.value)),
     )
 
 
@@ -283,14 +310,20 @@ def _instance(value: object) -> str:
     return name
 
 
-def _saved(value: object) -> dict[str, str]:
+def _saved(value: object, is_ours: Callable[[str, str], bool] = is_restorable) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > _MAX_SETTINGS:
         raise ValueError("saved settings are not a table of bounded length")
     saved = {_string(key): _string(setting) for key, setting in value.items()}
     for key, setting in saved.items():
-        if not is_restorable(key, setting):
+        if not is_ours(key, setting):
             raise ValueError("a saved setting is not one of ours")
     return saved
+
+
+def _strings(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > _MAX_BYPASS:
+        raise ValueError("a list is missing or too long")
+    return [_string(entry) for entry in value]
 
 
 def _string(value: object) -> str:

@@ -27,6 +27,7 @@ from pyroute2.netlink import nlmsg_base
 from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 
 from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.policy_rules import MAIN_TABLE, PolicyRule
 from mqvpn_helper.host.routes import Route
 from mqvpn_helper.interface.host_plan import IPAddress, IPInterface, IPNetwork
 
@@ -42,8 +43,9 @@ _RTNH_F_ONLINK = 0x04
 _RTNH_F_LINKDOWN = 0x10
 _RTM_F_FIB_MATCH = 0x2000
 _MAIN_TABLES = frozenset({253, 254})
-_MAIN_TABLE = 254
 _DUMP_ATTEMPTS = 5
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_NO_SUPPRESSION = 0xFFFFFFFF
 
 _Attribute: TypeAlias = int | str | dict[str, int | str]
 
@@ -152,26 +154,28 @@ class NetlinkConfig:
                 prefixlen=address.network.prefixlen,
             )
 
-    def routes(self) -> tuple[Route, ...]:
-        """Return the unicast routes of the main table, one entry per next hop."""
+    def routes(self, table: int = MAIN_TABLE) -> tuple[Route, ...]:
+        """Return the unicast routes of a table, one entry per next hop."""
+        tables = _MAIN_TABLES if table == MAIN_TABLE else {table}
         found: list[Route] = []
         for family in (socket.AF_INET, socket.AF_INET6):
             for message in self._dump(partial(self._socket.get_routes, family)):
-                if _table(message) in _MAIN_TABLES and message["type"] == _RTN_UNICAST:
+                if _table(message) in tables and message["type"] == _RTN_UNICAST:
                     found.extend(_routes_of(message))
         return tuple(found)
 
-    def add_route(self, route: Route, *, replace: bool = False) -> None:
-        """Add a route to the main table.
+    def add_route(self, route: Route, *, replace: bool = False, table: int = MAIN_TABLE) -> None:
+        """Add a route.
 
         Args:
             route: the route.
+            table: where to.
             replace: take the place of the route with the same destination and metric.
 
         Raises:
             HostChangeError: the kernel refused; also when such a route exists.
         """
-        spec = _route_spec(route)
+        spec = _route_spec(route, table)
         if route.gateway is None and isinstance(route.destination, IPv4Network):
             spec["scope"] = _RT_SCOPE_LINK
         else:
@@ -183,12 +187,30 @@ class NetlinkConfig:
         with _explaining(f"add the route to {route.destination}"):
             self._socket.route("replace" if replace else "add", **spec)
 
-    def remove_route(self, route: Route) -> None:
+    def remove_route(self, route: Route, *, table: int = MAIN_TABLE) -> None:
         """Remove a route; one that is gone already is no error."""
         with _explaining(
             f"remove the route to {route.destination}", ignore=(errno.ESRCH, errno.ENODEV)
         ):
-            self._socket.route("del", **_route_spec(route), scope=_RT_SCOPE_NOWHERE)
+            self._socket.route("del", **_route_spec(route, table), scope=_RT_SCOPE_NOWHERE)
+
+    def rules(self, mark: int) -> tuple[PolicyRule, ...]:
+        """Return the policy rules for packets with a mark."""
+        found: list[PolicyRule] = []
+        for version, family in _FAMILIES.items():
+            messages = self._dump(partial(self._socket.get_rules, family=family))
+            found += [_policy_rule(message, version) for message in messages]
+        return tuple(rule for rule in found if rule.mark == mark)
+
+    def add_rule(self, rule: PolicyRule) -> None:
+        """Add a policy rule."""
+        with _explaining(f"add the policy rule {rule.priority}", ignore=(errno.EEXIST,)):
+            self._socket.rule("add", **_rule_spec(rule))
+
+    def remove_rule(self, rule: PolicyRule) -> None:
+        """Remove a policy rule; one that is gone already is no error."""
+        with _explaining(f"remove the policy rule {rule.priority}", ignore=(errno.ENOENT,)):
+            self._socket.rule("del", **_rule_spec(rule))
 
     def lookup(self, address: IPAddress) -> Lookup | None:
         """Ask the kernel, policy rules included, which route leads to an address."""
@@ -318,13 +340,13 @@ def _routes_of(message: nlmsg_base) -> Iterator[Route]:
             )
 
 
-def _route_spec(route: Route) -> dict[str, _Attribute]:
+def _route_spec(route: Route, table: int) -> dict[str, _Attribute]:
     spec: dict[str, _Attribute] = {
         "family": _family(route.destination),
         "dst": str(route.destination),
         "oif": route.ifindex,
         "proto": route.protocol,
-        "table": _MAIN_TABLE,
+        "table": table,
         "type": _RTN_UNICAST,
     }
     if route.metric:
@@ -335,4 +357,30 @@ def _route_spec(route: Route) -> dict[str, _Attribute]:
         spec["via"] = {"family": _family(route.gateway), "addr": str(route.gateway)}
     if route.source is not None:
         spec["prefsrc"] = str(route.source)
+    return spec
+
+
+def _policy_rule(message: nlmsg_base, version: int) -> PolicyRule:
+    priority = message.get_attr("FRA_PRIORITY")
+    mark = message.get_attr("FRA_FWMARK")
+    table = message.get_attr("FRA_TABLE")
+    least = message.get_attr("FRA_SUPPRESS_PREFIXLEN")
+    return PolicyRule(
+        version=version,
+        priority=priority if isinstance(priority, int) else 0,
+        mark=mark if isinstance(mark, int) else 0,
+        table=table if isinstance(table, int) else message["table"],
+        least_prefix=least if isinstance(least, int) and least != _NO_SUPPRESSION else None,
+    )
+
+
+def _rule_spec(rule: PolicyRule) -> dict[str, int]:
+    spec = {
+        "family": _FAMILIES[rule.version],
+        "priority": rule.priority,
+        "fwmark": rule.mark,
+        "table": rule.table,
+    }
+    if rule.least_prefix is not None:
+        spec["FRA_SUPPRESS_PREFIXLEN"] = rule.least_prefix
     return spec

@@ -8,10 +8,16 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from mqvpn_helper.host.failures import HostChangeError
-from mqvpn_helper.interface.host_plan import HostPlan, IPNetwork
+from mqvpn_helper.host.kill_switch_rules import (
+    EXCLUDED_MARK,
+    KILL_SWITCH_CHAIN,
+    kill_switch_parts,
+    portal_element,
+)
+from mqvpn_helper.host.nft_text import by_family, chain, nft_set
+from mqvpn_helper.interface.host_plan import HostPlan, IPNetwork, Split
 
 _TABLE_PREFIX = "mqvpn_"
 # Not $PATH: this runs as root.
@@ -31,15 +37,32 @@ def ruleset(plan: HostPlan) -> str | None:
     Args:
         plan: desired state.
     """
-    if not (plan.nat_sources or plan.isolate_clients or plan.forward_ipv4 or plan.forward_ipv6):
+    parts: list[str] = []
+    if plan.nat_sources or plan.isolate_clients or plan.forward_ipv4 or plan.forward_ipv6:
+        parts += [_forward_chain(plan), _output_chain(plan)]
+    if plan.nat_sources:
+        parts.append(_nat_chain(plan))
+    if plan.kill_switch is not None:
+        parts += kill_switch_parts(plan, plan.kill_switch)
+    if plan.split is not None and plan.split.cgroups:
+        parts += _excluded_program_chains(plan.tun_name, plan.split)
+    if not parts:
         return None
     table = table_name(plan.tun_name)
-    chains = [_forward_chain(plan), _output_chain(plan)]
-    if plan.nat_sources:
-        chains.append(_nat_chain(plan))
-    body = "\n".join(chains)
+    body = "\n".join(parts)
     # Naming the table first makes the deletion succeed when there is none yet.
     return f"table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n{body}\n}}\n"
+
+
+def portal_opening(plan: HostPlan, now: float) -> str:
+    """Return what opens the hole for a captive portal; empty when there is none.
+
+    Args:
+        plan: desired state.
+        now: CLOCK_BOOTTIME.
+    """
+    portal = None if plan.kill_switch is None else plan.kill_switch.portal
+    return "" if portal is None else portal_element(table_name(plan.tun_name), portal, now)
 
 
 def _forward_chain(plan: HostPlan) -> str:
@@ -51,19 +74,19 @@ def _forward_chain(plan: HostPlan) -> str:
     # routing table sends packets for clients to the default gateway: unencrypted, and to whoever
     # has their addresses there and answers by a reset.
     rules += [
-        f"{family} daddr {_set(networks)} oifname != {tun} drop"
-        for family, networks in _by_family(_forwarded(plan))
+        f"{family} daddr {nft_set(networks)} oifname != {tun} drop"
+        for family, networks in by_family(_forwarded(plan))
     ]
     # NAT passes by what connection tracking cannot place: it would leave with an inner address,
     # and the far host, who knows no such connection, would answer by a reset.
     rules += [
-        f"iifname {tun} {family} saddr {_set(networks)} ct state invalid drop"
-        for family, networks in _by_family(plan.nat_sources)
+        f"iifname {tun} {family} saddr {nft_set(networks)} ct state invalid drop"
+        for family, networks in by_family(plan.nat_sources)
     ]
     # Hosts on either side often never see the packet-too-big that tells them the tunnel's MTU.
     clamp = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
     rules += [f"iifname {tun} {clamp}", f"oifname {tun} {clamp}"]
-    return _chain("forward", "type filter hook forward priority filter; policy accept;", rules)
+    return chain("forward", "type filter hook forward priority filter; policy accept;", rules)
 
 
 def _output_chain(plan: HostPlan) -> str:
@@ -75,43 +98,46 @@ def _output_chain(plan: HostPlan) -> str:
         # A forwarding kernel joins router groups on every link and reports it.
         f"{tun} icmpv6 type {{ mld-listener-report, mld2-listener-report }} drop",
     ]
-    return _chain("output", "type filter hook output priority filter; policy accept;", rules)
+    return chain("output", "type filter hook output priority filter; policy accept;", rules)
 
 
 def _nat_chain(plan: HostPlan) -> str:
     other_links = f'oifname != "{plan.tun_name}"'
     rules = [
-        f"{other_links} {family} saddr {_set(networks)} masquerade"
-        for family, networks in _by_family(plan.nat_sources)
+        f"{other_links} {family} saddr {nft_set(networks)} masquerade"
+        for family, networks in by_family(plan.nat_sources)
     ]
-    return _chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", rules)
+    return chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", rules)
+
+
+def _excluded_program_chains(tun_name: str, split: Split) -> list[str]:
+    """Mark what excluded programs send; a policy rule leads it past the tunnel.
+
+    Their questions for names stay inside: the answer would tell the network what they do.
+    """
+    marking = [
+        f'socket cgroupv2 level {path.count("/") + 1} "{path}" meta l4proto != {{ tcp, udp }}'
+        f" meta mark set {EXCLUDED_MARK}"
+        for path in split.cgroups
+    ]
+    marking += [
+        f'socket cgroupv2 level {path.count("/") + 1} "{path}" th dport != {{ 53, 853 }}'
+        f" meta mark set {EXCLUDED_MARK}"
+        for path in split.cgroups
+    ]
+    # Their sockets chose the tunnel's address before the mark was set.
+    hiding = [f'meta mark {EXCLUDED_MARK} oifname != {{ "lo", "{tun_name}" }} masquerade']
+    return [
+        chain("excluded", "type route hook output priority mangle; policy accept;", marking),
+        chain(
+            "excluded_source", "type nat hook postrouting priority srcnat; policy accept;", hiding
+        ),
+    ]
 
 
 def _forwarded(plan: HostPlan) -> Iterable[IPNetwork]:
     wanted = {4: plan.forward_ipv4, 6: plan.forward_ipv6}
     return [address.network for address in plan.addresses if wanted[address.version]]
-
-
-def _by_family(networks: Iterable[IPNetwork]) -> Iterator[tuple[str, Iterable[IPNetwork]]]:
-    """Group networks by the word that nft has for their family, without overlaps."""
-    networks = tuple(networks)
-    ipv4 = [network for network in networks if isinstance(network, IPv4Network)]
-    ipv6 = [network for network in networks if isinstance(network, IPv6Network)]
-    # A set refuses overlapping networks.
-    if ipv4:
-        yield "ip", collapse_addresses(ipv4)
-    if ipv6:
-        yield "ip6", collapse_addresses(ipv6)
-
-
-def _set(networks: Iterable[IPNetwork]) -> str:
-    return "{ " + ", ".join(str(network) for network in networks) + " }"
-
-
-def _chain(name: str, hook: str, rules: Sequence[str]) -> str:
-    # One rule a line: nft 1.0.6 does not parse some of them otherwise.
-    lines = [f"    {line}" for line in (hook, *rules)]
-    return "\n".join([f"  chain {name} {{", *lines, "  }"])
 
 
 class Nft:
@@ -165,6 +191,17 @@ class Nft:
         """Return the TUN devices that have a table of ours, whether they still exist or not."""
         return tuple(_OUR_TABLE.findall(self._run(["list", "tables"], "")))
 
+    def has_kill_switch(self, tun_name: str) -> bool:
+        """Return whether the table of a TUN device, which exists, blocks traffic outside it.
+
+        Args:
+            tun_name: the device.
+        """
+        return any(
+            table == f"inet {table_name(tun_name)}" and name == KILL_SWITCH_CHAIN
+            for table, name, _ in self._chains()
+        )
+
     def foreign_forward_drops(self, tun_name: str) -> tuple[str, ...]:
         """Return the chains of others that drop forwarded packets unless told otherwise.
 
@@ -173,26 +210,36 @@ class Nft:
         Args:
             tun_name: the device whose table is not foreign.
         """
-        found = []
-        table = chain = ""
+        own = f"inet {table_name(tun_name)}"
+        return tuple(
+            f"{table} {name}"
+            for table, name, hook in self._chains()
+            if table != own
+            and hook[-2:] == ["policy", "drop;"]
+            and hook[:4] == ["type", "filter", "hook", "forward"]
+        )
+
+    def _chains(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield table, name and hook of every chain; a chain without hook has no words there."""
+        table = name = ""
         for line in self._run(["list", "chains"], "").splitlines():
             match line.split():
-                case ["table", family, name, "{"]:
-                    table = f"{family} {name}"
-                case ["chain", name, "{"]:
-                    chain = name
-                case words:
-                    is_dropping = words[-2:] == ["policy", "drop;"]
-                    if is_dropping and words[:4] == ["type", "filter", "hook", "forward"]:
-                        found.append(f"{table} {chain}")
-        return tuple(one for one in found if not one.startswith(f"inet {table_name(tun_name)} "))
+                case ["table", family, named, "{"]:
+                    table = f"{family} {named}"
+                case ["chain", named, "{"]:
+                    name = named
+                    yield table, name, []
+                case ["type", *_] as hook:
+                    yield table, name, hook
+                case _:
+                    pass
 
     def _run(self, arguments: Sequence[str], text: str) -> str:
         command = shutil.which("nft", path=self._search_path)
         if command is None:
             raise HostChangeError(
-                "the nft command is missing; it installs the server's NAT and forwarding rules: "
-                "install the package nftables"
+                "the nft command is missing; it installs the server's NAT and forwarding rules and "
+                "the client's kill switch: install the package nftables"
             )
         try:
             done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, text on stdin

@@ -15,58 +15,41 @@ the same server) is in both journals and goes with the last of them.
 import logging
 import os
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from ipaddress import IPv6Interface, IPv6Network
 from pathlib import Path
 
+from mqvpn_helper.host.dns import NameService
+from mqvpn_helper.host.excluded_programs import lead_excluded_programs
 from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.firewall import DEFAULT_BOOT_DIRECTORY, Firewall
 from mqvpn_helper.host.journal import Journal, JournalRecord
+from mqvpn_helper.host.link_lookup import LinkTowards, find_link
 from mqvpn_helper.host.netlink_config import NetlinkConfig
-from mqvpn_helper.host.nft_rules import Nft, ruleset
+from mqvpn_helper.host.nft_rules import Nft
 from mqvpn_helper.host.physical_ways import PhysicalWays
 from mqvpn_helper.host.plan_check import check_plan
+from mqvpn_helper.host.plan_variants import as_of_now, needs_ipv6, wanted_groups, without_ipv6
 from mqvpn_helper.host.process_identity import current_netns, current_process
-from mqvpn_helper.host.routes import Route, covers, host_network, split_default
+from mqvpn_helper.host.record_changes import held_back, surplus, union
 from mqvpn_helper.host.sysctls import ForwardingGroup, Sysctls
+from mqvpn_helper.host.targets import Targets, work_out
 from mqvpn_helper.host.tun import OpenedTun, open_tun
 from mqvpn_helper.host.tun_link import TunLink
-from mqvpn_helper.host.undoing import Failures, Undoer
-from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress, IPNetwork
+from mqvpn_helper.host.undoing import Failures, Undoer, UndoTools
+from mqvpn_helper.interface.host_plan import (
+    DnsMethod,
+    HostPlan,
+    HostReport,
+    IPAddress,
+    KillSwitchMode,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
 DEFAULT_STATE_DIRECTORY = Path("/run/mqvpn")
 """Emptied by a reboot, like everything the journal speaks of."""
 _INSTANCE_BYTES = 9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkTowards:
-    """The link by which an address is reached beside the tunnel."""
-
-    ifindex: int
-    """Index of the interface."""
-    name: str
-    """Name of the interface."""
-    source: IPAddress
-    """Source address the kernel would choose."""
-    mtu: int
-    """MTU of the interface in bytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Targets:
-    """A plan's routes, worked out against the routing table of the moment."""
-
-    into_tun: tuple[IPNetwork, ...]
-    """Destinations to be routed into the TUN device."""
-    beside: tuple[Route, ...]
-    """Host routes over physical links."""
-    claimed: tuple[IPAddress, ...]
-    """Addresses whose host routes are ours, those that stay as they are included."""
-    warnings: tuple[str, ...]
-    """Addresses that cannot be reached now."""
 
 
 class HostChanger:
@@ -82,6 +65,8 @@ class HostChanger:
         *,
         sysctls: Sysctls | None = None,
         nft: Nft | None = None,
+        names: NameService | None = None,
+        boot_directory: Path = DEFAULT_BOOT_DIRECTORY,
     ) -> None:
         """Take the tools; nothing is touched yet.
 
@@ -89,13 +74,19 @@ class HostChanger:
             state_directory: where the journal is.
             sysctls: kernel settings; the machine's own by default.
             nft: the nftables command; the machine's own by default.
+            names: the resolver; the machine's own by default.
+            boot_directory: where the rules of a kill switch wait for the next boot.
         """
         self._journal = Journal(state_directory)
         self._sysctls = sysctls or Sysctls()
         self._nft = nft or Nft()
-        self._undoer = Undoer(self._journal, self._sysctls, self._nft)
+        self._names = names or NameService()
+        self._firewall = Firewall(self._nft, boot_directory)
+        tools = UndoTools(
+            sysctls=self._sysctls, nft=self._nft, names=self._names, boot_directory=boot_directory
+        )
+        self._undoer = Undoer(self._journal, tools)
         self._tun: OpenedTun | None = None
-        self._loaded_rules: str | None = None
         self._instance = ""
 
     @property
@@ -121,7 +112,7 @@ class HostChanger:
             os.close(tun.fd)
             raise
         self._tun = tun
-        self._loaded_rules = None
+        self._firewall.forget()
         return tun
 
     def apply(self, plan: HostPlan) -> HostReport:
@@ -139,29 +130,29 @@ class HostChanger:
         tun = self._tun
         if tun is None or tun.name != plan.tun_name:
             raise HostChangeError(f"the plan is for {plan.tun_name}, which is not our TUN device")
-        warnings: list[str] = []
-        rules = ruleset(plan)
-        if rules is not None and rules != self._loaded_rules:
-            self._nft.check(rules)
+        plan = as_of_now(plan)
+        has_table = self._firewall.check(plan)
         with self._journal.locked(), NetlinkConfig() as netlink:
-            link = TunLink(netlink, self._sysctls, tun)
-            link.bring_up(plan.mtu)
-            if _needs_ipv6(plan) and not link.has_ipv6:
-                plan = _without_ipv6(plan)
-                warnings.append("this machine has no IPv6: the tunnel carries IPv4 only")
-            warnings += self._apply_locked(plan, rules, netlink, link)
+            report = self._apply_locked(
+                plan, TunLink(netlink, self._sysctls, tun), netlink, has_table=has_table
+            )
         if plan.forward_ipv4 or plan.forward_ipv6:
-            warnings += [
+            warnings = [
                 f"the firewall chain {chain!r} drops forwarded packets by default: clients reach "
                 f"other networks only if it accepts packets from and to {plan.tun_name}"
                 for chain in self._nft.foreign_forward_drops(plan.tun_name)
             ]
-        return HostReport(warnings=tuple(warnings))
+            report = replace(report, warnings=(*report.warnings, *warnings))
+        return report
 
-    def undo(self) -> None:
+    def undo(self, *, keep_kill_switch: bool = False) -> None:
         """Take back everything; the TUN device stays, bare, until its descriptor is closed.
 
-        Goes on past what fails, so that as much as possible is undone.
+        Goes on past what fails, so that as much as possible is undone. A kill switch that is
+        ``ALWAYS`` in force stays, until the next plan without it or `recover`.
+
+        Args:
+            keep_kill_switch: leave one that is ``STANDARD`` in force as well.
 
         Raises:
             HostChangeError: something could not be undone; the journal still has it.
@@ -169,15 +160,20 @@ class HostChanger:
         tun = self._tun
         if tun is None:
             return
+        keep = KillSwitchMode.STANDARD if keep_kill_switch else KillSwitchMode.ALWAYS
         failures = Failures()
         with self._journal.locked(), NetlinkConfig() as netlink:
             failures.catch(TunLink(netlink, self._sysctls, tun).clear)
-            failures.catch(lambda: self._undoer.undo_recorded(tun.name, netlink))
-        self._loaded_rules = None
+            failures.catch(lambda: self._undoer.undo_recorded(tun.name, netlink, keep=keep))
+        self._firewall.forget()
         failures.raise_any()
 
-    def recover(self) -> tuple[str, ...]:
+    def recover(self, *, release_kill_switch: bool = False) -> tuple[str, ...]:
         """Undo what processes that no longer live left behind in this network namespace.
+
+        Args:
+            release_kill_switch: also take back kill switches, which otherwise stay in force until
+                their own tunnel starts again: the user has not said that he wants traffic outside.
 
         Returns:
             What was found, for the log.
@@ -186,18 +182,29 @@ class HostChanger:
             HostChangeError: something could not be undone.
         """
         found: list[str] = []
+        keep = KillSwitchMode.OFF if release_kill_switch else KillSwitchMode.STANDARD
         failures = Failures()
         with self._journal.locked(), NetlinkConfig() as netlink:
             for name in self._journal.tun_names(current_netns()):
                 record = self._undoer.read(name)
                 if record is not None and record.owner.is_alive():
                     continue
-                if record is None or record.has_changes:
+                if record is None or surplus(record, held_back(record, keep)).has_changes:
                     found.append(f"undid what a process that is gone had changed for {name}")
-                failures.catch(partial(self._undoer.undo_recorded, name, netlink))
-            failures.catch(lambda: found.extend(self._undoer.sweep(netlink)))
+                failures.catch(partial(self._undoer.undo_recorded, name, netlink, keep=keep))
+            failures.catch(lambda: found.extend(self._undoer.sweep(netlink, keep=keep)))
         failures.raise_any()
         return tuple(found)
+
+    def living_owners(self) -> tuple[tuple[str, int], ...]:
+        """Return the TUN devices of processes that live, with the process IDs."""
+        with self._journal.locked():
+            records = [self._undoer.read(name) for name in self._journal.tun_names(current_netns())]
+        return tuple(
+            (record.tun_name, record.owner.pid)
+            for record in records
+            if record is not None and record.owner.is_alive()
+        )
 
     def link_towards(self, address: IPAddress) -> LinkTowards | None:
         """Return the link that leads to an address beside our own TUN device; None for none.
@@ -205,22 +212,7 @@ class HostChanger:
         Args:
             address: where to go.
         """
-        source: IPAddress | None = None
-        with NetlinkConfig() as netlink:
-            answer = netlink.lookup(address)
-            if answer is not None and answer.is_local:
-                # The link that has the address: with its packets the kernel counts the traffic
-                # of the machine with itself, although it passes over the loopback link.
-                link = netlink.link_at(answer.route.ifindex)
-                source = address
-            else:
-                ways = PhysicalWays(netlink, self._tun.ifindex if self._tun else None)
-                way = ways.way_to(address)
-                link = netlink.link_at(way.ifindex) if way else None
-                source = netlink.source_towards(address, link.ifindex) if link else None
-        if link is None or source is None:
-            return None
-        return LinkTowards(ifindex=link.ifindex, name=link.name, source=source, mtu=link.mtu)
+        return find_link(address, self._tun.ifindex if self._tun else None)
 
     def _take_over(self, tun_name: str, netlink: NetlinkConfig, *, keep_leftovers: bool) -> None:
         # We hold the name, so whoever wrote a journal for it has lost its device.
@@ -233,6 +225,8 @@ class HostChanger:
             ours = replace(left, owner=ours.owner, instance=ours.instance)
         elif left is not None:
             self._undoer.drop(left, netlink)
+        if not keep_leftovers:
+            self._undoer.release_boot_rules(tun_name)
         self._journal.write(ours)
 
     def _new_record(self, tun_name: str) -> JournalRecord:
@@ -244,50 +238,99 @@ class HostChanger:
         )
 
     def _apply_locked(
-        self, plan: HostPlan, rules: str | None, netlink: NetlinkConfig, link: TunLink
-    ) -> tuple[str, ...]:
-        ways = PhysicalWays(netlink, link.ifindex)
-        targets = _targets(plan, ways)
+        self, plan: HostPlan, link: TunLink, netlink: NetlinkConfig, *, has_table: bool
+    ) -> HostReport:
+        self._undoer.refuse_second_kill_switch(plan)
         old = self._undoer.read(plan.tun_name) or self._new_record(plan.tun_name)
-        new = replace(
+        # What restricts comes before what it restricts: nothing slips out meanwhile.
+        shielded = replace(
             old,
+            has_table=has_table,
+            kill_switch=KillSwitchMode.OFF if plan.kill_switch is None else plan.kill_switch.mode,
+        )
+        self._journal.write(union(old, shielded))
+        self._firewall.load(plan)
+        link.prepare(plan.mtu)
+        warnings: list[str] = []
+        if needs_ipv6(plan) and not link.has_ipv6:
+            plan = without_ipv6(plan)
+            warnings.append("this machine has no IPv6: the tunnel carries IPv4 only")
+        ways = PhysicalWays(netlink, link.ifindex)
+        targets = work_out(plan, ways)
+        new = replace(
+            shielded,
             bypass=targets.claimed,
-            has_table=rules is not None,
+            excluded=targets.excluded,
             settings=self._wanted_settings(plan, old),
+            link_settings=self._wanted_link_settings(plan, old),
+            has_rules=bool(plan.split and plan.split.cgroups),
         )
         # Until the old is gone, the journal has both.
-        self._journal.write(_union(old, new))
-        self._load(rules, plan.tun_name)
+        self._journal.write(union(old, new))
+        warnings += self._switch_on(plan, link)
         link.set_addresses(plan.addresses)
         for route in targets.beside:
             ways.install(route)
-        outside = link.set_routes(targets.into_tun)
+        warnings += link.set_routes(targets.into_tun)
+        self._change_settings(new)
+        if new.has_rules:
+            lead_excluded_programs(netlink)
+        new, refusals = self._tell_resolver(plan, old, new)
+        self._undoer.drop(surplus(old, new), netlink)
+        self._journal.write(new)
+        self._verify(plan, targets, netlink, link.ifindex)
+        return HostReport(warnings=(*targets.warnings, *warnings, *refusals), dns_method=new.dns)
+
+    def _switch_on(self, plan: HostPlan, link: TunLink) -> list[str]:
+        """Switch the device on as soon as there is something for it to carry."""
+        has_work = plan.addresses or plan.routes or plan.forward_ipv4 or plan.forward_ipv6
+        if link.is_up or not has_work:
+            return []
+        warnings = []
+        if plan.dns and self._tun is not None:
+            try:
+                self._names.silence(self._tun)
+            except HostChangeError as error:
+                warnings.append(f"the resolver may announce this machine in the tunnel: {error}")
+        link.switch_on()
+        return warnings
+
+    def _change_settings(self, new: JournalRecord) -> None:
         # Last: what restricts forwarding is in force before it begins.
         for group in new.settings:
             if not self._sysctls.is_forwarding(group):
                 _LOGGER.debug("switch %s on", group.value)
                 self._sysctls.enable(group)
-        self._undoer.drop(_surplus(old, new), netlink)
-        self._journal.write(new)
-        self._verify(plan, targets, netlink, link.ifindex)
-        return (*targets.warnings, *outside)
+        for key in new.link_settings:
+            _LOGGER.debug("make %s loose", key)
+            self._sysctls.loosen(key)
 
-    def _load(self, rules: str | None, tun_name: str) -> None:
-        if rules is None:
-            self._loaded_rules = None
-            return
-        # Reloading the machine's own firewall often flushes every table, so look.
-        if rules == self._loaded_rules and tun_name in self._nft.tun_names_with_table():
-            return
-        _LOGGER.debug("load the table of %s", tun_name)
-        self._nft.load(rules)
-        self._loaded_rules = rules
+    def _tell_resolver(
+        self, plan: HostPlan, old: JournalRecord, new: JournalRecord
+    ) -> tuple[JournalRecord, list[str]]:
+        """Tell the first resolver that listens; each is in the journal before it is told."""
+        if not plan.dns or self._tun is None:
+            return replace(new, dns=DnsMethod.NONE), []
+        in_use = [] if old.dns is DnsMethod.NONE else [old.dns]
+        refusals: list[str] = []
+        for method in dict.fromkeys([*in_use, *self._names.methods()]):
+            told = replace(new, dns=method)
+            self._journal.write(union(old, told))
+            try:
+                self._names.set_servers(method, self._tun, plan.dns)
+            except HostChangeError as error:
+                refusals.append(f"name servers: {error}")
+                self._undoer.forget_names(told)
+            else:
+                return told, refusals
+        refusals.append("the name servers of the tunnel are not in use: nothing would take them")
+        return replace(new, dns=DnsMethod.NONE), refusals
 
     def _wanted_settings(
         self, plan: HostPlan, old: JournalRecord
     ) -> dict[ForwardingGroup, dict[str, str]]:
         settings: dict[ForwardingGroup, dict[str, str]] = {}
-        for group in _wanted_groups(plan):
+        for group in wanted_groups(plan):
             saved = old.settings.get(group) or self._undoer.inherited_settings(plan.tun_name, group)
             if saved is not None:
                 settings[group] = dict(saved)
@@ -295,8 +338,22 @@ class HostChanger:
                 settings[group] = self._sysctls.snapshot(group)
         return settings
 
+    def _wanted_link_settings(self, plan: HostPlan, old: JournalRecord) -> dict[str, str]:
+        settings: dict[str, str] = {}
+        for name in plan.links:
+            strict = self._sysctls.strict_link_setting(name)
+            key = f"net/ipv4/conf/{name}/rp_filter" if strict is None else strict[0]
+            saved = old.link_settings.get(key)
+            if saved is None:
+                saved = self._undoer.inherited_link_setting(plan.tun_name, key)
+            if saved is None and strict is not None:
+                saved = strict[1]
+            if saved is not None:
+                settings[key] = saved
+        return settings
+
     def _verify(
-        self, plan: HostPlan, targets: _Targets, netlink: NetlinkConfig, ifindex: int
+        self, plan: HostPlan, targets: Targets, netlink: NetlinkConfig, ifindex: int
     ) -> None:
         missing = [
             str(address) for address in set(plan.addresses) - set(netlink.addresses(ifindex))
@@ -309,7 +366,7 @@ class HostChanger:
         ]
         missing += [
             f"forwarding ({group.value})"
-            for group in _wanted_groups(plan)
+            for group in wanted_groups(plan)
             if not self._sysctls.is_forwarding(group)
         ]
         if missing:
@@ -317,72 +374,3 @@ class HostChanger:
                 f"{', '.join(missing)} did not come into force: something else manages the "
                 f"network of this machine and removed it; let it leave {plan.tun_name} alone"
             )
-
-
-def _targets(plan: HostPlan, ways: PhysicalWays) -> _Targets:
-    kept_out = {host_network(address) for address in plan.bypass}
-    into_tun = tuple(network for network in split_default(plan.routes) if network not in kept_out)
-    # The kernel adds a route to each address's own subnet.
-    subnets = tuple(address.network for address in plan.addresses)
-    covering = (*into_tun, *subnets, *ways.tunnelled())
-    have = {route.destination for route in ways.our_host_routes()}
-    beside: list[Route] = []
-    claimed: list[IPAddress] = []
-    warnings: list[str] = []
-    for address in dict.fromkeys(plan.bypass):
-        if not any(covers(network, address) for network in covering):
-            continue
-        if not ways.is_reachable(address):
-            warnings.append(f"no link leads to {address} now")
-            if host_network(address) in have:
-                claimed.append(address)
-            continue
-        route = ways.wanted_host_route(address, covering)
-        if route is not None:
-            beside.append(route)
-            claimed.append(address)
-    return _Targets(
-        into_tun=into_tun,
-        beside=tuple(beside),
-        claimed=tuple(claimed),
-        warnings=tuple(warnings),
-    )
-
-
-def _wanted_groups(plan: HostPlan) -> tuple[ForwardingGroup, ...]:
-    wanted = {ForwardingGroup.IPV4: plan.forward_ipv4, ForwardingGroup.IPV6: plan.forward_ipv6}
-    return tuple(group for group, is_wanted in wanted.items() if is_wanted)
-
-
-def _union(old: JournalRecord, new: JournalRecord) -> JournalRecord:
-    return replace(
-        new,
-        bypass=tuple(dict.fromkeys((*old.bypass, *new.bypass))),
-        has_table=old.has_table or new.has_table,
-        settings={**old.settings, **new.settings},
-    )
-
-
-def _surplus(old: JournalRecord, new: JournalRecord) -> JournalRecord:
-    return replace(
-        old,
-        bypass=tuple(address for address in old.bypass if address not in new.bypass),
-        has_table=old.has_table and not new.has_table,
-        settings={
-            group: saved for group, saved in old.settings.items() if group not in new.settings
-        },
-    )
-
-
-def _needs_ipv6(plan: HostPlan) -> bool:
-    return plan != _without_ipv6(plan)
-
-
-def _without_ipv6(plan: HostPlan) -> HostPlan:
-    return replace(
-        plan,
-        addresses=tuple(one for one in plan.addresses if not isinstance(one, IPv6Interface)),
-        routes=tuple(one for one in plan.routes if not isinstance(one, IPv6Network)),
-        nat_sources=tuple(one for one in plan.nat_sources if not isinstance(one, IPv6Network)),
-        forward_ipv6=False,
-    )

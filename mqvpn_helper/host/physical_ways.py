@@ -13,6 +13,7 @@ from mqvpn_helper.host.routes import (
     INTO_TUNNEL_PROTOCOL,
     Route,
     best_route,
+    best_route_to_network,
     covers,
     host_network,
     our_metric,
@@ -61,7 +62,7 @@ class PhysicalWays:
         return self._way(address, answer) is not None
 
     def our_host_routes(self) -> tuple[Route, ...]:
-        """Return the host routes over physical links that some mqvpn instance installed."""
+        """Return the routes over physical links that some mqvpn instance installed."""
         return tuple(route for route in self._routes if route.protocol == BESIDE_TUNNEL_PROTOCOL)
 
     def tunnelled(self) -> tuple[IPNetwork, ...]:
@@ -84,18 +85,32 @@ class PhysicalWays:
             for rival in rivals
         ):
             return None
-        destination = host_network(address)
-        return Route(
-            destination=destination,
-            ifindex=way.ifindex,
-            protocol=BESIDE_TUNNEL_PROTOCOL,
-            gateway=way.gateway,
-            source=way.source,
-            metric=our_metric(destination),
+        return _beside(host_network(address), way)
+
+    def wanted_network_route(self, network: IPNetwork) -> Route | None:
+        """Return the route that keeps a network out of the tunnel; None when no link leads there.
+
+        Args:
+            network: where to go.
+        """
+        way = best_route_to_network(
+            (route for route in self._routes if not self._is_ours(route)), network
+        )
+        return None if way is None else _beside(network, way)
+
+    def has_route_to(self, network: IPNetwork) -> bool:
+        """Return whether somebody else's route leads to exactly this network.
+
+        Args:
+            network: where to go.
+        """
+        return any(
+            route.destination == network and route.usable and not self._is_ours(route)
+            for route in self._routes
         )
 
     def install(self, wanted: Route) -> None:
-        """Bring one host route into force.
+        """Bring one route into force.
 
         Args:
             wanted: the route.
@@ -107,13 +122,13 @@ class PhysicalWays:
         # Replacing leaves no moment in which the address would be reached through the tunnel.
         self._netlink.add_route(wanted, replace=bool(rivals))
 
-    def remove(self, addresses: Iterable[IPAddress]) -> None:
-        """Remove our host routes to these addresses.
+    def remove(self, networks: Iterable[IPNetwork]) -> None:
+        """Remove our routes to these networks.
 
         Args:
-            addresses: where they lead.
+            networks: where they lead.
         """
-        destinations = {host_network(address) for address in addresses}
+        destinations = set(networks)
         for route in self.our_host_routes():
             if route.destination in destinations:
                 _LOGGER.debug("remove the route to %s beside the tunnel", route.destination)
@@ -128,3 +143,14 @@ class PhysicalWays:
 
     def _is_ours(self, route: Route) -> bool:
         return route.is_ours or route.ifindex == self._tun_ifindex
+
+
+def _beside(destination: IPNetwork, way: Route) -> Route:
+    return Route(
+        destination=destination,
+        ifindex=way.ifindex,
+        protocol=BESIDE_TUNNEL_PROTOCOL,
+        gateway=way.gateway,
+        source=way.source,
+        metric=our_metric(destination),
+    )

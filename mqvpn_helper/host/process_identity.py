@@ -31,6 +31,10 @@ class ProcessIdentity:
         return self.boot_id == current_boot_id() and self.start_time == _start_time(self.pid)
 
 
+NOBODY = ProcessIdentity(pid=0, start_time=0, boot_id="")
+"""The owner of what stays when its owner has gone in order."""
+
+
 def current_process() -> ProcessIdentity:
     """Return the identity of the calling process."""
     pid = os.getpid()

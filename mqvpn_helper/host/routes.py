@@ -83,3 +83,22 @@ def best_route(routes: Iterable[Route], address: IPAddress) -> Route | None:
     return min(
         fitting, key=lambda route: (-route.destination.prefixlen, route.metric), default=None
     )
+
+
+def best_route_to_network(routes: Iterable[Route], network: IPNetwork) -> Route | None:
+    """Choose the route that holds a whole network: the longest prefix, then the lowest metric.
+
+    Args:
+        routes: candidates.
+        network: where to go.
+    """
+    fitting = [
+        route
+        for route in routes
+        if route.usable
+        and route.destination.prefixlen <= network.prefixlen
+        and covers(route.destination, network.network_address)
+    ]
+    return min(
+        fitting, key=lambda route: (-route.destination.prefixlen, route.metric), default=None
+    )

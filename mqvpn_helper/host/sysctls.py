@@ -26,6 +26,9 @@ _KEY_PATTERN = re.compile(
     r"|net/ipv4/conf/[^/\s]{1,15}/forwarding"
     r"|net/ipv6/conf/[^/\s]{1,15}/(?:forwarding|accept_ra)"
 )
+_LINK_KEY_PATTERN = re.compile(r"net/ipv4/conf/[^/\s]{1,15}/rp_filter")
+_STRICT = 1
+_LOOSE = "2"
 _VALUE_PATTERN = re.compile(r"-?[0-9]{1,10}")
 
 
@@ -49,9 +52,18 @@ _SWITCHES = {
 
 def is_restorable(key: str, value: str) -> bool:
     """Return whether a saved setting is one this module saves (a journal may be damaged)."""
+    return _is_safe(_KEY_PATTERN, key, value)
+
+
+def is_link_setting(key: str, value: str) -> bool:
+    """Return whether a saved setting is one of a single link that this module saves."""
+    return _is_safe(_LINK_KEY_PATTERN, key, value)
+
+
+def _is_safe(pattern: re.Pattern[str], key: str, value: str) -> bool:
     parts = key.split("/")
     return (
-        _KEY_PATTERN.fullmatch(key) is not None
+        pattern.fullmatch(key) is not None
         and ".." not in parts
         and "." not in parts
         and _VALUE_PATTERN.fullmatch(value) is not None
@@ -156,6 +168,31 @@ class Sysctls:
         for key in sorted(saved, key=lambda key: key.endswith("/accept_ra")):
             if key != group.switch:
                 self.write(key, saved[key])
+
+    def strict_link_setting(self, link_name: str) -> tuple[str, str] | None:
+        """Return key and value of a link's source validation when it is strict; None otherwise.
+
+        Strict means: a packet is dropped unless its link is the one an answer would leave by. With
+        several links to one server all but one would be deaf (RFC 3704 s2.2 to s2.4).
+
+        Args:
+            link_name: the link.
+        """
+        key = f"net/ipv4/conf/{link_name}/rp_filter"
+        value = self.read(key)
+        everywhere = self.read("net/ipv4/conf/all/rp_filter")
+        # The kernel takes the larger of the two; 2 is loose.
+        if value is None or max(int(value), int(everywhere or "0")) != _STRICT:
+            return None
+        return key, value
+
+    def loosen(self, key: str) -> None:
+        """Let packets in by any link that has a way back to their source.
+
+        Args:
+            key: what `strict_link_setting` returned.
+        """
+        self.write(key, _LOOSE)
 
     def _lives_by_advertisements(self, interface: str) -> bool:
         return interface not in {"all", "lo"} and self.read(_accept_ra(interface)) == "1"

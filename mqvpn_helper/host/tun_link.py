@@ -51,8 +51,8 @@ class TunLink:
         """Index of the device."""
         return self._tun.ifindex
 
-    def bring_up(self, mtu: int) -> None:
-        """Set the MTU and the device's own settings, then switch it on.
+    def prepare(self, mtu: int) -> None:
+        """Set the MTU and the device's own settings.
 
         Args:
             mtu: wanted MTU.
@@ -72,13 +72,21 @@ class TunLink:
             except HostChangeError as error:
                 # Containers often have /proc/sys read-only. The tunnel works without these.
                 _LOGGER.debug("%s", error)
-        if not link.is_up:
-            _LOGGER.debug("switch %s on", self._tun.name)
-            self._netlink.set_up(self._tun.ifindex, up=True)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the device is switched on."""
+        link = self._netlink.link_at(self._tun.ifindex)
+        return link is not None and link.is_up
+
+    def switch_on(self) -> None:
+        """Switch the device on."""
+        _LOGGER.debug("switch %s on", self._tun.name)
+        self._netlink.set_up(self._tun.ifindex, up=True)
 
     @property
     def has_ipv6(self) -> bool:
-        """Whether the device takes IPv6 addresses; asked when it is up."""
+        """Whether the device takes IPv6 addresses; asked when it is prepared."""
         return self._sysctls.read(f"net/ipv6/conf/{self._tun.name}/disable_ipv6") == "0"
 
     def set_addresses(self, wanted: Iterable[IPInterface]) -> None:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from mqvpn_helper.host.operations import HostChanger
 from mqvpn_helper.interface.host_plan import HostPlan
 from tests.helper.namespaces import MachineState, machine_state, run
-from tests.helper.plans import SERVER4, client_plan, server_plan
+from tests.helper.plans import SERVER4, careful_plan, client_plan, server_plan
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.usefixtures("namespace")]
 
@@ -60,7 +60,7 @@ def _kill_everywhere(
 ) -> None:
     for step in range(_MAX_STEPS):
         killed = _dies_at(step, work)
-        HostChanger(state).recover()
+        HostChanger(state).recover(release_kill_switch=True)
         assert machine_state() == before, f"killed at step {step}"
         assert [path.name for path in state.glob("*.journal")] == []
         if not killed:
@@ -69,7 +69,9 @@ def _kill_everywhere(
     pytest.fail("the work never ends")
 
 
-@pytest.mark.parametrize(("make_plan", "least_steps"), [(client_plan, 20), (server_plan, 25)])
+@pytest.mark.parametrize(
+    ("make_plan", "least_steps"), [(client_plan, 20), (server_plan, 25), (careful_plan, 30)]
+)
 def test_killed_at_every_step_of_apply_and_undo(
     tmp_path: Path, make_plan: Callable[[str], HostPlan], least_steps: int
 ) -> None:
@@ -180,7 +182,7 @@ def test_successor_killed_at_every_step(tmp_path: Path) -> None:
     for step in range(_MAX_STEPS):
         _dies_at(_MAX_STEPS * 2, lambda: _serve_until_killed(state))
         killed = _dies_at(step, succeed)
-        HostChanger(state).recover()
+        HostChanger(state).recover(release_kill_switch=True)
         assert machine_state() == before, f"killed at step {step}"
         if not killed:
             assert step >= 15
