@@ -14,6 +14,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Windows are drawn into memory unless somebody wants to see them, and before Qt is loaded.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
 CLONE_NEWNET = 0x40000000
 
 # Same examples every time, bounded by count and not by time. MQVPN_HYPOTHESIS=random looks for new

@@ -1,0 +1,71 @@
+"""``mqvpn-gui``: the tray icon and the window."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from mqvpn_gui.app.clocks import qt_clocks
+from mqvpn_gui.app.desk import Desk, Surroundings
+from mqvpn_gui.app.preferences import PreferenceFile
+from mqvpn_gui.app.stop_signals import StopSignals
+from mqvpn_gui.bus.addresses import session_bus_address, system_bus_address
+from mqvpn_gui.bus.qt_bus import QtBus
+from mqvpn_gui.user.names import APPLICATION_ID
+from mqvpn_gui.user.profile_store import ProfileStore
+from mqvpn_gui.user.secret_store import SecretStore
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until the user quits."""
+    options = _options(arguments)
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("mqvpn")
+    application.setApplicationDisplayName("mqvpn")
+    application.setDesktopFileName(APPLICATION_ID)
+    application.setQuitOnLastWindowClosed(False)
+    application.setAttribute(Qt.ApplicationAttribute.AA_DontShowIconsInMenus, False)
+    desk = Desk(application, _surroundings())
+    desk.quit_wanted.connect(application.quit)
+    stop = StopSignals(application.quit)
+    desk.start(is_hidden=options.hidden)
+    code = application.exec()
+    desk.finish()
+    stop.close()
+    return code
+
+
+def _surroundings() -> Surroundings:
+    return Surroundings(
+        system_bus=QtBus(system_bus_address),
+        session_bus=QtBus(session_bus_address),
+        clocks=qt_clocks(),
+        preferences=PreferenceFile(),
+        profiles=ProfileStore(),
+        secrets=SecretStore(),
+    )
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mqvpn-gui", description="Tray icon and window of mqvpn, a VPN over several links."
+    )
+    parser.add_argument(
+        "--hidden", action="store_true", help="show only the tray icon, where there is a tray"
+    )
+    parser.add_argument("--version", action="version", version=f"mqvpn {_version()}")
+    return parser.parse_args(arguments)
+
+
+def _version() -> str:
+    try:
+        return version("mqvpn")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What happened, as records that are searched and filtered; bounded.
+
+An event comes once, by signal or by ``GetEvents`` after a reconnection, and is known by its id.
+"""
+
+import enum
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from mqvpn_gui.model.plain_text import plain
+from mqvpn_helper.interface.bus_names import BusEventKind
+
+CAPACITY = 100_000
+"""Events that are kept; the oldest make room."""
+
+_MAX_DETAILS = 32
+
+
+class EventGroup(enum.Enum):
+    """What a user chooses from to see only some events."""
+
+    ALL = "all"
+    """Everything."""
+    FAILOVER = "failover"
+    """Traffic moved, or a path failed or recovered."""
+    CONNECTION = "connection"
+    """The tunnel came and went."""
+    LINKS = "links"
+    """Interfaces and paths came and went."""
+    PROTECTION = "protection"
+    """Kill switch, DNS, authentication."""
+
+
+_GROUPS: Mapping[BusEventKind, EventGroup] = MappingProxyType(
+    {
+        BusEventKind.CONNECTED: EventGroup.CONNECTION,
+        BusEventKind.DISCONNECTED: EventGroup.CONNECTION,
+        BusEventKind.RECONNECTING: EventGroup.CONNECTION,
+        BusEventKind.CORE_DIED: EventGroup.CONNECTION,
+        BusEventKind.SERVER_CHANGED: EventGroup.CONNECTION,
+        BusEventKind.SUSPENDED: EventGroup.CONNECTION,
+        BusEventKind.RESUMED: EventGroup.CONNECTION,
+        BusEventKind.LINK_ADDED: EventGroup.LINKS,
+        BusEventKind.LINK_REMOVED: EventGroup.LINKS,
+        BusEventKind.PATH_ADDED: EventGroup.LINKS,
+        BusEventKind.PATH_UP: EventGroup.LINKS,
+        BusEventKind.PATH_MOVED: EventGroup.LINKS,
+        BusEventKind.ROLE_CHANGED: EventGroup.LINKS,
+        BusEventKind.PATH_DOWN: EventGroup.FAILOVER,
+        BusEventKind.RECOVERED: EventGroup.FAILOVER,
+        BusEventKind.FAILOVER: EventGroup.FAILOVER,
+        BusEventKind.KILLSWITCH: EventGroup.PROTECTION,
+        BusEventKind.PORTAL: EventGroup.PROTECTION,
+        BusEventKind.DNS: EventGroup.PROTECTION,
+        BusEventKind.SPLIT: EventGroup.PROTECTION,
+        BusEventKind.AUTH_FAILED: EventGroup.PROTECTION,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One thing that happened."""
+
+    id: int
+    """Its number; grows."""
+    at: float
+    """When, seconds since 1970."""
+    kind: BusEventKind
+    """What happened."""
+    path: str = ""
+    """Interface it is about; empty: none."""
+    detail: Mapping[str, str | int | float] = field(default_factory=dict)
+    """More of it."""
+
+    @property
+    def group(self) -> EventGroup:
+        """Where it belongs; `EventGroup.ALL` when nowhere else."""
+        return _GROUPS.get(self.kind, EventGroup.ALL)
+
+    def text(self, name: str) -> str:
+        """A detail that is a text; empty when it is missing."""
+        value = self.detail.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def number(self, name: str) -> float | None:
+        """A detail that is a number; None when it is missing."""
+        value = self.detail.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
+
+def record_from(values: Mapping[str, object]) -> EventRecord | None:
+    """Read an event as ``GetEvents`` returns it; None when it is not one.
+
+    Args:
+        values: id, time_us, kind, path and detail without their D-Bus types.
+    """
+    number, time_us = values.get("id"), values.get("time_us")
+    if not isinstance(number, int) or not isinstance(time_us, int):
+        return None
+    try:
+        kind = BusEventKind(values.get("kind"))
+    except ValueError:
+        kind = BusEventKind.OTHER
+    given = values.get("detail")
+    detail = given if isinstance(given, Mapping) else {}
+    return EventRecord(
+        id=number,
+        at=time_us / 1e6,
+        kind=kind,
+        path=plain(values.get("path"), 32),
+        detail=MappingProxyType(_details(detail)),
+    )
+
+
+def _details(given: Mapping[object, object]) -> dict[str, str | int | float]:
+    kept: dict[str, str | int | float] = {}
+    for name, value in list(given.items())[:_MAX_DETAILS]:
+        if isinstance(value, bool) or not isinstance(name, str):
+            continue
+        if isinstance(value, int | float):
+            kept[plain(name, 32)] = value
+        elif isinstance(value, str):
+            kept[plain(name, 32)] = plain(value)
+    return kept
+
+
+class EventStore:
+    """Keeps the newest events in the order of their numbers.
+
+    A: `last_id`, `len()`, iteration. C: `add`, `clear`.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        """Start empty.
+
+        Args:
+            capacity: how many are kept.
+        """
+        self._records: deque[EventRecord] = deque(maxlen=capacity)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[EventRecord]:
+        """The oldest first."""
+        return iter(self._records)
+
+    @property
+    def last_id(self) -> int:
+        """Number of the newest; 0 before the first."""
+        return self._records[-1].id if self._records else 0
+
+    def add(self, records: Iterable[EventRecord]) -> list[EventRecord]:
+        """Add what is newer than the newest; return it."""
+        new = []
+        for record in records:
+            if record.id > self.last_id:
+                self._records.append(record)
+                new.append(record)
+        return new
+
+    def clear(self) -> None:
+        """Forget everything: the helper was started anew and counts from 1."""
+        self._records.clear()

@@ -1,0 +1,139 @@
+"""Numbers of each path over time: what graphs and sparklines draw.
+
+Three spans with a fixed number of points each, so that memory is bounded whatever happens; a
+point of a longer span is the mean of what fell into it.
+"""
+
+import enum
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mqvpn_gui.model.helper_state import PathInfo
+
+POINTS = 240
+"""Points of each span."""
+
+MAX_INTERFACES = 64
+"""Interfaces that are remembered; the ones not heard of for longest are forgotten."""
+
+
+class Span(enum.Enum):
+    """How far back a graph looks; the value is in seconds."""
+
+    MINUTE = 60.0
+    """One minute."""
+    TEN_MINUTES = 600.0
+    """Ten minutes."""
+    HOUR = 3600.0
+    """One hour."""
+
+    @property
+    def step(self) -> float:
+        """Seconds of one point."""
+        return self.value / POINTS
+
+
+class Quantity(enum.Enum):
+    """What a graph shows."""
+
+    RTT = "rtt"
+    """Round-trip time in milliseconds."""
+    LOSS = "loss"
+    """Loss in percent."""
+    THROUGHPUT = "throughput"
+    """Bits a second, both ways together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading, or the mean of several."""
+
+    at: float
+    """When, seconds of a clock that never jumps."""
+    rtt_ms: float
+    """Round-trip time."""
+    loss_percent: float
+    """Loss."""
+    bits_per_second: float
+    """Throughput, both ways together."""
+
+    def value(self, quantity: Quantity) -> float:
+        """One of the numbers."""
+        match quantity:
+            case Quantity.RTT:
+                return self.rtt_ms
+            case Quantity.LOSS:
+                return self.loss_percent
+            case Quantity.THROUGHPUT:
+                return self.bits_per_second
+
+
+@dataclass(slots=True)
+class _Series:
+    """The points of one span, and what the next one will be the mean of."""
+
+    step: float
+    points: deque[Sample] = field(default_factory=lambda: deque(maxlen=POINTS))
+    pending: list[Sample] = field(default_factory=list)
+
+    def add(self, sample: Sample) -> None:
+        if self.pending and sample.at - self.pending[0].at >= self.step:
+            self.points.append(_mean(self.pending))
+            self.pending.clear()
+        self.pending.append(sample)
+
+    def all(self) -> Iterator[Sample]:
+        yield from self.points
+        if self.pending:
+            yield _mean(self.pending)
+
+
+class History:
+    """Keeps the numbers of all paths.
+
+    A: `interfaces`, `points`. C: `add`.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._series: dict[str, dict[Span, _Series]] = {}
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The interfaces there is something about, ordered by name."""
+        return tuple(sorted(self._series))
+
+    def add(self, path: PathInfo, now: float) -> None:
+        """Note the numbers of a path.
+
+        Args:
+            path: the path.
+            now: seconds of a clock that never jumps.
+        """
+        series = self._series.pop(path.interface, None)
+        if series is None:
+            series = {span: _Series(span.step) for span in Span}
+        self._series[path.interface] = series  # the newest stands last
+        while len(self._series) > MAX_INTERFACES:
+            del self._series[next(iter(self._series))]
+        sample = Sample(now, path.rtt_ms, path.loss * 100, float(path.rx_bps + path.tx_bps))
+        for each in series.values():
+            each.add(sample)
+
+    def points(self, interface: str, span: Span, now: float) -> list[Sample]:
+        """The points of an interface that are not older than the span, the oldest first."""
+        series = self._series.get(interface)
+        if series is None:
+            return []
+        return [each for each in series[span].all() if now - each.at <= span.value]
+
+
+def _mean(samples: list[Sample]) -> Sample:
+    count = len(samples)
+    return Sample(
+        samples[-1].at,
+        sum(each.rtt_ms for each in samples) / count,
+        sum(each.loss_percent for each in samples) / count,
+        sum(each.bits_per_second for each in samples) / count,
+    )

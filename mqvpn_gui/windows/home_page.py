@@ -1,0 +1,163 @@
+"""The page with everything about the running tunnel: header, paths, graph, events."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mqvpn_gui.look.theme import Colours
+from mqvpn_gui.model.event_store import EventRecord, EventStore
+from mqvpn_gui.model.helper_state import HelperState
+from mqvpn_gui.model.history import History, Quantity, Span
+from mqvpn_gui.windows.banner import Banner
+from mqvpn_gui.windows.event_panel import EventPanel
+from mqvpn_gui.windows.graph import Graph, quantity_name, span_name
+from mqvpn_gui.windows.header import Header
+from mqvpn_gui.windows.path_card import PathCard
+from mqvpn_gui.windows.widgets import heading, plain_label
+from mqvpn_gui.words.states import link_name
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("home_page", text)
+
+
+class HomePage(QScrollArea):
+    """Shows state, history and events; asks through its parts' signals.
+
+    C: `show_state`, `show_events`, `set_colours`, `refresh_graph`.
+    """
+
+    role_chosen = Signal(str, object)
+    """Interface and `Role`."""
+
+    def __init__(
+        self, history: History, store: EventStore, clock: Callable[[], float], chosen: Colours
+    ) -> None:
+        """Show what there is.
+
+        Args:
+            history: numbers of the paths.
+            store: the events.
+            clock: seconds of the clock that the history uses.
+            chosen: colours of the theme.
+        """
+        super().__init__()
+        self._history = history
+        self._clock = clock
+        self._colours = chosen
+        self._state = HelperState()
+        self._cards: dict[str, PathCard] = {}
+        self.banner = Banner()
+        """What is wrong."""
+        self.header = Header(chosen)
+        """State and toggle."""
+        self.events = EventPanel(store, self.name_of)
+        """The event log."""
+        self._graph = Graph(history, clock, chosen)
+        self._no_paths = plain_label(
+            _tr("Links appear here when the tunnel is on."), "faint", wraps=True
+        )
+        self._card_column = QVBoxLayout()
+        self._card_column.setSpacing(8)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setSpacing(10)
+        layout.addWidget(self.banner)
+        layout.addWidget(self.header)
+        layout.addWidget(heading(_tr("Paths")))
+        layout.addWidget(self._no_paths)
+        layout.addLayout(self._card_column)
+        layout.addLayout(self._graph_controls())
+        layout.addWidget(self._graph, 1)
+        layout.addWidget(self.events, 1)
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def name_of(self, interface: str) -> str:
+        """What the user calls an interface."""
+        path = self._state.path(interface)
+        return link_name(path) if path is not None else interface
+
+    def show_state(self, state: HelperState) -> None:
+        """Write everything anew."""
+        self._state = state
+        self.header.show_state(state)
+        self._no_paths.setVisible(not state.paths)
+        for gone in set(self._cards) - {path.interface for path in state.paths}:
+            card = self._cards.pop(gone)
+            self._card_column.removeWidget(card)
+            card.deleteLater()
+        now = self._clock()
+        names = self._history.interfaces
+        for position, path in enumerate(state.paths):
+            card = self._cards.get(path.interface) or self._add_card(path.interface, position)
+            points = self._history.points(path.interface, Span.MINUTE, now)
+            index = names.index(path.interface) if path.interface in names else position
+            colour = self._colours.paths[index % len(self._colours.paths)]
+            card.show_path(path, [each.rtt_ms for each in points], colour)
+
+    def show_events(self, records: list[EventRecord]) -> None:
+        """Add events that are in the store already."""
+        self.events.table.add(records)
+
+    def set_colours(self, chosen: Colours) -> None:
+        """Change the colours."""
+        self._colours = chosen
+        self.header.set_colours(chosen)
+        self._graph.set_colours(chosen)
+        self.show_state(self._state)
+
+    def refresh_graph(self) -> None:
+        """Paint the graph with the numbers as they are now."""
+        if self._graph.isVisible():
+            self._graph.refresh()
+
+    def _add_card(self, interface: str, position: int) -> PathCard:
+        card = PathCard(interface)
+        card.role_chosen.connect(self.role_chosen)
+        self._cards[interface] = card
+        self._card_column.insertWidget(position, card)
+        return card
+
+    def _graph_controls(self) -> QVBoxLayout:
+        what = QButtonGroup(self)
+        back = QButtonGroup(self)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        for quantity in Quantity:
+            button = _choice(quantity_name(quantity), is_on=quantity is Quantity.RTT)
+            button.clicked.connect(lambda _on, each=quantity: self._choose(quantity=each))
+            what.addButton(button)
+            row.addWidget(button)
+        row.addStretch(1)
+        for span in Span:
+            button = _choice(span_name(span), is_on=span is Span.MINUTE)
+            button.clicked.connect(lambda _on, each=span: self._choose(span=each))
+            back.addButton(button)
+            row.addWidget(button)
+        column = QVBoxLayout()
+        column.addWidget(heading(_tr("Graph")))
+        column.addLayout(row)
+        return column
+
+    def _choose(self, quantity: Quantity | None = None, span: Span | None = None) -> None:
+        self._graph.choose(quantity or self._graph.quantity, span or self._graph.span)
+
+
+def _choice(text: str, *, is_on: bool) -> QPushButton:
+    button = QPushButton(text)
+    button.setCheckable(True)
+    button.setChecked(is_on)
+    button.setAutoExclusive(False)
+    return button

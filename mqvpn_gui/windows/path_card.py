@@ -1,0 +1,132 @@
+"""The card of one path: what it is, how it does, what it is for."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication, QSignalBlocker, Signal
+from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QHBoxLayout, QWidget
+from typing_extensions import override
+
+from mqvpn_gui.model.helper_state import PathInfo, PathState, Role
+from mqvpn_gui.windows.sparkline import Sparkline
+from mqvpn_gui.windows.widgets import ElidedLabel, plain_label, set_kind
+from mqvpn_gui.words import quantities, states
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("path_card", text)
+
+
+class PathCard(QFrame):
+    """Shows one path and asks for another role."""
+
+    role_chosen = Signal(str, object)
+    """Interface and `Role`."""
+
+    def __init__(self, interface: str, parent: QWidget | None = None) -> None:
+        """Make an empty card.
+
+        Args:
+            interface: the path's network interface.
+            parent: owner in Qt's sense.
+        """
+        super().__init__(parent)
+        self.interface = interface
+        """The path's network interface."""
+        self.setProperty("class", "card")
+        self._name = ElidedLabel()
+        font = self._name.font()
+        font.setBold(True)
+        self._name.setFont(font)
+        self._state = plain_label()
+        self._numbers = plain_label(wraps=True)
+        self._traffic = plain_label(kind="faint", wraps=True)
+        self._line = Sparkline()
+        self._role = QComboBox()
+        for role in Role:
+            self._role.addItem(states.role(role), role)
+        self._role.activated.connect(self._on_role)
+        role_label = plain_label(_tr("&Role"))
+        role_label.setTextFormat(role_label.textFormat())
+        role_label.setBuddy(self._role)
+        self._used = plain_label(kind="faint")
+        top = QHBoxLayout()
+        top.addWidget(self._name, 1)
+        top.addWidget(self._state)
+        bottom = QHBoxLayout()
+        bottom.addWidget(role_label)
+        bottom.addWidget(self._role)
+        bottom.addStretch(1)
+        bottom.addWidget(self._used)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(12, 10, 12, 10)
+        grid.setVerticalSpacing(4)
+        grid.addLayout(top, 0, 0)
+        grid.addWidget(self._numbers, 1, 0)
+        grid.addWidget(self._traffic, 2, 0)
+        grid.addWidget(self._line, 3, 0)
+        grid.addLayout(bottom, 4, 0)
+
+    @override
+    def setEnabled(self, enabled: bool) -> None:
+        self._role.setEnabled(enabled)
+
+    def show_path(self, path: PathInfo, round_trips: Sequence[float], colour: str) -> None:
+        """Write all numbers.
+
+        Args:
+            path: the path now.
+            round_trips: its round-trip times over the last minute, the oldest first.
+            colour: of its line.
+        """
+        self._name.setText(states.link_name(path))
+        self._state.setText(states.path_state(path))
+        set_kind(self._state, _kind_of(path))
+        works = path.state in (PathState.ACTIVE, PathState.SUSPECT)
+        self._numbers.setText(_numbers(path) if works else _tr("no numbers yet"))
+        self._traffic.setText(_traffic(path))
+        self._line.show_values(round_trips, colour)
+        self._used.setText(_used(path))
+        with QSignalBlocker(self._role):
+            self._role.setCurrentIndex(self._role.findData(path.role))
+        self._role.setAccessibleName(_tr("Role of {0}").format(states.link_name(path)))
+        self._role.setAccessibleDescription(_tr("What this link is used for"))
+        self.setAccessibleName(states.spoken_path(path))
+
+    def _on_role(self, index: int) -> None:
+        role = self._role.itemData(index)
+        if isinstance(role, Role):
+            self.role_chosen.emit(self.interface, role)
+
+
+def _kind_of(path: PathInfo) -> str:
+    if path.role is Role.NEVER:
+        return "faint"
+    return {
+        PathState.VALIDATING: "faint",
+        PathState.ACTIVE: "good",
+        PathState.SUSPECT: "warning",
+        PathState.ABANDONING: "bad",
+    }[path.state]
+
+
+def _numbers(path: PathInfo) -> str:
+    return _tr("RTT {0}   jitter {1}   loss {2}").format(
+        quantities.milliseconds(path.rtt_ms),
+        quantities.milliseconds(path.jitter_ms),
+        quantities.percent(path.loss),
+    )
+
+
+def _traffic(path: PathInfo) -> str:
+    return _tr("\N{DOWNWARDS ARROW} {0}   \N{UPWARDS ARROW} {1}   {2} of the traffic").format(
+        quantities.rate(path.rx_bps), quantities.rate(path.tx_bps), quantities.percent(path.share)
+    )
+
+
+def _used(path: PathInfo) -> str:
+    if path.cap_bytes:
+        return _tr("{0} of {1} this month").format(
+            quantities.size(path.used_bytes), quantities.size(path.cap_bytes)
+        )
+    used = _tr("{0} this month").format(quantities.size(path.used_bytes))
+    return used + (_tr(", metered") if path.is_metered else "")

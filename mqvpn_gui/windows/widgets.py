@@ -1,0 +1,94 @@
+"""Small parts that several windows use."""
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QFrame, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
+from typing_extensions import override
+
+
+class ElidedLabel(QLabel):
+    """One line of plain text that is cut with dots where there is no room; whole in its tooltip."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__(parent)
+        self._whole = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    @override
+    def setText(self, text: str) -> None:
+        self._whole = text
+        self._cut()
+
+    @override
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self.fontMetrics().averageCharWidth() * 4, super().minimumSizeHint().height())
+
+    @override
+    def resizeEvent(self, event: object) -> None:
+        self._cut()
+
+    def _cut(self) -> None:
+        cut = self.fontMetrics().elidedText(
+            self._whole, Qt.TextElideMode.ElideRight, max(self.width(), 1)
+        )
+        super().setText(cut)
+        self.setToolTip(self._whole if cut != self._whole else "")
+        self.setAccessibleName(self._whole)
+
+
+def plain_label(text: str = "", kind: str = "", *, wraps: bool = False) -> QLabel:
+    """A label that shows foreign text as it is.
+
+    Args:
+        text: what it says.
+        kind: its class in the style sheet, such as ``faint``.
+        wraps: whether it may take several lines.
+    """
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(wraps)
+    if kind:
+        label.setProperty("class", kind)
+    return label
+
+
+def set_kind(widget: QWidget, kind: str) -> None:
+    """Give a widget another class of the style sheet."""
+    if widget.property("class") != kind:
+        widget.setProperty("class", kind)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
+
+
+def card(content: QLayout, name: str = "") -> QFrame:
+    """A frame around something.
+
+    Args:
+        content: what is in it.
+        name: what a screen reader calls it.
+    """
+    frame = QFrame()
+    frame.setProperty("class", "card")
+    frame.setAccessibleName(name)
+    content.setContentsMargins(12, 10, 12, 10)
+    frame.setLayout(content)
+    return frame
+
+
+def heading(text: str) -> QLabel:
+    """The title of a section."""
+    label = plain_label(text)
+    font = label.font()
+    font.setBold(True)
+    font.setPointSizeF(font.pointSizeF() * 1.1)
+    label.setFont(font)
+    return label
+
+
+def clear(layout: QVBoxLayout) -> None:
+    """Remove all widgets of a layout."""
+    while (item := layout.takeAt(0)) is not None:
+        widget = item.widget()
+        if widget is not None:
+            widget.deleteLater()

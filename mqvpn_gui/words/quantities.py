@@ -1,0 +1,76 @@
+"""Numbers as people read them, and as a screen reader says them."""
+
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
+
+_KILO = 1000.0
+_SMALL_PART = 0.1
+_SMALL_NUMBER = 10
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("quantities", text)
+
+
+def milliseconds(value: float) -> str:
+    """A time in milliseconds."""
+    return _tr("{0} ms").format(_number(value))
+
+
+def percent(part: float) -> str:
+    """A part of one as a percentage."""
+    digits = 1 if 0 < part < _SMALL_PART else 0
+    return _tr("{0} %").format(QLocale().toString(part * 100, "f", digits))
+
+
+def rate(bits_per_second: float) -> str:
+    """Bits a second."""
+    if bits_per_second < _KILO:
+        return _tr("{0} bit/s").format(_number(bits_per_second))
+    if bits_per_second < _KILO**2:
+        return _tr("{0} kbit/s").format(_number(bits_per_second / _KILO))
+    if bits_per_second < _KILO**3:
+        return _tr("{0} Mbit/s").format(_number(bits_per_second / _KILO**2))
+    return _tr("{0} Gbit/s").format(_number(bits_per_second / _KILO**3))
+
+
+def size(count: float) -> str:
+    """A number of bytes."""
+    return QLocale().formattedDataSize(round(count), 1, QLocale.DataSizeFormat.DataSizeSIFormat)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: ``0:12:41``."""
+    whole = max(0, round(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def time_of_day(at: float) -> str:
+    """A moment as the local time of day, with seconds."""
+    return QDateTime.fromSecsSinceEpoch(round(at)).toString("HH:mm:ss")
+
+
+def moment(at: float) -> str:
+    """A moment with its date."""
+    return QDateTime.fromSecsSinceEpoch(round(at)).toString("yyyy-MM-dd HH:mm:ss")
+
+
+def spoken_milliseconds(value: float) -> str:
+    """A time with its unit in words."""
+    return _tr("{0} milliseconds").format(_number(value))
+
+
+def spoken_percent(part: float) -> str:
+    """A part of one with its unit in words."""
+    return _tr("{0} percent").format(_number(part * 100))
+
+
+def spoken_rate(bits_per_second: float) -> str:
+    """Bits a second with their unit in words."""
+    if bits_per_second < _KILO**2:
+        return _tr("{0} kilobits per second").format(_number(bits_per_second / _KILO))
+    return _tr("{0} megabits per second").format(_number(bits_per_second / _KILO**2))
+
+
+def _number(value: float) -> str:
+    digits = 1 if 0 < value < _SMALL_NUMBER else 0
+    return QLocale().toString(float(value), "f", digits)
