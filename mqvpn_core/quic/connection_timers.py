@@ -1,14 +1,25 @@
 """The clock of a connection: when something is due, and doing it."""
 
+import math
+
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.connection_parts import ConnectionParts
+from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.timers import earliest, is_due
+from mqvpn_core.quic.traffic_moves import RECENT_USE
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
 
 SUSPECT_PING_INTERVAL = 0.5
 """Seconds between PINGs on a suspected path; probe time-outs alone become ever rarer."""
+
+STANDBY_INTERVAL = 1.0
+"""Seconds of silence after which a path is asked whether it works that carries nothing while
+another one is in use: traffic that has to move there must not find it dead."""
+
+BACKUP_STANDBY_INTERVAL = 5.0
+"""The same for a backup, which may be metered and whose radio should sleep."""
 
 _STRANDED = "the peer gave up the only path"
 
@@ -52,8 +63,9 @@ class ConnectionTimers:
             ]
             is_confirmed = self._parts.handshake.is_confirmed
             sending = manager.sending_paths()
+            used_until = self._used_until()
             for path in sending:
-                candidates.append(self._keep_alive_at(path))
+                candidates.append(self._keep_alive_at(path, used_until))
                 candidates.append(path.next_timeout(handshake_confirmed=is_confirmed))
             paths = self._sources.paths
             if len(sending) < len(paths) and any(not path.current.is_blocked for path in sending):
@@ -87,17 +99,30 @@ class ConnectionTimers:
                 frame_type=int(FrameType.PADDING),
                 reason_phrase=_STRANDED,
             )
+        used_until = self._used_until()
         for path in self._parts.manager.sending_paths():
-            if is_due(self._keep_alive_at(path), now):
+            if is_due(self._keep_alive_at(path, used_until), now):
                 path.kept_alive_at = now
                 path.ping_is_due = True
 
-    def _keep_alive_at(self, path: Path) -> Instant | None:
+    def _used_until(self) -> float:
+        """Until when the connection counts as in use, if nothing more is sent or received."""
+        last = max(
+            (max(p.data_sent_at, p.data_received_at) for p in self._sources.paths.values()),
+            default=-math.inf,
+        )
+        return last + RECENT_USE
+
+    def _keep_alive_at(self, path: Path, used_until: float) -> Instant | None:
         if path.is_suspect:
             # RFC 10069 s3.3: PINGs tell quickly that there is connectivity again.
             return Instant(path.kept_alive_at + SUSPECT_PING_INTERVAL)
-        if self._parts.config.keep_alive is None or not self._parts.handshake.is_complete:
+        keep_alive = self._parts.config.keep_alive
+        if keep_alive is None or not self._parts.handshake.is_complete:
             return None
-        return Instant(
-            max(path.last_received_at, path.kept_alive_at) + self._parts.config.keep_alive
-        )
+        heard_at = max(path.last_received_at, path.kept_alive_at)
+        standby = BACKUP_STANDBY_INTERVAL if path.use is PathUse.BACKUP else STANDBY_INTERVAL
+        asked_at = heard_at + min(standby, keep_alive)
+        if len(self._sources.paths) > 1 and path.may_carry_data and asked_at <= used_until:
+            return Instant(asked_at)
+        return Instant(heard_at + keep_alive)
