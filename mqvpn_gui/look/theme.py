@@ -146,6 +146,18 @@ def _style_sheet(chosen: Colours) -> str:
             padding: 8px 20px;
             font-weight: 600;
         }}
+        QPushButton[class="choice"] {{
+            background: {chosen.card};
+            color: {chosen.text};
+            border: 1px solid {chosen.border};
+            border-radius: 5px;
+            padding: 4px 10px;
+        }}
+        QPushButton[class="choice"]:checked {{
+            background: {chosen.accent};
+            color: {chosen.card};
+        }}
+        QPushButton[class="choice"]:focus {{ border: 2px solid {chosen.text}; padding: 3px 9px; }}
         QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; }}
         QPushButton[class="main"]:disabled {{ background: {chosen.border}; color: {chosen.faint}; }}
         QToolTip {{

@@ -15,7 +15,6 @@ from PySide6.QtCore import (
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
-    QHBoxLayout,
     QHeaderView,
     QLineEdit,
     QPushButton,
@@ -26,6 +25,7 @@ from PySide6.QtWidgets import (
 from typing_extensions import override
 
 from mqvpn_gui.model.event_store import EventGroup, EventRecord, EventStore
+from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.widgets import heading
 from mqvpn_gui.words import events, quantities
 
@@ -182,9 +182,9 @@ class EventPanel(QWidget):
         width = self._view.fontMetrics().averageCharWidth()
         self._view.setColumnWidth(0, width * 11)
         self._view.setColumnWidth(1, width * 17)
-        top = QHBoxLayout()
+        top = FlowLayout()
         top.addWidget(heading(_tr("Events")))
-        top.addStretch(1)
+        top.add_gap()
         top.addWidget(self._group)
         top.addWidget(self._search)
         top.addWidget(export)

@@ -143,12 +143,12 @@ class Graph(QWidget):
         x = area.left()
         names = self._history.interfaces
         for interface in interfaces:
-            painter.setPen(self._pen(names.index(interface)))
-            painter.drawLine(QPointF(x, _TOP / 2), QPointF(x + 22, _TOP / 2))
-            painter.setPen(QColor(self._colours.text))
             width = painter.fontMetrics().horizontalAdvance(interface)
             if x + 28 + width > area.right():
                 return  # the cards name the rest
+            painter.setPen(self._pen(names.index(interface)))
+            painter.drawLine(QPointF(x, _TOP / 2), QPointF(x + 22, _TOP / 2))
+            painter.setPen(QColor(self._colours.text))
             painter.drawText(QPointF(x + 28, _TOP / 2 + 5), interface)
             x += 28 + width + 16
 

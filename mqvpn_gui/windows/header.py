@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 from mqvpn_gui.look.state_icon import IconState, icon_state, state_icon
 from mqvpn_gui.look.theme import Colours
 from mqvpn_gui.model.helper_state import HelperState, KillSwitch
+from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.widgets import ElidedLabel, plain_label, set_kind
 from mqvpn_gui.words import quantities, states
 from mqvpn_helper.interface.bus_names import TunnelState
@@ -75,7 +76,7 @@ class Header(QFrame):
         self._progress.setAccessibleName(_tr("Connecting"))
         self._button = QPushButton()
         self._button.setProperty("class", "main")
-        self._button.setMinimumWidth(130)
+        self._button.setMinimumWidth(110)
         self._button.clicked.connect(self.toggle_wanted)
         self._lay_out()
         self.show_state(self._state)
@@ -89,9 +90,9 @@ class Header(QFrame):
         top.addWidget(self._icon)
         top.addLayout(words, 1)
         top.addWidget(self._button)
-        numbers = QHBoxLayout()
+        numbers = FlowLayout(spacing=10)
         numbers.addWidget(self._server)
-        numbers.addStretch(1)
+        numbers.add_gap()
         numbers.addWidget(self._rates)
         numbers.addWidget(self._time)
         grid = QGridLayout(self)

@@ -6,7 +6,6 @@ from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
-    QHBoxLayout,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -19,6 +18,7 @@ from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.history import History, Quantity, Span
 from mqvpn_gui.windows.banner import Banner
 from mqvpn_gui.windows.event_panel import EventPanel
+from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.graph import Graph, quantity_name, span_name
 from mqvpn_gui.windows.header import Header
 from mqvpn_gui.windows.path_card import PathCard
@@ -71,6 +71,7 @@ class HomePage(QScrollArea):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setSpacing(10)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.banner)
         layout.addWidget(self.header)
         layout.addWidget(heading(_tr("Paths")))
@@ -133,14 +134,13 @@ class HomePage(QScrollArea):
     def _graph_controls(self) -> QVBoxLayout:
         what = QButtonGroup(self)
         back = QButtonGroup(self)
-        row = QHBoxLayout()
-        row.setSpacing(4)
+        row = FlowLayout(spacing=4)
         for quantity in Quantity:
             button = _choice(quantity_name(quantity), is_on=quantity is Quantity.RTT)
             button.clicked.connect(lambda _on, each=quantity: self._choose(quantity=each))
             what.addButton(button)
             row.addWidget(button)
-        row.addStretch(1)
+        row.add_gap()
         for span in Span:
             button = _choice(span_name(span), is_on=span is Span.MINUTE)
             button.clicked.connect(lambda _on, each=span: self._choose(span=each))
@@ -159,5 +159,5 @@ def _choice(text: str, *, is_on: bool) -> QPushButton:
     button = QPushButton(text)
     button.setCheckable(True)
     button.setChecked(is_on)
-    button.setAutoExclusive(False)
+    button.setProperty("class", "choice")
     return button

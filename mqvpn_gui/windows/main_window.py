@@ -61,7 +61,7 @@ class MainWindow(QMainWindow):
         self._names[name] = index
         button = QPushButton(title)
         button.setCheckable(True)
-        button.setFlat(True)
+        button.setProperty("class", "choice")
         button.setChecked(index == 0)
         button.setAccessibleDescription(
             QCoreApplication.translate("main_window", "Shows another page of the window")

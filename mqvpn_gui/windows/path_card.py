@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QHBoxLayout, QWidg
 from typing_extensions import override
 
 from mqvpn_gui.model.helper_state import PathInfo, PathState, Role
+from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.sparkline import Sparkline
 from mqvpn_gui.windows.widgets import ElidedLabel, plain_label, set_kind
 from mqvpn_gui.words import quantities, states
@@ -46,16 +47,15 @@ class PathCard(QFrame):
             self._role.addItem(states.role(role), role)
         self._role.activated.connect(self._on_role)
         role_label = plain_label(_tr("&Role"))
-        role_label.setTextFormat(role_label.textFormat())
         role_label.setBuddy(self._role)
         self._used = plain_label(kind="faint")
         top = QHBoxLayout()
         top.addWidget(self._name, 1)
         top.addWidget(self._state)
-        bottom = QHBoxLayout()
+        bottom = FlowLayout(spacing=8)
         bottom.addWidget(role_label)
         bottom.addWidget(self._role)
-        bottom.addStretch(1)
+        bottom.add_gap()
         bottom.addWidget(self._used)
         grid = QGridLayout(self)
         grid.setContentsMargins(12, 10, 12, 10)
