@@ -113,9 +113,9 @@ def texts_of(form: Form, value: object) -> tuple[str, ...]:
     match value, form:
         case (str(), Form.LIST | Form.TABLE):
             return split_list(value)
-        case (str(), Form.TEXT | Form.NUMBER | Form.BOOLEAN):
+        case (str(), Form.TEXT | Form.NUMBER | Form.BOOLEAN | Form.SWITCH):
             return (value.strip(),)
-        case (bool(), Form.BOOLEAN):
+        case (bool(), Form.BOOLEAN | Form.SWITCH):
             return ("true" if value else "false",)
         case (bool(), _):
             pass

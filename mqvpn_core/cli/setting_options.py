@@ -1,7 +1,7 @@
 """Options made from the table of keys: ``--tun-name`` for ``tun_name``, and so on."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
@@ -9,6 +9,8 @@ from typing_extensions import override
 from mqvpn_core.config.build import RawSetting
 from mqvpn_core.config.setting import Form, Group, Setting
 
+_YES_OR_NO = frozenset({Form.BOOLEAN, Form.SWITCH})
+_VALUES_TAKEN: Mapping[Form, int | str] = {Form.BOOLEAN: 0, Form.SWITCH: "?"}
 _REPEATED = frozenset({Form.LIST, Form.TABLE, Form.USERS})
 _EXTRA_NEGATIONS = {"manage_routes": ("--no-routes",)}
 
@@ -54,7 +56,7 @@ def add_setting_options(
 
 def negations(setting: Setting[object]) -> tuple[str, ...]:
     """Return the options that say no to a yes-or-no setting."""
-    if setting.form is not Form.BOOLEAN:
+    if setting.form not in _YES_OR_NO:
         return ()
     return ("--no-" + setting.option.removeprefix("--"), *_EXTRA_NEGATIONS.get(setting.name, ()))
 
@@ -80,13 +82,12 @@ def _add_option(
     setting: Setting[object],
     given: GivenSettings,
 ) -> None:
-    is_boolean = setting.form is Form.BOOLEAN
     heading.add_argument(
         setting.option,
         *setting.options,
         *negations(setting),
         action=_Collect,
-        nargs=0 if is_boolean else None,
+        nargs=_VALUES_TAKEN.get(setting.form),
         metavar=setting.placeholder or None,
         help=help_text(setting),
         dest=argparse.SUPPRESS,
@@ -105,7 +106,7 @@ class _Collect(argparse.Action):
         *,
         setting: Setting[object],
         given: GivenSettings,
-        nargs: int | None,
+        nargs: int | str | None,
         metavar: str | None,
         help: str,  # noqa: A002 - the name is argparse's
     ) -> None:
@@ -123,7 +124,7 @@ class _Collect(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         option = option_string or self._setting.option
-        if self._setting.form is Form.BOOLEAN:
+        if self._setting.form in _YES_OR_NO and (option in self._negations or not values):
             text = "false" if option in self._negations else "true"
         else:
             text = str(values)

@@ -10,11 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from mqvpn_core.config import client_keys, common_keys, link_keys, server_keys
+from mqvpn_core.config import (
+    client_keys,
+    common_keys,
+    link_keys,
+    protection_keys,
+    server_keys,
+)
 from mqvpn_core.config.secret_values import MIN_SERVER_KEY_LENGTH, HashedKey, Secret
 from mqvpn_core.config.setting import Role, Setting
 from mqvpn_core.config.settings import ClientConfig, QuicConfig, ServerConfig
 from mqvpn_core.config.table import settings_of
+from mqvpn_core.config.values import KillSwitchSetting
 from mqvpn_core.errors import ConfigError
 
 _T = TypeVar("_T")
@@ -66,6 +73,11 @@ def build_client(raw: Iterable[RawSetting]) -> tuple[ClientConfig, tuple[str, ..
         manage_routes=values.get(client_keys.MANAGE_ROUTES),
         routes=values.get(client_keys.ROUTES),
         dns=values.get(common_keys.DNS),
+        kill_switch=values.get(protection_keys.KILL_SWITCH),
+        allow_lan=values.get(protection_keys.ALLOW_LAN),
+        split_exclude=values.get(protection_keys.SPLIT_EXCLUDE),
+        split_include=values.get(protection_keys.SPLIT_INCLUDE),
+        split_cgroups=values.get(protection_keys.SPLIT_CGROUPS),
         reconnect=values.get(client_keys.RECONNECT),
         reconnect_interval=values.get(client_keys.RECONNECT_INTERVAL),
         paths=values.get(link_keys.PATHS),
@@ -95,6 +107,11 @@ def build_server(raw: Iterable[RawSetting], *, salt: bytes) -> tuple[ServerConfi
         ConfigError: as for `build_client`.
     """
     values = _Values(raw, Role.SERVER)
+    if values.get(protection_keys.KILL_SWITCH) is not KillSwitchSetting.OFF:
+        raise ConfigError(
+            f"{values.origin(protection_keys.KILL_SWITCH)}: a server has no kill switch; leave the"
+            " key out"
+        )
     shared, users = _server_keys(values, salt)
     config = ServerConfig(
         cert_file=values.get(server_keys.CERT_FILE),
@@ -268,10 +285,30 @@ def _check_client(config: ClientConfig) -> None:
             f"mtu {config.mtu} is too small for IPv6, which needs {_MIN_MTU_IPV6}: raise it, or set"
             " ipv6 = false"
         )
+    _check_split(config)
+
+
+def _check_split(config: ClientConfig) -> None:
+    has_switch = config.kill_switch is not KillSwitchSetting.OFF
+    if has_switch and config.split_include:
+        raise ConfigError(
+            "split_include and kill_switch exclude each other: one leaves everything else outside"
+            " the tunnel, the other blocks it; split_exclude goes together with a kill switch"
+        )
+    is_split = config.split_include or config.split_exclude or config.split_cgroups
+    if is_split and not config.manage_routes:
+        raise ConfigError("a split tunnel needs routes: leave manage_routes = false out")
 
 
 def _client_warnings(config: ClientConfig) -> Sequence[str]:
     warnings: list[str] = []
+    if config.kill_switch is not KillSwitchSetting.OFF and not config.dns:
+        warnings.append(
+            "kill_switch without dns: name servers of the local network are blocked, and others"
+            " are asked through the tunnel; name servers for the tunnel are set by dns"
+        )
+    if config.allow_lan and config.kill_switch is KillSwitchSetting.OFF:
+        warnings.append("allow_lan has no effect without kill_switch")
     if config.insecure:
         warnings.append(
             "INSECURE: the server's certificate is not checked; anyone on the way can read and"

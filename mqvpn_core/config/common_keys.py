@@ -13,7 +13,6 @@ from mqvpn_core.config.values import (
     LogLevel,
     Scheduler,
 )
-from mqvpn_core.errors import ConfigError
 
 # The other program's names, and what comes closest.
 _OTHER_SCHEDULERS: Mapping[str, Scheduler] = {
@@ -50,19 +49,6 @@ def _advise_congestion_control(texts: Sequence[str]) -> str | None:
 
 def _log_level(text: str) -> LogLevel:
     return parsing.choice(LogLevel)(_LEVEL_NAMES.get(text.lower(), text))
-
-
-def _advise_dns(texts: Sequence[str]) -> str | None:
-    return "name servers are not applied yet; the resolver is left as it is" if texts else None
-
-
-def _kill_switch(text: str) -> bool:
-    if parsing.boolean(text):
-        raise ConfigError(
-            "there is no kill switch yet, and running without one although it is asked for"
-            " would be unsafe; write false, or leave the key out"
-        )
-    return False
 
 
 def _control_listen(text: str) -> str:
@@ -120,11 +106,11 @@ DNS: Setting[tuple[IPAddress, ...]] = Setting(
     form=Form.LIST,
     allowed="IP addresses",
     default=(),
-    doc="Name servers to use in the tunnel; accepted, but not applied yet.",
+    doc="Client: name servers that answer every name while the tunnel is up, told to"
+    " systemd-resolved, resolvconf, NetworkManager or /etc/resolv.conf; server: has no effect.",
     parse=parsing.sequence(parsing.address),
     placeholder="ADDRESS",
     ini="Interface.DNS",
-    advise=_advise_dns,
 )
 TUN_NAME: Setting[str] = Setting(
     name="tun_name",
@@ -237,17 +223,6 @@ LOG_LEVEL: Setting[LogLevel] = Setting(
     parse=last(_log_level),
     placeholder="LEVEL",
     ini="Interface.LogLevel",
-)
-KILL_SWITCH: Setting[bool] = Setting(
-    name="kill_switch",
-    roles=BOTH,
-    group=Group.OPERATION,
-    form=Form.BOOLEAN,
-    allowed="false",
-    default=("false",),
-    doc="Block traffic outside the tunnel; true is refused until that exists.",
-    parse=last(_kill_switch),
-    ini="Interface.KillSwitch",
 )
 CONTROL_LISTEN: Setting[str] = Setting(
     name="control_listen",

@@ -66,7 +66,7 @@ _COMPATIBILITY = """\
 A file with a section such as `[Interface]` is read as its INI file, one that begins with `{` as its
 JSON file (our own names work there as well). Keys of the other role are skipped with a warning.
 A setting that is not supported is accepted with a warning, or refused where ignoring it would be
-unsafe (`KillSwitch = true`). Without a sub-command, `--mode client` or `--mode server` chooses
+unsafe. Without a sub-command, `--mode client` or `--mode server` chooses
 the role.
 
 | INI | JSON | our key | options |

@@ -19,6 +19,7 @@ from mqvpn_core.config.values import (
     HostPort,
     IPAddress,
     IPNetwork,
+    KillSwitchSetting,
     LinkRole,
     LogLevel,
     Pin,
@@ -79,6 +80,16 @@ class ClientConfig:
     """Which destinations go into the tunnel."""
     dns: tuple[IPAddress, ...] = ()
     """Name servers to use while connected."""
+    kill_switch: KillSwitchSetting = KillSwitchSetting.OFF
+    """How long everything outside the tunnel is blocked."""
+    allow_lan: bool = False
+    """The kill switch lets through what goes to the local network."""
+    split_exclude: tuple[IPNetwork | str, ...] = ()
+    """Networks and host names that stay outside the tunnel."""
+    split_include: tuple[IPNetwork | str, ...] = ()
+    """The only networks and host names that go into the tunnel; none: as ``routes`` says."""
+    split_cgroups: tuple[str, ...] = ()
+    """Control groups whose processes stay outside the tunnel."""
     reconnect: bool = True
     """Connect again for ever after a loss."""
     reconnect_interval: float = 1.0

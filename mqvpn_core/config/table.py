@@ -7,7 +7,13 @@ are its names in files of the C program of the same name, ``options`` further op
 
 from collections.abc import Mapping
 
-from mqvpn_core.config import client_keys, common_keys, link_keys, server_keys
+from mqvpn_core.config import (
+    client_keys,
+    common_keys,
+    link_keys,
+    protection_keys,
+    server_keys,
+)
 from mqvpn_core.config.setting import Role, Setting
 
 TABLE: tuple[Setting[object], ...] = (
@@ -36,6 +42,11 @@ TABLE: tuple[Setting[object], ...] = (
     server_keys.CLIENT_TO_CLIENT,
     server_keys.NAT,
     common_keys.DNS,
+    protection_keys.KILL_SWITCH,
+    protection_keys.ALLOW_LAN,
+    protection_keys.SPLIT_EXCLUDE,
+    protection_keys.SPLIT_INCLUDE,
+    protection_keys.SPLIT_CGROUPS,
     common_keys.TUN_NAME,
     common_keys.MTU,
     link_keys.PATHS,
@@ -60,7 +71,6 @@ TABLE: tuple[Setting[object], ...] = (
     common_keys.CONTROL_SOCKET,
     common_keys.QLOG,
     common_keys.LOG_LEVEL,
-    common_keys.KILL_SWITCH,
     common_keys.CONTROL_LISTEN,
 )
 """Every key, in the order of the documentation."""

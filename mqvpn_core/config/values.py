@@ -60,6 +60,17 @@ class RoutesMode(enum.Enum):
     """Only what the server's ROUTE_ADVERTISEMENT names."""
 
 
+class KillSwitchSetting(enum.Enum):
+    """How long a client blocks traffic outside the tunnel."""
+
+    OFF = "off"
+    """Never."""
+    STANDARD = "standard"
+    """While the tunnel is wanted, through reconnections and crashes."""
+    ALWAYS = "always"
+    """From boot to shutdown."""
+
+
 class RetryMode(enum.Enum):
     """When a server validates an address by Retry before it keeps state (RFC 9000 s8.1.2)."""
 

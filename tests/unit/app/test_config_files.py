@@ -14,7 +14,14 @@ from mqvpn_core.app.config_files import (
     load_file,
     with_descriptors_read,
 )
-from mqvpn_core.config import ClientConfig, HashedKey, HostPort, Secret, ServerConfig
+from mqvpn_core.config import (
+    ClientConfig,
+    HashedKey,
+    HostPort,
+    KillSwitchSetting,
+    Secret,
+    ServerConfig,
+)
 from mqvpn_core.config.setting import Role
 from mqvpn_core.errors import ConfigError
 from tests.unit.app.test_config_formats import INI_CLIENT, INI_SERVER, JSON_CLIENT, JSON_SERVER
@@ -133,10 +140,9 @@ def test_values_of_an_ini_file_arrive(tmp_path: Path) -> None:
     assert config.mtu == 1280
 
 
-def test_kill_switch_of_an_ini_file_is_refused(tmp_path: Path) -> None:
+def test_kill_switch_of_an_ini_file(tmp_path: Path) -> None:
     file = write(tmp_path, INI_CLIENT.replace("KillSwitch = false", "KillSwitch = true"), "c.conf")
-    with pytest.raises(ConfigError, match=r"c.conf:12: kill_switch: there is no kill switch yet"):
-        load_config(Sources(file=file))
+    assert client_of(Sources(file=file)).kill_switch is KillSwitchSetting.STANDARD
 
 
 def test_key_of_the_other_role_is_skipped_in_files_of_the_c_program(tmp_path: Path) -> None:

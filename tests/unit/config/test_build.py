@@ -1,11 +1,19 @@
 """From texts to configurations: origins in messages, precedence, and what excludes what."""
 
 import itertools
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from mqvpn_core.config import CongestionControl, HashedKey, LogLevel, Scheduler, Secret
+from mqvpn_core.config import (
+    CongestionControl,
+    HashedKey,
+    KillSwitchSetting,
+    LogLevel,
+    Scheduler,
+    Secret,
+)
 from mqvpn_core.config.build import build_client, build_server
 from mqvpn_core.config.setting import Role
 from mqvpn_core.config.table import settings_of
@@ -34,8 +42,41 @@ def test_the_later_source_wins() -> None:
 
 def test_a_wrong_value_counts_even_when_no_field_holds_it() -> None:
     with pytest.raises(ConfigError, match="kill switch"):
-        client(kill_switch="true")
-    assert client(kill_switch="false")[0] == client()[0]
+        server(kill_switch="true")
+    assert server(kill_switch="false")[0].listen == server()[0].listen
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("true", KillSwitchSetting.STANDARD),
+        ("standard", KillSwitchSetting.STANDARD),
+        ("Always", KillSwitchSetting.ALWAYS),
+        ("no", KillSwitchSetting.OFF),
+        ("off", KillSwitchSetting.OFF),
+    ],
+)
+def test_kill_switch_is_a_word_or_a_boolean(text: str, mode: KillSwitchSetting) -> None:
+    assert client(kill_switch=text)[0].kill_switch is mode
+
+
+def test_kill_switch_wants_name_servers_that_it_does_not_block() -> None:
+    _, warnings = client(kill_switch="true")
+    assert any("kill_switch without dns" in warning for warning in warnings)
+    _, warnings = client(kill_switch="true", dns=("10.0.0.1",))
+    assert not any("kill_switch" in warning for warning in warnings)
+    assert "allow_lan has no effect without kill_switch" in client(allow_lan="true")[1]
+
+
+def test_split_takes_networks_addresses_and_names() -> None:
+    config, _ = client(split_exclude=("192.0.2.0/24", "2001:db8::1", "Intranet.Example.ORG"))
+    assert config.split_exclude == (
+        ip_network("192.0.2.0/24"),
+        ip_network("2001:db8::1/128"),
+        "intranet.example.org",
+    )
+    config, _ = client(split_cgroups=("/sys/fs/cgroup/user.slice/games/", "a/b"))
+    assert config.split_cgroups == ("user.slice/games", "a/b")
 
 
 @pytest.mark.parametrize("missing", list(MINIMAL_SERVER))
@@ -70,7 +111,13 @@ def test_key_of_the_other_role_is_refused(role: Role) -> None:
         ({"mtu": "1279"}, "too small for IPv6"),
         ({"keep_alive": "30", "idle_timeout": "30"}, "less than idle_timeout"),
         ({"auth_key": HashedKey.from_key(Secret(KEY), SALT).to_text()}, "needs the key itself"),
-        ({"kill_switch": "true"}, "no kill switch yet"),
+        ({"kill_switch": "perhaps"}, "off, standard, always"),
+        ({"kill_switch": "true", "split_include": ("192.0.2.0/24",)}, "exclude each other"),
+        ({"manage_routes": "false", "split_exclude": ("192.0.2.0/24",)}, "needs routes"),
+        ({"split_exclude": ("*.example.org",)}, "is a pattern"),
+        ({"split_exclude": ("192.0.2.1/24",)}, "bits set behind the prefix"),
+        ({"split_cgroups": ("a/../b",)}, "control group"),
+        ({"split_cgroups": ('a" accept',)}, "control group"),
         ({"tun_name": ""}, "interface name"),
         ({"template": ""}, "visible ASCII"),
     ],
@@ -96,7 +143,7 @@ def test_small_mtu_is_allowed_without_ipv6() -> None:
         ({"users": ("alice:" + KEY,)}, "alice has the same key as auth_key"),
         ({"mtu": "1279", "subnet6": "fd00::/64"}, "too small for IPv6"),
         ({"advertise": ("fd00::/64",)}, "without subnet6 there is no IPv6"),
-        ({"kill_switch": "true"}, "no kill switch yet"),
+        ({"kill_switch": "true"}, "a server has no kill switch"),
     ],
 )
 def test_server_settings_that_cannot_be(texts: dict[str, str], says: str) -> None:
@@ -149,7 +196,6 @@ def test_users_alone_are_enough() -> None:
         ({"auth_key": "short"}, "fewer than 16 characters"),
         ({"auth_key": KEY, "scheduler": "wlb"}, "scheduler wlb is not ours; weighted is used"),
         ({"auth_key": KEY, "congestion_control": "BBR2"}, "BBR2 is not available"),
-        ({"auth_key": KEY, "dns": ("192.0.2.53",)}, "not applied yet"),
         ({"auth_key": KEY, "control_listen": "127.0.0.1:9"}, "no control interface over TCP"),
     ],
 )

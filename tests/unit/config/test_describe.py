@@ -26,7 +26,8 @@ def _texts(value: PlainValue) -> tuple[str, ...]:
 
 
 def _samples(role: Role) -> dict[str, tuple[str, ...]]:
-    skipped = {"insecure", "ipv6"} if role is Role.CLIENT else set()
+    excluded = {"insecure", "ipv6", "manage_routes", "split_include"}
+    skipped = excluded if role is Role.CLIENT else {"kill_switch"}
     return {
         name: texts
         for name, texts in SAMPLES.items()
