@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mqvpn_helper.host.failures import HostChangeError
@@ -22,11 +23,17 @@ _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _IFF_TUN_EXCL = 0x8000
 _IFREQ = struct.Struct("16sH22x")
+_SIOCSIFTXQLEN = 0x8943
+_IFREQ_QUEUE = struct.Struct("16si20x")
 
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 # "all" and "default" are the names of the kernel's own sysctl directories.
 _RESERVED_NAMES = frozenset({"all", "default", "lo"})
 _AUTOMATIC_NAME = "mqvpn%d"
+
+QUEUE_PACKETS = 2000
+"""What the device holds until the core reads it. The kernel's 500 are too few for some TCP flows
+that start together; more would delay what the core, whose queue is fairer, cannot send anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +93,18 @@ def open_tun(
         reply = fcntl.ioctl(fd, _TUNSETIFF, request)
         given: bytes = _IFREQ.unpack(reply)[0]
         actual_name = given.split(b"\0", 1)[0].decode("ascii")
+        _set_queue_length(actual_name)
         return OpenedTun(fd=fd, name=actual_name, ifindex=socket.if_nametoindex(actual_name))
     except OSError as error:
         os.close(fd)
         raise HostChangeError(_explain_ioctl(error, name)) from error
+
+
+def _set_queue_length(name: str) -> None:
+    request = _IFREQ_QUEUE.pack(name.encode("ascii"), QUEUE_PACKETS)
+    # A kernel that does not know how loses some packets more.
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        fcntl.ioctl(asking, _SIOCSIFTXQLEN, request)
 
 
 def _explain_open(error: OSError) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mqvpn_helper.host.failures import HostChangeError
-from mqvpn_helper.host.tun import check_tun_name, open_tun
+from mqvpn_helper.host.tun import QUEUE_PACKETS, check_tun_name, open_tun
 from tests.helper.namespaces import run
 
 TUNGETIFF = 0x800454D2
@@ -55,6 +55,7 @@ def test_unusable_names(name: str) -> None:
 def test_device_lives_as_long_as_its_descriptor() -> None:
     tun = open_tun("mqvpn7")
     assert "mqvpn7" in run("ip -details link show type tun")
+    assert f"qlen {QUEUE_PACKETS}" in run("ip link show mqvpn7")
     assert tun.ifindex == socket.if_nametoindex("mqvpn7")
     assert not os.get_blocking(tun.fd)
     assert not os.get_inheritable(tun.fd)
