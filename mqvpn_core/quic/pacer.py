@@ -8,9 +8,12 @@ import math
 from mqvpn_core.ids import Instant
 
 _BURST_PACKETS = 10
-# An event loop in Python may come back only after some milliseconds; what it could not send in the
-# meantime must not be lost to the rate.
 _BURST_SECONDS = 0.005
+# A busy event loop in Python comes back only after some milliseconds; what it could not send in the
+# meantime must not be lost to the rate.
+_MAX_BURST_SECONDS = 0.02
+_BURST_VISITS = 2
+_LONGEST_VISIT_GAP = 0.05
 _QUANTUM_SECONDS = 0.001
 
 
@@ -21,7 +24,14 @@ class Pacer:
     ``set_max_datagram_size``.
     """
 
-    __slots__ = ("_limit", "_max_datagram_size", "_refilled_at", "_tokens", "_wanted_rate")
+    __slots__ = (
+        "_limit",
+        "_max_datagram_size",
+        "_refilled_at",
+        "_tokens",
+        "_visit_gap",
+        "_wanted_rate",
+    )
 
     def __init__(self, *, bytes_per_second: float, max_datagram_size: int) -> None:
         """Start with a full bucket.
@@ -34,12 +44,19 @@ class Pacer:
         self._limit = math.inf
         self._max_datagram_size = max_datagram_size
         self._refilled_at: Instant | None = None
+        # Seconds between two looks, smoothed; what was a pause does not count.
+        self._visit_gap = 0.0
         self._tokens = float(self.burst_bytes)
 
     @property
     def burst_bytes(self) -> int:
-        """What may leave at once: 10 packets, or 5 ms at the current rate if that is more."""
-        return max(_BURST_PACKETS * self._max_datagram_size, int(self.rate * _BURST_SECONDS))
+        """What may leave at once.
+
+        10 packets, or 5 ms at the current rate if that is more; up to 20 ms for an owner that
+        comes so rarely.
+        """
+        seconds = min(max(_BURST_VISITS * self._visit_gap, _BURST_SECONDS), _MAX_BURST_SECONDS)
+        return max(_BURST_PACKETS * self._max_datagram_size, int(self.rate * seconds))
 
     @property
     def rate(self) -> float:
@@ -87,4 +104,6 @@ class Pacer:
         elapsed = now - self._refilled_at
         if elapsed > 0:
             self._refilled_at = now
+            if elapsed < _LONGEST_VISIT_GAP:
+                self._visit_gap += (elapsed - self._visit_gap) / 8
             self._tokens = min(self._tokens + elapsed * self.rate, float(self.burst_bytes))

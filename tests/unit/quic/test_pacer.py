@@ -23,6 +23,21 @@ def test_a_fast_path_may_send_five_milliseconds_at_once() -> None:
     assert pacer.budget(at(10.0)) == 500_000
 
 
+def test_an_owner_that_comes_rarely_may_send_more_at_once() -> None:
+    pacer = Pacer(bytes_per_second=10e6, max_datagram_size=PACKET)
+    sent = visits = 0
+    for visit in range(1, 201):
+        budget = pacer.budget(at(visit * 0.008))
+        if visit > 100:
+            sent += budget
+            visits += 1
+        pacer.on_sent(budget, at(visit * 0.008))
+    assert sent == pytest.approx(visits * 0.008 * 10e6, rel=0.01)
+    assert pacer.burst_bytes == pytest.approx(0.016 * 10e6, rel=0.01)
+    pacer.budget(at(100.0))
+    assert pacer.burst_bytes <= 0.02 * 10e6, "a pause is no visit"
+
+
 def test_sending_empties_the_bucket_and_time_fills_it() -> None:
     pacer = Pacer(bytes_per_second=12_000.0, max_datagram_size=PACKET)
     pacer.on_sent(10 * PACKET, at(0.0))
