@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.joined_reads import join_reads
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.udp_opening import (
     DEFAULT_BUFFER_BYTES,
@@ -147,7 +148,7 @@ class UdpSocket(DatagramSocket):
 
     @override
     def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
-        batches: list[ReceivedDatagrams] = []
+        reads: list[ReceivedDatagrams] = []
         for _ in range(max_reads):
             try:
                 data, control, flags, remote = self._socket.recvmsg(_READ_BYTES, _CONTROL_BYTES)
@@ -161,8 +162,8 @@ class UdpSocket(DatagramSocket):
             if flags & socket.MSG_TRUNC or not data:
                 self._counters.unusable_count += 1
                 continue
-            batches.append(self._received(data, control, remote))
-        return batches
+            reads.append(self._received(data, control, remote))
+        return join_reads(reads)
 
     @override
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
