@@ -3,7 +3,8 @@
 A few tasks read (one per socket, one for the TUN device, one for the timer); all of them end in
 `ClientDriver._pump`, which is synchronous. What was read enters the core with no checkpoint in
 between, and one wake-up does a bounded amount of work. What the host answers to packets on the
-spot, as TCP does, leaves in the same round. Decides nothing about the tunnel.
+spot, as TCP does, leaves in the same round. Under load one task looks at everything at intervals
+instead, see `runtime/load_watch`. Decides nothing about the tunnel.
 """
 
 # walk: 2 of 16
@@ -17,6 +18,7 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
+from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.tun_device import PacketDevice
@@ -25,6 +27,8 @@ MAX_READS = 32
 """Socket reads of one wake-up; each may carry several coalesced datagrams."""
 MAX_PACKETS = 64
 """IP packets taken from the TUN device in one wake-up."""
+MAX_PACKETS_UNDER_LOAD = 256
+"""The same at intervals: what comes in a few milliseconds is taken together."""
 SILENCE_LIMIT = 3.0
 """Seconds without a packet from the server after which the connection may count as lost."""
 SILENT_PROBES = 4
@@ -131,11 +135,13 @@ class ClientDriver:
         self._nursery: trio.Nursery | None = None
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
+        self._load = LoadWatch()
+        self._due_at: Instant | None = None
         self._session: PacketSession | None = None
         self._observers: tuple[SessionObserver, ...] = ()
         self._tun: PacketDevice | None = None
         self._carrying = trio.Event()
-        self._last_received = read_clock()
+        self._last_received = self._looked_at = read_clock()
         self._is_cut_off = False
 
     def attach(self, session: PacketSession, *observers: SessionObserver) -> None:
@@ -196,6 +202,7 @@ class ClientDriver:
                     self._start(port, nursery)
                 nursery.start_soon(self._read_tun)
                 nursery.start_soon(self._watch_timer)
+                nursery.start_soon(self._look_at_intervals)
                 await self.finished.wait()
                 nursery.cancel_scope.cancel()
         finally:
@@ -223,19 +230,19 @@ class ClientDriver:
     async def _read_socket(self, socket: DatagramSocket) -> None:
         while True:
             await socket.wait_readable()
-            batches = socket.receive(MAX_READS)
-            now = read_clock()
-            if batches:
-                self.received_any = True
-                self._last_received = now
-            for batch in batches:
-                self._transport.receive_datagrams(batch, now)
+            if self._load.is_high:
+                await self._load.wait_low()
+                continue
+            now = self._receive(socket)
             self._pump(now)
 
     async def _read_tun(self) -> None:
         await self._carrying.wait()
         while self._tun is not None and self.device_failure is None:
             await self._tun.wait_readable()
+            if self._load.is_high:
+                await self._load.wait_low()
+                continue
             now = read_clock()
             if self._read_device(now):
                 self._send(now)
@@ -244,14 +251,58 @@ class ClientDriver:
         while True:
             await self._timer.wait()
             now = read_clock()
-            self._transport.handle_timeout(now)
-            if self._session is not None:
-                self._session.handle_timeout(now)
+            self._handle_timeout(now)
             self._pump(now)
-            is_silent = now - self._last_received >= SILENCE_LIMIT and not self._is_cut_off
-            if is_silent and self._goes_unanswered():
-                self.has_fallen_silent = True
-                self.finished.set()
+            self._listen_for_silence(now)
+
+    async def _look_at_intervals(self) -> None:
+        while True:
+            await self._load.wait_high()
+            while self._load.is_high:
+                # Counted from the last look: one that took longer is followed by the next at once.
+                await trio.sleep_until(self._looked_at + INTERVAL)
+                self._look_at_everything()
+            self._timer.set(self._due_at)
+
+    def _look_at_everything(self) -> None:
+        """Do in one round what the tasks do in many."""
+        self._looked_at = read_clock()
+        for port in self._ports:
+            self._receive(port.socket)
+        now = read_clock()
+        is_due = self._due_at is not None and self._due_at <= now
+        if is_due:
+            self._handle_timeout(now)
+        self._drain_session(now)
+        self._read_device(now)
+        self._send(now)
+        if is_due:
+            self._listen_for_silence(now)
+
+    def _receive(self, socket: DatagramSocket) -> Instant:
+        """Hand what a socket has to the connection; return when that was."""
+        batches = socket.receive(MAX_READS)
+        now = read_clock()
+        count = 0
+        for batch in batches:
+            count += -(-len(batch.data) // batch.segment_size)
+            self._transport.receive_datagrams(batch, now)
+        if batches:
+            self.received_any = True
+            self._last_received = now
+        self._load.note(count, now)
+        return now
+
+    def _handle_timeout(self, now: Instant) -> None:
+        self._transport.handle_timeout(now)
+        if self._session is not None:
+            self._session.handle_timeout(now)
+
+    def _listen_for_silence(self, now: Instant) -> None:
+        is_silent = now - self._last_received >= SILENCE_LIMIT and not self._is_cut_off
+        if is_silent and self._goes_unanswered():
+            self.has_fallen_silent = True
+            self.finished.set()
 
     def _goes_unanswered(self) -> bool:
         """Tell whether what we sent stays unacknowledged on every path.
@@ -273,7 +324,9 @@ class ClientDriver:
         deadline = transport.next_timeout()
         if self._session is not None:
             deadline = earlier(deadline, self._session.next_timeout())
-        self._timer.set(deadline)
+        self._due_at = deadline
+        if not self._load.is_high:
+            self._timer.set(deadline)
         if transport.is_ending:
             # CONNECTION_CLOSE is on its way if it is ours; the session learns the end last.
             self._drain_session(now)
@@ -305,11 +358,14 @@ class ClientDriver:
         if self._tun is None:
             return False
         try:
-            packets = self._tun.read_packets(MAX_PACKETS)
+            packets = self._tun.read_packets(
+                MAX_PACKETS_UNDER_LOAD if self._load.is_high else MAX_PACKETS
+            )
         except HostError as error:
             self.device_failure = error
             self.finished.set()
             return False
+        self._load.note(len(packets), now)
         if not packets or self._session is None:
             return False
         self._session.send_ip_packets(packets, now)

@@ -1,8 +1,9 @@
 """Feeds the endpoint and its sessions, drains them, sleeps: the trio side of a server.
 
 As in the client, a few tasks read and all of them end in one synchronous pump. The pump visits
-only the connections that something happened to, and sends what the host answers on the spot. It is
-also the fault boundary: an exception while one client is served ends that client's connection and
+only the connections that something happened to, and sends what the host answers on the spot. Under
+load one task looks at everything at intervals instead, see `runtime/load_watch`. The pump is also
+the fault boundary: an exception while one client is served ends that client's connection and
 nothing else.
 """
 
@@ -17,8 +18,15 @@ import trio
 from mqvpn_core.ids import ConnectionHandle, Instant
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
-from mqvpn_core.runtime.client_driver import MAX_PACKETS, MAX_READS, PacketSession, earlier
+from mqvpn_core.runtime.client_driver import (
+    MAX_PACKETS,
+    MAX_PACKETS_UNDER_LOAD,
+    MAX_READS,
+    PacketSession,
+    earlier,
+)
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
+from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.tun_device import PacketDevice
@@ -106,6 +114,9 @@ class ServerDriver(Generic[S]):
         self._tun = tun
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
+        self._load = LoadWatch()
+        self._looked_at = read_clock()
+        self._due_at: Instant | None = None
         self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
 
     def kick(self, handle: ConnectionHandle | None = None) -> None:
@@ -126,20 +137,24 @@ class ServerDriver(Generic[S]):
                 nursery.start_soon(self._read_socket, socket)
             nursery.start_soon(self._read_tun)
             nursery.start_soon(self._watch_timer)
+            nursery.start_soon(self._look_at_intervals)
             nursery.start_soon(self._outbox.run)
 
     async def _read_socket(self, socket: DatagramSocket) -> None:
         while True:
             await socket.wait_readable()
-            batches = socket.receive(MAX_READS)
-            now = read_clock()
-            for batch in batches:
-                self._receive(batch, now)
+            if self._load.is_high:
+                await self._load.wait_low()
+                continue
+            now = self._read_batches(socket)
             self._pump(now)
 
     async def _read_tun(self) -> None:
         while True:
             await self._tun.wait_readable()
+            if self._load.is_high:
+                await self._load.wait_low()
+                continue
             now = read_clock()
             self._read_device(now)
             self._send(now)
@@ -148,10 +163,45 @@ class ServerDriver(Generic[S]):
         while True:
             await self._timer.wait()
             now = read_clock()
-            self._guard(self._endpoint.handle_timeout, now)
-            for handle in self._deadlines.take_due(now):
-                self._handle_session_timeout(handle, now)
+            self._handle_timeout(now)
             self._pump(now)
+
+    async def _look_at_intervals(self) -> None:
+        while True:
+            await self._load.wait_high()
+            while self._load.is_high:
+                # Counted from the last look: one that took longer is followed by the next at once.
+                await trio.sleep_until(self._looked_at + INTERVAL)
+                self._look_at_everything()
+            self._timer.set(self._due_at)
+
+    def _look_at_everything(self) -> None:
+        """Do in one round what the tasks do in many."""
+        self._looked_at = read_clock()
+        for socket in self._sockets:
+            self._read_batches(socket)
+        now = read_clock()
+        if self._due_at is not None and self._due_at <= now:
+            self._handle_timeout(now)
+        self._visit_ready(now)
+        self._read_device(now)
+        self._send(now)
+
+    def _read_batches(self, socket: DatagramSocket) -> Instant:
+        """Hand what a socket has to the endpoint; return when that was."""
+        batches = socket.receive(MAX_READS)
+        now = read_clock()
+        count = 0
+        for batch in batches:
+            count += -(-len(batch.data) // batch.segment_size)
+            self._receive(batch, now)
+        self._load.note(count, now)
+        return now
+
+    def _handle_timeout(self, now: Instant) -> None:
+        self._guard(self._endpoint.handle_timeout, now)
+        for handle in self._deadlines.take_due(now):
+            self._handle_session_timeout(handle, now)
 
     def _receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         try:
@@ -184,7 +234,11 @@ class ServerDriver(Generic[S]):
 
     def _read_device(self, now: Instant) -> None:
         """Hand what the host has for clients to their sessions."""
-        packets = self._tun.read_packets(MAX_PACKETS)
+        limit = MAX_PACKETS_UNDER_LOAD if self._load.is_high else MAX_PACKETS
+        packets = self._tun.read_packets(limit)
+        self._load.note(len(packets), now)
+        if not packets:
+            return
         errors: list[bytes] = []
         for handle, batch in self._keeper.dispatch(packets).items():
             self._send_packets(handle, batch, errors, now)
@@ -216,21 +270,29 @@ class ServerDriver(Generic[S]):
             self._end_client(handle, now)
 
     def _pump(self, now: Instant) -> None:
+        if self._visit_ready(now):
+            self._read_device(now)
+        self._send(now)
+
+    def _visit_ready(self, now: Instant) -> bool:
+        """Serve whatever something has happened to; tell whether the host has got packets."""
         self._keeper.take_endpoint_events(now)
         to_host: list[bytes] = []
         while ready := self._endpoint.take_ready():
             for handle in ready:
                 self._visit(handle, to_host, now)
-        if to_host:
-            self.refused_packet_count += self._tun.write_packets(to_host)
-            self._read_device(now)
-        self._send(now)
+        if not to_host:
+            return False
+        self.refused_packet_count += self._tun.write_packets(to_host)
+        return True
 
     def _send(self, now: Instant) -> None:
         self._outbox.send(self._guard(self._endpoint.transmits, now))
         # Sending may have ended connections: their sessions must not wait for the next round.
         self._keeper.take_endpoint_events(now)
-        self._timer.set(earlier(self._endpoint.next_timeout(), self._deadlines.earliest()))
+        self._due_at = earlier(self._endpoint.next_timeout(), self._deadlines.earliest())
+        if not self._load.is_high:
+            self._timer.set(self._due_at)
 
     def _visit(self, handle: ConnectionHandle, to_host: list[bytes], now: Instant) -> None:
         session = self._keeper.sessions.get(handle)

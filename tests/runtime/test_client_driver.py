@@ -17,6 +17,7 @@ from mqvpn_core.runtime.client_driver import (
     ClientDriver,
 )
 from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.load_watch import HIGH_COUNT, INTERVAL, WINDOW
 from tests.runtime.fakes import (
     REMOTE,
     FakeSession,
@@ -172,9 +173,67 @@ def test_one_wake_up_does_a_bounded_amount_of_work() -> None:
         async with scene.running():
             scene.driver.attach(scene.session, scene.observer)
             scene.driver.carry(scene.tun)
-            await trio.testing.wait_all_tasks_blocked()
-            assert scene.socket.reads == [MAX_READS, MAX_READS, 1]
+            await trio.sleep(WINDOW)
+            reads = [count for count in scene.socket.reads if count]
+            assert reads == [MAX_READS, MAX_READS, 1]
             assert len(scene.socket.sent) == MAX_PACKETS + 1
+
+    run_virtual(main)
+
+
+def test_under_load_everything_is_looked_at_together_at_intervals() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            scene.driver.carry(scene.tun)
+            await trio.testing.wait_all_tasks_blocked()
+            scene.socket.arrive(*[datagram(b"x")] * HIGH_COUNT)
+            await trio.testing.wait_all_tasks_blocked()
+            looks = scene.observer.looks
+            # Several sources in turn, and one look for all of them.
+            for number in range(HIGH_COUNT):
+                scene.socket.arrive(datagram(b"ip:down%d" % number))
+                scene.tun.route_in(b"up%d" % number)
+                await trio.testing.wait_all_tasks_blocked()
+            assert scene.tun.written == []
+            assert scene.observer.looks == looks
+            await trio.sleep(1.5 * INTERVAL)
+            assert len(scene.tun.written) == HIGH_COUNT
+            assert len(scene.socket.sent) == HIGH_COUNT
+            assert scene.observer.looks == looks + 1
+            # It ends when nothing comes any more: then a packet is not kept waiting.
+            await trio.sleep(3 * WINDOW)
+            scene.socket.arrive(datagram(b"ip:single"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.tun.written[-1] == b"single"
+
+    run_virtual(main)
+
+
+def test_timers_fire_under_load_too() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            start = read_clock()
+            scene.driver.attach(scene.session, scene.observer)
+            scene.socket.arrive(datagram(b"timer 0.010"), *[datagram(b"x")] * HIGH_COUNT)
+            while read_clock() - start < 0.030:
+                scene.socket.arrive(*[datagram(b"x")] * HIGH_COUNT)
+                await trio.sleep(1.5 * INTERVAL)
+            assert [round(at - start, 2) for at in scene.transport.timeouts] == [0.01]
+
+    run_virtual(main)
+
+
+def test_timers_fire_when_load_has_ended() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            start = read_clock()
+            scene.socket.arrive(datagram(b"timer 5"), *[datagram(b"x")] * HIGH_COUNT)
+            await trio.sleep(20.0)
+            assert [round(at - start, 3) for at in scene.transport.timeouts] == [5.0]
 
     run_virtual(main)
 

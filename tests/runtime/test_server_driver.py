@@ -12,6 +12,7 @@ from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.runtime.client_driver import MAX_READS
 from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.load_watch import HIGH_COUNT, INTERVAL, WINDOW
 from mqvpn_core.runtime.server_driver import ServerDriver
 from tests.runtime.fakes import FakeSession, FakeSocket, FakeTransport, FakeTun, datagram
 from tests.runtime.virtual_time import run_virtual
@@ -211,7 +212,46 @@ def test_one_batch_of_reads_is_one_write_to_the_host() -> None:
         scene = Scene()
         async with scene.running():
             await scene.client_sends(1, *[b"ip:x"] * (MAX_READS + 2))
+            await trio.sleep(WINDOW)
             assert scene.tun.write_sizes == [MAX_READS, 2]
+
+    run_virtual(main)
+
+
+def test_under_load_everything_is_looked_at_together_at_intervals() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, *[b"x"] * HIGH_COUNT)
+            for _ in range(HIGH_COUNT):
+                await scene.client_sends(1, b"ip:up")
+                await scene.host_sends(b"\x01down")
+            assert scene.tun.written == []
+            assert scene.socket.sent == []
+            await trio.sleep(1.5 * INTERVAL)
+            assert scene.tun.write_sizes == [HIGH_COUNT]
+            assert len(scene.socket.sent) == HIGH_COUNT
+            await trio.sleep(3 * WINDOW)
+            await scene.client_sends(1, b"ip:single")
+            assert scene.tun.written[-1] == b"single"
+
+    run_virtual(main)
+
+
+def test_timers_fire_under_load_and_after_it() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            start = read_clock()
+            scene.endpoint.deadline = Instant(start + 0.01)
+            while read_clock() - start < 0.03:
+                await scene.client_sends(1, *[b"x"] * HIGH_COUNT)
+                await trio.sleep(1.5 * INTERVAL)
+            assert [round(at - start, 2) for at in scene.endpoint.timeouts] == [0.01]
+            scene.endpoint.deadline = Instant(start + 5.0)
+            await scene.client_sends(1, b"x")
+            await trio.sleep(20.0)
+            assert [round(at - start, 2) for at in scene.endpoint.timeouts] == [0.01, 5.0]
 
     run_virtual(main)
 
