@@ -7,6 +7,7 @@ The tree of tasks:
     |- LinkWatch.run      follows the links of this machine
     |- UsageKeeper.run    counts what goes over each link
     |- serve_control      answers ``mqvpn-core status`` and ``events``
+    |- attend             accompanies the client for somebody else, such as the helper
     |- _disconnect_on     asks the supervisor to disconnect
     `- supervisor.run     one lifecycle; below it one attempt at a time, and below that its drivers
 """
@@ -15,13 +16,14 @@ import datetime as dt
 import logging
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
 import trio
 
+from mqvpn_core.app.client_parts import ClientParts
 from mqvpn_core.app.client_status import client_status
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.quic_settings import client_trust, transport_config
@@ -85,6 +87,8 @@ class ClientSurroundings:
     """Name service."""
     watch_links: Callable[[], NetlinkMonitor] = NetlinkMonitor
     """Opens the source of news about links."""
+    attend: Callable[[ClientParts], Awaitable[None]] | None = None
+    """Runs beside the client, from before its first attempt to its end."""
 
 
 def run(config: ClientConfig) -> int:
@@ -150,6 +154,16 @@ async def run_client(
                         status=status, events=records.events, set_link=control.set_link
                     )
                     await nursery.start(serve_control, config.control_socket, sources)
+                if surroundings.attend is not None:
+                    parts = ClientParts(
+                        supervisor=supervisor,
+                        attempts=attempts,
+                        links=watch,
+                        board=board,
+                        usage=usage,
+                        events=records.events,
+                    )
+                    nursery.start_soon(surroundings.attend, parts)
                 nursery.start_soon(_disconnect_on, stop, supervisor)
                 failure = await supervisor.run()
                 nursery.cancel_scope.cancel()

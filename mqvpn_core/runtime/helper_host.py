@@ -1,0 +1,126 @@
+"""The machine by way of the privileged helper, for a core that may change nothing itself."""
+
+from ipaddress import ip_address
+
+from typing_extensions import override
+
+from mqvpn_core.errors import HostError
+from mqvpn_core.ids import IfIndex
+from mqvpn_core.runtime.helper_link import HelperLink
+from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
+from mqvpn_core.runtime.name_resolution import NameNotFoundError, NameResolver
+from mqvpn_helper.interface.control_messages import (
+    MAX_LINKS,
+    MAX_ROUTES,
+    Done,
+    FindLink,
+    LeaveNetwork,
+    LinkFound,
+    Start,
+    UseNetwork,
+    UseServers,
+)
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.profile import MAX_SERVER_ADDRESSES
+
+
+class HelperHost(HostOperations):
+    """The machine; what is not the server's to give (kill switch, DNS, exceptions) is the helper's.
+
+    A: `has_network`.
+    """
+
+    def __init__(self, link: HelperLink, start: Start, tun_fd: int) -> None:
+        """Use the inherited device.
+
+        Args:
+            link: the helper.
+            start: what it told us.
+            tun_fd: non-blocking descriptor of the device.
+        """
+        self.has_network = False
+        """What the server gave is in force."""
+        self._link = link
+        self._start = start
+        self._tun_fd = tun_fd
+
+    @override
+    async def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> TunHandle:
+        del name, keep_leftovers  # the helper has decided both
+        return TunHandle(
+            fd=self._tun_fd,
+            name=self._start.tun_name,
+            ifindex=IfIndex(self._start.ifindex),
+            instance=self._start.instance,
+        )
+
+    @override
+    async def apply(self, plan: HostPlan) -> HostReport:
+        if len(plan.routes) > MAX_ROUTES:
+            raise HostError(f"the server advertises more than {MAX_ROUTES} routes")
+        reply = await self._link.ask(
+            lambda number: UseNetwork(
+                id=number,
+                mtu=plan.mtu,
+                addresses=plan.addresses,
+                routes=plan.routes,
+                links=plan.links[:MAX_LINKS],
+            )
+        )
+        self.has_network = True
+        return HostReport(warnings=reply.warnings if isinstance(reply, Done) else ())
+
+    @override
+    async def undo(self) -> None:
+        if self.has_network and not self._link.lost.is_set():
+            self.has_network = False
+            await self._link.ask(lambda number: LeaveNetwork(id=number))
+
+    @override
+    async def recover(self) -> tuple[str, ...]:
+        return ()  # the helper has done so before it started us
+
+    @override
+    async def link_towards(self, address: IPAddress) -> LinkInfo | None:
+        reply = await self._link.ask(lambda number: FindLink(id=number, address=address))
+        if not isinstance(reply, LinkFound) or reply.source is None or not reply.ifindex:
+            return None
+        return LinkInfo(
+            ifindex=IfIndex(reply.ifindex), name=reply.name, source=reply.source, mtu=reply.mtu
+        )
+
+
+class HelperResolver(NameResolver):
+    """Finds the server's addresses, and has the helper let them through before they are used."""
+
+    def __init__(self, link: HelperLink, start: Start) -> None:
+        """Know what the helper knows."""
+        super().__init__()
+        self._link = link
+        self._allowed = start.servers
+        self._only = start.profile.known_addresses
+
+    @override
+    async def resolve(self, host: str) -> tuple[IPAddress, ...]:
+        if self._only:
+            return self._only
+        try:
+            found = (await super().resolve(host))[:MAX_SERVER_ADDRESSES]
+        except NameNotFoundError:
+            # Behind a kill switch there may be nobody to ask; what was right a while ago may be
+            # right still.
+            if not self._allowed or _is_address(host):
+                raise
+            return self._allowed
+        if not set(found) <= set(self._allowed):
+            await self._link.ask(lambda number: UseServers(id=number, addresses=found))
+            self._allowed = tuple(dict.fromkeys((*found, *self._allowed)))
+        return found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
