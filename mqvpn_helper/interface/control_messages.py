@@ -135,8 +135,6 @@ class UseNetwork:
     """Addresses of the device."""
     routes: tuple[IPNetwork, ...]
     """Destinations that the server carries."""
-    server: IPAddress
-    """The server's address in use."""
     links: tuple[str, ...] = ()
     """Physical links that may be used."""
 

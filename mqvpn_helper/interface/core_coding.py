@@ -134,7 +134,6 @@ def _network_members(message: UseNetwork) -> dict[str, PacketValue]:
         "mtu": message.mtu,
         "addresses": [str(each) for each in message.addresses],
         "routes": [str(each) for each in message.routes],
-        "server": str(message.server),
         "links": list(message.links),
     }
 
@@ -155,7 +154,6 @@ def _read_use_network(reader: MemberReader) -> UseNetwork:
         mtu=reader.whole("mtu", _MIN_MTU, _MAX_MTU),
         addresses=reader.many("addresses", _interface, count=MAX_ADDRESSES),
         routes=reader.networks("routes", count=MAX_ROUTES),
-        server=read_address(reader, "server"),
         links=reader.texts("links", LINK, MAX_TEXT, count=MAX_LINKS),
     )
 

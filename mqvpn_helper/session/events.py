@@ -42,8 +42,6 @@ class AddressesAssigned:
     """Its addresses."""
     mtu: int
     """Its MTU in bytes."""
-    server: str
-    """The server's address in use; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,7 @@ class HostKeeper:
                 tun_name=self._tun.name,
                 tun_ifindex=self._tun.ifindex,
             )
-            check_network(self.facts.profile, self.facts.servers, request, machine)
+            check_network(self.facts.profile, request, machine)
             facts = replace(self.facts, network=request)
             report = await self._apply(facts)
             self.facts = facts
@@ -196,5 +196,4 @@ class HostKeeper:
             tun_name=self._tun.name,
             addresses=() if network is None else network.addresses,
             mtu=0 if network is None else network.mtu,
-            server="" if network is None else str(network.server),
         )

@@ -63,22 +63,17 @@ def allowed_servers(
     return together
 
 
-def check_network(
-    profile: Profile, servers: Sequence[IPAddress], asked: UseNetwork, facts: MachineFacts
-) -> None:
+def check_network(profile: Profile, asked: UseNetwork, facts: MachineFacts) -> None:
     """Refuse a request that goes beyond what a server may give under this profile.
 
     Args:
         profile: what the user wants.
-        servers: addresses of the server that were allowed.
         asked: the request.
         facts: the machine.
 
     Raises:
         RequestRefusedError: something in it is not allowed.
     """
-    if asked.server not in servers:
-        raise RequestRefusedError(f"{asked.server} was not announced as a server")
     if profile.mtu and asked.mtu > profile.mtu:
         raise RequestRefusedError(f"an MTU of {asked.mtu} is above the profile's {profile.mtu}")
     beside = [route for route in facts.routes if not _is_of_tunnel(route, facts)]

@@ -12,12 +12,32 @@ import trio
 from typing_extensions import override
 
 from mqvpn_helper.host.netlink_config import NetlinkConfig
-from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger, LinkTowards
+from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.host.routes import Route
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
 
 _T = TypeVar("_T")
+
+
+class LinkBeside(Protocol):
+    """The link by which an address is reached beside the tunnel."""
+
+    @property
+    def ifindex(self) -> int:
+        """Its index."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def source(self) -> IPAddress:
+        """Address to send from."""
+
+    @property
+    def mtu(self) -> int:
+        """Its MTU in bytes."""
 
 
 class SessionHost(Protocol):
@@ -39,7 +59,7 @@ class SessionHost(Protocol):
         """Take back everything."""
         ...
 
-    async def link_towards(self, address: IPAddress) -> LinkTowards | None:
+    async def link_towards(self, address: IPAddress) -> LinkBeside | None:
         """Return the link that leads to an address beside the tunnel."""
         ...
 
@@ -82,7 +102,7 @@ class ThreadedHost(SessionHost):
         await self._call(self._changer.undo)
 
     @override
-    async def link_towards(self, address: IPAddress) -> LinkTowards | None:
+    async def link_towards(self, address: IPAddress) -> LinkBeside | None:
         return await self._call(lambda: self._changer.link_towards(address))
 
     @override

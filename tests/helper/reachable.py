@@ -1,4 +1,4 @@
-"""Lets an unprivileged user run this interpreter and checkout although root's home is closed to him.
+"""Lets an unprivileged user run this interpreter although the home of root is closed to him.
 
 In a mount namespace of its own a process puts an open directory in place of each closed one above
 the interpreter and the checkout, and shows below it only what is needed. Nothing outside changes.
@@ -58,4 +58,4 @@ def _check(result: int) -> None:
 
 if __name__ == "__main__":
     open_interpreter()
-    os.execv(sys.argv[1], sys.argv[1:])
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - that is its use

@@ -1,0 +1,132 @@
+"""A tunnel under the helper: a core without any privilege, and what happens when somebody dies."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mqvpn_core.demo.topology import WEB_IPV4
+from tests.e2e.helper_lab import HelperSession
+from tests.e2e.topology import INNER_SERVER_IPV4, Lab, eventually
+from tests.helper.session_runner import CORE_UID
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+_ZERO = "0" * 16
+
+
+@pytest.fixture
+def session(lab: Lab) -> Iterator[HelperSession]:
+    """A session that is on its way up."""
+    lab.start_server()
+    session = HelperSession(lab)
+    yield session
+    session.stop()
+
+
+def _status(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_the_core_has_no_privilege_and_two_paths(lab: Lab, session: HelperSession) -> None:
+    session.wait_state("up")
+    status = _status(session.core_pids[-1])
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert status[name] == [_ZERO], name
+    assert status["NoNewPrivs"] == ["1"]
+    assert status["Uid"] == status["Gid"] == [str(CORE_UID)] * 4
+    assert status["Groups"] == []
+    assert status["Seccomp"] == ["2"]
+    reply = lab.ping(lab.world.client, WEB_IPV4)
+    assert reply.code == 0, reply.output
+    session.tell("stats 0.2")
+    eventually(lambda: _interfaces(session) == {"wlan0", "lte0"}, 10.0, "two paths")
+
+
+def _interfaces(session: HelperSession) -> set[str]:
+    reports = session.events("PathStats")
+    paths = reports[-1]["paths"] if reports else []
+    assert isinstance(paths, list)
+    return {path["interface"] for path in paths if path["state"] == "active"}
+
+
+def test_a_dead_core_is_replaced_and_the_device_stays(lab: Lab, session: HelperSession) -> None:
+    session.wait_state("up")
+    client = lab.world.client
+    before = client.call(_tun_index)
+    first = session.core_pids[-1]
+    os.kill(first, signal.SIGKILL)
+    session.wait_event("Launched", 2)
+    assert client.call(_tun_index) == before
+    eventually(lambda: session.state == "up", 20.0, "second tunnel")
+    assert client.call(_tun_index) == before
+    assert lab.ping(client, INNER_SERVER_IPV4).code == 0
+    kinds = [event["kind"] for event in session.events("EventReported")]
+    assert "core-died" in kinds
+    # Killed again and again before it ever works: given up, and everything undone.
+    os.kill(session.core_pids[-1], signal.SIGSTOP)
+    session.tell("disconnect")
+    session.wait_event("Ended", seconds=30.0)
+    assert session.events("Ended")[-1]["error"] is None
+
+
+def _tun_index() -> int:
+    return socket.if_nametoindex("mqvpn0")
+
+
+def test_disconnecting_leaves_nothing_behind(lab: Lab) -> None:
+    lab.start_server()
+    before = lab.world.client.host_state()
+    session = HelperSession(lab, kill_switch="standard")
+    try:
+        session.wait_state("up")
+        assert lab.world.client.host_state() != before
+        core = session.core_pids[-1]
+        session.tell("disconnect")
+        session.wait_event("Ended")
+        session.process.wait(10)
+        assert lab.world.client.host_state() == before
+        assert not Path(f"/proc/{core}").exists()
+    finally:
+        session.stop()
+
+
+def test_a_killed_helper_takes_its_core_along_and_the_next_one_tidies_up(lab: Lab) -> None:
+    lab.start_server()
+    before = lab.world.client.host_state()
+    first = HelperSession(lab)
+    try:
+        first.wait_state("up")
+        core = first.core_pids[-1]
+        first.process.kill()
+        first.process.wait()
+        eventually(lambda: not Path(f"/proc/{core}").exists(), 10.0, "end of the core")
+        assert "mqvpn0" not in lab.world.client.links()
+    finally:
+        first.stop()
+    second = HelperSession(lab)
+    try:
+        second.wait_state("up")
+        assert lab.ping(lab.world.client, WEB_IPV4).code == 0
+        second.tell("disconnect")
+        second.wait_event("Ended")
+        assert lab.world.client.host_state() == before
+    finally:
+        second.stop()
+
+
+def test_a_refused_secret_is_asked_for_again(lab: Lab) -> None:
+    lab.start_server()
+    wrong = lab.directory / "wrong.key"
+    wrong.write_text("not-the-key-of-this-server")
+    session = HelperSession(lab, secret=wrong)
+    try:
+        session.wait_event("SecretsNeeded")
+        session.tell(f"secret {lab.credentials.auth_key}")
+        session.wait_state("up")
+    finally:
+        session.stop()
