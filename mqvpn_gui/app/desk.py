@@ -5,40 +5,48 @@ comes back as state.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QLineEdit
 
+from mqvpn_gui.app import autostart
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.clocks import Clocks
+from mqvpn_gui.app.diagnostics_desk import DiagnosticsDesk
 from mqvpn_gui.app.notices import Notices
-from mqvpn_gui.app.preferences import PreferenceFile
+from mqvpn_gui.app.preference_file import PreferenceFile
+from mqvpn_gui.app.servers_desk import ServersDesk
+from mqvpn_gui.app.text_files import write_text
 from mqvpn_gui.app.tunnel_control import TunnelControl
-from mqvpn_gui.bus.helper_proxy import HelperProxy
+from mqvpn_gui.bus.helper_proxy import MIN_API_LEVEL, HelperProxy
 from mqvpn_gui.bus.notifications import Notifications
 from mqvpn_gui.bus.qt_bus import CallError, QtBus
 from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
+from mqvpn_gui.model.diagnosis import Check
 from mqvpn_gui.model.event_store import EventRecord, EventStore
 from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.history import History
+from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.tray.tray_icon import TrayIcon
 from mqvpn_gui.tray.tray_menu import TrayMenu
 from mqvpn_gui.user.errors import UserError
 from mqvpn_gui.user.names import APPLICATION_ID
-from mqvpn_gui.user.private_files import write_private_file
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
 from mqvpn_gui.user.secret_text import SecretText
 from mqvpn_gui.windows.banner import Message
+from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
+from mqvpn_gui.windows.first_run import FirstRunPage
 from mqvpn_gui.windows.home_page import HomePage
 from mqvpn_gui.windows.main_window import MainWindow
+from mqvpn_gui.windows.servers_page import ServersPage
+from mqvpn_gui.windows.settings_page import SettingsPage
+from mqvpn_gui.words import states
 
 STATISTICS_MS = 1000
 """Milliseconds between two readings of the paths while somebody looks."""
 
 _CALL_FAILED = "call"
-_HELPER_GONE = "helper"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +103,20 @@ class Desk(QObject):
         """The window."""
         self._home = HomePage(self._history, self._store, self._clock, colours)
         self.window.add_page("home", self.tr("&Tunnel"), self._home)
+        self._servers = ServersPage()
+        self.window.add_page("servers", self.tr("&Servers"), self._servers)
+        self._settings = SettingsPage(self._preferences.current)
+        self.window.add_page("settings", self.tr("Se&ttings"), self._settings)
+        diagnostics = DiagnosticsPage()
+        self.window.add_page("diagnostics", self.tr("Dia&gnostics"), diagnostics)
+        self._first_run = FirstRunPage()
+        self.window.add_hidden_page("first-run", self._first_run)
+        self._servers_desk = ServersDesk(
+            self._background, around.profiles, around.secrets, self._servers, self.window
+        )
+        self._diagnostics_desk = DiagnosticsDesk(
+            self._background, self.helper, diagnostics, self._own_checks
+        )
         self._menu = TrayMenu(self)
         self.tray = TrayIcon(around.session_bus, self._menu.menu, colours)
         """The icon in the panel."""
@@ -107,7 +129,8 @@ class Desk(QObject):
         self._second.setInterval(1000)
         self._second.timeout.connect(self._tick)
         self._wire()
-        self.read_profiles()
+        self._wire_settings()
+        self._servers_desk.read_names()
 
     def start(self, *, is_hidden: bool = False) -> None:
         """Open the buses; show the window, unless it shall be hidden and there is a tray.
@@ -132,9 +155,11 @@ class Desk(QObject):
             bus.close()
         self._background.finish(2.0)
 
-    def read_profiles(self) -> None:
-        """Read the names of the servers anew."""
-        self._background.run(self._around.profiles.names, self._show_profiles, self._fail)
+    def add_server(self, link: str) -> None:
+        """Ask whether to keep the server of a link that the user has opened."""
+        self.show_window()
+        self.window.open_page("servers")
+        self._servers_desk.add(link)
 
     # Wiring
 
@@ -156,7 +181,13 @@ class Desk(QObject):
         menu.role_chosen.connect(control.set_role)
         menu.kill_switch_chosen.connect(control.set_kill_switch)
         menu.window_wanted.connect(self.show_window)
+        menu.diagnostics_wanted.connect(self._show_diagnostics)
         menu.quit_wanted.connect(self.quit_wanted)
+        self._servers_desk.names_changed.connect(self._show_profiles)
+        self._servers_desk.connect_wanted.connect(self._switch_to)
+        self._servers_desk.failed.connect(self._show_problem)
+        self._diagnostics_desk.failed.connect(self._show_problem)
+        self._first_run.check_wanted.connect(helper.look_again)
         self.tray.clicked.connect(self._toggle_window)
         self.tray.middle_clicked.connect(self.toggle)
         self.tray.availability_changed.connect(self._on_tray)
@@ -165,11 +196,21 @@ class Desk(QObject):
         hints = self._application.styleHints()
         hints.colorSchemeChanged.connect(lambda _scheme: self._dress_again())
 
+    def _wire_settings(self) -> None:
+        settings = self._settings
+        settings.preferences_chosen.connect(self._take_preferences)
+        settings.kill_switch_chosen.connect(self._control.set_kill_switch)
+        settings.autostart_chosen.connect(self._switch_autostart)
+        self._background.run(
+            autostart.is_on, lambda on: settings.show_autostart(is_on=on), self._fail
+        )
+
     def _on_state(self, state: HelperState) -> None:
         now = self._clock()
         for path in state.paths:
             self._history.add(path, now)
         self._home.show_state(state)
+        self._settings.show_state(state)
         self._menu.show_state(state)
         self.tray.show_state(state)
         if state.error[1]:
@@ -189,17 +230,35 @@ class Desk(QObject):
         self._home.events.table.refresh()
 
     def _on_reached(self, obstacle: CallError | None) -> None:
-        if obstacle is None:
-            self._home.banner.take_back(_HELPER_GONE)
-            return
-        self._home.banner.show_message(
-            Message(
-                subject=_HELPER_GONE,
-                text=self.tr("The helper does not answer: {0}").format(obstacle.text),
-                action=self.tr("Check again"),
-                act=self.helper.look_again,
-            )
-        )
+        if obstacle is not None:
+            self._first_run.show_missing(obstacle.text)
+            self.window.open_page("first-run")
+        elif self.helper.state.api_level < MIN_API_LEVEL:
+            self._first_run.show_too_old(self.helper.state.version)
+            self.window.open_page("first-run")
+        elif self.window.page == "first-run":
+            self.window.open_page("home" if self._names else "servers")
+
+    def _own_checks(self) -> list[Check]:
+        """What this program can tell by itself."""
+        state = self.helper.state
+        return [
+            Check(
+                name=self.tr("helper"),
+                is_good=state.is_present,
+                text=state.version if state.is_present else states.tunnel_state(state),
+            ),
+            Check(
+                name=self.tr("tray"),
+                is_good=self.tray.is_visible or None,
+                text=self.tr("shown") if self.tray.is_visible else self.tr("no panel takes icons"),
+            ),
+            Check(
+                name=self.tr("server"),
+                is_good=bool(self._names),
+                text=self._chosen_profile() or self.tr("none added yet"),
+            ),
+        ]
 
     def _on_tray(self, has_tray: bool) -> None:
         if not has_tray and not self.window.isVisible():
@@ -237,7 +296,7 @@ class Desk(QObject):
             self._control.connect_with(name)
 
     def _choose_profile(self, name: str) -> None:
-        self._change_preferences(profile=name)
+        self._take_preferences(replace(self._preferences.current, profile=name))
         self._show_profiles(self._names)
 
     def _chosen_profile(self) -> str:
@@ -247,8 +306,25 @@ class Desk(QObject):
     def _show_profiles(self, names: tuple[str, ...]) -> None:
         self._names = names
         chosen = self._chosen_profile()
+        self._servers.show_names(names, chosen)
         self._home.header.show_profiles(names, chosen)
         self._menu.show_profiles(names, chosen)
+
+    def _show_diagnostics(self) -> None:
+        self.show_window()
+        self.window.open_page("diagnostics")
+
+    def _take_preferences(self, wanted: Preferences) -> None:
+        before = self._preferences.current
+        if problem := self._preferences.change(wanted):
+            self._show_problem(self.tr("The settings could not be written."), problem)
+        if (wanted.theme, wanted.is_mono_icon) != (before.theme, before.is_mono_icon):
+            self._dress_again()
+        if wanted.language != before.language:
+            self._show_problem(self.tr("The language changes when mqvpn is started again."), "")
+
+    def _switch_autostart(self, is_on: bool) -> None:
+        self._background.run(lambda: autostart.switch(on=is_on), lambda _: None, self._fail)
 
     def _toggle_window(self) -> None:
         if self.window.isVisible() and self.window.isActiveWindow():
@@ -279,7 +355,7 @@ class Desk(QObject):
         )
         if path:
             text = self._home.events.table.as_csv()
-            self._background.run(lambda: _write(path, text), lambda _: None, self._fail)
+            self._background.run(lambda: write_text(path, text), lambda _: None, self._fail)
 
     # Messages and looks
 
@@ -290,11 +366,6 @@ class Desk(QObject):
     def _fail(self, error: UserError) -> None:
         self._show_problem(error.problem, error.advice)
 
-    def _change_preferences(self, **wishes: bool | str) -> None:
-        wanted = replace(self._preferences.current, **wishes)  # type: ignore[arg-type]  # as named
-        if problem := self._preferences.change(wanted):
-            self._show_problem(self.tr("The settings could not be written."), problem)
-
     def _dress(self) -> Colours:
         return apply_theme(self._application, ThemeChoice(self._preferences.current.theme))
 
@@ -302,10 +373,3 @@ class Desk(QObject):
         colours = self._dress()
         self._home.set_colours(colours)
         self.tray.set_colours(colours, is_mono=self._preferences.current.is_mono_icon)
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        write_private_file(Path(path), text, overwrite=True)
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error.strerror or error}") from None

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from mqvpn_gui.app.clocks import qt_clocks
 from mqvpn_gui.app.desk import Desk, Surroundings
-from mqvpn_gui.app.preferences import PreferenceFile
+from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.app.stop_signals import StopSignals
 from mqvpn_gui.bus.addresses import session_bus_address, system_bus_address
 from mqvpn_gui.bus.qt_bus import QtBus

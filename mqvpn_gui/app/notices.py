@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject
 
-from mqvpn_gui.app.preferences import Preferences
 from mqvpn_gui.bus.notifications import Notification, Notifications
 from mqvpn_gui.model.event_store import EventRecord
+from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.model.worth_telling import NoticeClass, is_urgent, notice_class
 from mqvpn_gui.words import events
 from mqvpn_helper.interface.bus_names import BusEventKind

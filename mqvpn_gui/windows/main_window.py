@@ -49,6 +49,15 @@ class MainWindow(QMainWindow):
         hide = QShortcut(QKeySequence.StandardKey.Close, self)
         hide.activated.connect(self.close)
 
+    def add_hidden_page(self, name: str, page: QWidget) -> None:
+        """Add a page that is not in the bar.
+
+        Args:
+            name: what `open_page` calls it.
+            page: the page.
+        """
+        self._names[name] = self._pages.addWidget(page)
+
     def add_page(self, name: str, title: str, page: QWidget) -> None:
         """Add a page at the end of the bar.
 

@@ -1,0 +1,122 @@
+"""Checks in words, and a report that can be looked at before it is given to anybody."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QPlainTextEdit,
+    QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mqvpn_gui.model.diagnosis import Check
+from mqvpn_gui.windows.flow_layout import FlowLayout
+from mqvpn_gui.windows.widgets import heading, plain_label
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("diagnostics_page", text)
+
+
+class DiagnosticsPage(QWidget):
+    """Shows checks and the report.
+
+    C: `show_checks`, `show_report`, `show_problem`.
+    """
+
+    run_wanted = Signal()
+    """Look at everything."""
+    export_wanted = Signal(str)
+    """Write this report to a file."""
+    recover_wanted = Signal()
+    """Remove every trace of the tunnel."""
+
+    def __init__(self) -> None:
+        """Start without results."""
+        super().__init__()
+        self._message = plain_label(wraps=True)
+        self._checks = QTreeWidget()
+        self._checks.setHeaderLabels([_tr("Check"), _tr("Result"), _tr("What was found")])
+        self._checks.setRootIsDecorated(False)
+        self._checks.setAccessibleName(_tr("Checks"))
+        self._checks.setWordWrap(True)
+        self._checks.setMinimumHeight(140)
+        self._report = QPlainTextEdit()
+        self._report.setReadOnly(True)
+        self._report.setTabChangesFocus(True)
+        self._report.setAccessibleName(_tr("Report"))
+        self._run = QPushButton(_tr("&Check everything"))
+        self._run.setProperty("class", "main")
+        self._run.clicked.connect(self._on_run)
+        self._copy = QPushButton(_tr("Cop&y"))
+        self._copy.clicked.connect(
+            lambda: QGuiApplication.clipboard().setText(self._report.toPlainText())
+        )
+        self._export = QPushButton(_tr("E&xport…"))
+        self._export.clicked.connect(lambda: self.export_wanted.emit(self._report.toPlainText()))
+        recover = QPushButton(_tr("&Restore the network…"))
+        recover.setAccessibleDescription(
+            _tr("Ends the tunnel and removes every trace of it from this machine")
+        )
+        recover.clicked.connect(self.recover_wanted)
+        row = FlowLayout()
+        for button in (self._run, self._copy, self._export):
+            row.addWidget(button)
+        row.add_gap()
+        row.addWidget(recover)
+        layout = QVBoxLayout(self)
+        layout.addWidget(heading(_tr("Diagnostics")))
+        layout.addLayout(row)
+        layout.addWidget(self._message)
+        layout.addWidget(self._checks, 1)
+        layout.addWidget(
+            plain_label(
+                _tr("The report holds no keys and no addresses. Read it before you send it."),
+                "faint",
+                wraps=True,
+            )
+        )
+        layout.addWidget(self._report, 1)
+        self._enable(has_report=False)
+
+    def show_checks(self, checks: Sequence[Check]) -> None:
+        """Show results, the bad ones first."""
+        self._checks.clear()
+        for check in sorted(checks, key=lambda each: {False: 0, None: 1, True: 2}[each.is_good]):
+            found = f"{check.text}\n{check.advice}" if check.advice else check.text
+            item = QTreeWidgetItem([check.name, _result(check.is_good), found])
+            self._checks.addTopLevelItem(item)
+        for column in range(2):
+            self._checks.resizeColumnToContents(column)
+        bad = sum(check.is_good is False for check in checks)
+        self._message.setText(
+            _tr("Everything is in order.") if not bad else _tr("Not in order: {0}").format(bad)
+        )
+        self._run.setEnabled(True)
+
+    def show_report(self, text: str) -> None:
+        """Show the report."""
+        self._report.setPlainText(text)
+        self._enable(has_report=bool(text))
+
+    def show_problem(self, text: str) -> None:
+        """Say why there are no results."""
+        self._message.setText(text)
+        self._run.setEnabled(True)
+
+    def _on_run(self) -> None:
+        self._run.setEnabled(False)
+        self._message.setText(_tr("Looking…"))
+        self.run_wanted.emit()
+
+    def _enable(self, *, has_report: bool) -> None:
+        self._copy.setEnabled(has_report)
+        self._export.setEnabled(has_report)
+
+
+def _result(is_good: bool | None) -> str:
+    return {True: _tr("in order"), False: _tr("not in order"), None: _tr("not known")}[is_good]

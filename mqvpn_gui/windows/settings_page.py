@@ -1,0 +1,160 @@
+"""What the user wants of this program: looks, start, notifications. Each change holds at once."""
+
+from dataclasses import replace
+
+from PySide6.QtCore import QCoreApplication, QSignalBlocker, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mqvpn_gui.model.helper_state import HelperState, KillSwitch
+from mqvpn_gui.model.preferences import LANGUAGES, Preferences
+from mqvpn_gui.windows.widgets import card, heading, plain_label
+from mqvpn_gui.words import states
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("settings_page", text)
+
+
+class SettingsPage(QScrollArea):
+    """Shows preferences and asks for others.
+
+    C: `show_preferences`, `show_autostart`, `show_state`.
+    """
+
+    preferences_chosen = Signal(object)
+    """Other `Preferences`."""
+    autostart_chosen = Signal(bool)
+    """Start this program with the session, or not."""
+    kill_switch_chosen = Signal(object)
+    """A `KillSwitch`."""
+    recover_wanted = Signal()
+    """Remove every trace of the tunnel from the machine."""
+
+    def __init__(self, preferences: Preferences) -> None:
+        """Show preferences."""
+        super().__init__()
+        self._preferences = preferences
+        self._boxes: dict[str, QCheckBox] = {}
+        self._theme = QComboBox()
+        for value, text in (
+            ("system", _tr("As the desktop")),
+            ("light", _tr("Light")),
+            ("dark", _tr("Dark")),
+        ):
+            self._theme.addItem(text, value)
+        self._theme.activated.connect(lambda: self._choose(theme=self._theme.currentData()))
+        self._language = QComboBox()
+        self._language.addItem(_tr("As the desktop"), "")
+        for code, name in LANGUAGES.items():
+            self._language.addItem(name, code)
+        self._language.activated.connect(
+            lambda: self._choose(language=self._language.currentData())
+        )
+        self._autostart = QCheckBox(_tr("Start with the &session"))
+        self._autostart.clicked.connect(self.autostart_chosen)
+        self._kill_switch = QComboBox()
+        for mode in KillSwitch:
+            self._kill_switch.addItem(states.kill_switch(mode), mode)
+        self._kill_switch.activated.connect(
+            lambda: self.kill_switch_chosen.emit(self._kill_switch.currentData())
+        )
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(4, 4, 4, 4)
+        for title, section in (
+            (_tr("General"), self._general()),
+            (_tr("Notifications"), self._notifications()),
+            (_tr("Protection"), self._protection()),
+        ):
+            layout.addWidget(heading(title))
+            layout.addWidget(card(section, title))
+        layout.addStretch(1)
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.show_preferences(preferences)
+
+    def show_preferences(self, preferences: Preferences) -> None:
+        """Show what holds now."""
+        self._preferences = preferences
+        for name, box in self._boxes.items():
+            box.setChecked(getattr(preferences, name) is True)
+        self._theme.setCurrentIndex(max(0, self._theme.findData(preferences.theme)))
+        self._language.setCurrentIndex(max(0, self._language.findData(preferences.language)))
+
+    def show_autostart(self, *, is_on: bool) -> None:
+        """Show whether the program starts with the session."""
+        with QSignalBlocker(self._autostart):
+            self._autostart.setChecked(is_on)
+
+    def show_state(self, state: HelperState) -> None:
+        """Show the kill switch in force."""
+        self._kill_switch.setEnabled(state.is_present)
+        self._kill_switch.setCurrentIndex(self._kill_switch.findData(state.kill_switch))
+
+    def _general(self) -> QFormLayout:
+        form = _form()
+        form.addRow(self._autostart)
+        form.addRow(self._box("starts_hidden", _tr("Start &hidden, with the tray icon alone")))
+        form.addRow(self._box("connects_at_start", _tr("&Connect at the start")))
+        form.addRow(self._box("is_mono_icon", _tr("Tray icon in &one colour")))
+        _add(form, _tr("The&me"), self._theme)
+        _add(form, _tr("&Language"), self._language)
+        return form
+
+    def _notifications(self) -> QFormLayout:
+        form = _form()
+        form.addRow(self._box("notifies_connection", _tr("The connection is &lost")))
+        form.addRow(self._box("notifies_failover", _tr("Traffic moved to another &path")))
+        form.addRow(
+            self._box("notifies_protection", _tr("Traffic is &blocked, the key is refused"))
+        )
+        form.addRow(self._box("notifies_links", _tr("Links come and &go")))
+        return form
+
+    def _protection(self) -> QFormLayout:
+        form = _form()
+        _add(form, _tr("&Kill switch"), self._kill_switch)
+        form.addRow(
+            plain_label(
+                _tr(
+                    "Standard blocks traffic outside the tunnel while you want the tunnel. Always"
+                    " blocks it from boot to shutdown."
+                ),
+                "faint",
+                wraps=True,
+            )
+        )
+        return form
+
+    def _box(self, name: str, label: str) -> QCheckBox:
+        box = QCheckBox(label)
+        box.clicked.connect(lambda is_on: self._choose(**{name: is_on}))
+        self._boxes[name] = box
+        return box
+
+    def _choose(self, **wishes: bool | str) -> None:
+        self._preferences = replace(self._preferences, **wishes)  # type: ignore[arg-type]  # named above
+        self.preferences_chosen.emit(self._preferences)
+
+
+def _form() -> QFormLayout:
+    form = QFormLayout()
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    return form
+
+
+def _add(form: QFormLayout, label: str, field: QWidget) -> None:
+    title = QLabel(label)
+    title.setBuddy(field)
+    field.setAccessibleName(label.replace("&", ""))
+    form.addRow(title, field)

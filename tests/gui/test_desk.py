@@ -1,0 +1,76 @@
+"""The program as a whole, without any bus: what a user does before there is a helper."""
+
+import segno
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from mqvpn_gui.windows.add_server import AddServerDialog
+from mqvpn_gui.windows.first_run import FirstRunPage
+from mqvpn_gui.windows.servers_page import ServersPage
+from tests.gui.conftest import Office
+
+LINK = (
+    "mqvpn://vpn.example.org/?pin=sha256%2FAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"
+    "&name=Home#key-of-the-user-0123456789"
+)
+
+
+def shown(widget: QWidget) -> str:
+    return "\n".join(
+        each.text() for each in widget.findChildren(QLabel) if each.isVisibleTo(widget)
+    )
+
+
+def press(widget: QWidget, label: str) -> None:
+    buttons = [each for each in widget.findChildren(QPushButton) if each.text() == label]
+    assert len(buttons) == 1, [each.text() for each in widget.findChildren(QPushButton)]
+    assert buttons[0].isEnabled()
+    buttons[0].click()
+
+
+def test_without_a_bus_the_first_page_says_what_to_do(office: Office, qtbot: QtBot) -> None:
+    office.desk.start()
+    qtbot.waitUntil(lambda: office.desk.window.page == "first-run")
+    (page,) = office.desk.window.findChildren(FirstRunPage)
+    assert "helper" in shown(page)
+
+
+def test_server_is_added_by_its_link(office: Office, qtbot: QtBot) -> None:
+    office.desk.start()
+    office.desk.add_server(LINK)
+    (dialog,) = office.desk.window.findChildren(AddServerDialog)
+    save = next(each for each in dialog.findChildren(QPushButton) if each.text() == "&Save")
+    qtbot.waitUntil(save.isEnabled)
+    press(dialog, "&Save")
+    (page,) = office.desk.window.findChildren(ServersPage)
+    qtbot.waitUntil(lambda: page.chosen != "")
+    (name,) = office.profiles.names()
+    assert page.chosen == name
+    assert office.profiles.read(name).settings.host == "vpn.example.org"
+    secret = office.secrets.read(name)
+    assert secret is not None
+    assert secret.reveal() == "key-of-the-user-0123456789"
+
+
+def test_server_is_added_by_a_picture_of_its_code(office: Office, qtbot: QtBot) -> None:
+    office.desk.start()
+    office.desk.add_server("")
+    (dialog,) = office.desk.window.findChildren(AddServerDialog)
+    code = [bytes(row) for row in segno.make(LINK).matrix_iter(scale=4, border=4)]
+    pixels = b"".join(bytes(0 if is_dark else 255 for is_dark in row) for row in code)
+    side = len(code)
+    picture = QImage(pixels, side, side, side, QImage.Format.Format_Grayscale8)
+    dialog.picture_given.emit(picture)
+    save = next(each for each in dialog.findChildren(QPushButton) if each.text() == "&Save")
+    qtbot.waitUntil(save.isEnabled)
+
+
+def test_nonsense_is_refused_in_words(office: Office, qtbot: QtBot) -> None:
+    office.desk.start()
+    office.desk.add_server("mqvpn://")
+    (dialog,) = office.desk.window.findChildren(AddServerDialog)
+    qtbot.waitUntil(lambda: "the link cannot be used" in shown(dialog))
+    save = next(each for each in dialog.findChildren(QPushButton) if each.text() == "&Save")
+    assert not save.isEnabled()
+    assert office.profiles.names() == ()
