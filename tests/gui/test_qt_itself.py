@@ -2,12 +2,14 @@
 
 import sys
 
-from PySide6.QtWidgets import QApplication, QLabel
+import pytest
+from PySide6.QtWidgets import QLabel
 
 CALLS = 1000
 
 
-def test_calls_without_a_result_keep_none_alive(qapp: QApplication) -> None:
+@pytest.mark.usefixtures("qapp")
+def test_calls_without_a_result_keep_none_alive() -> None:
     """A release that drops a reference of None with each call ends in an abort, hours later."""
     label = QLabel()
     before = sys.getrefcount(None)
