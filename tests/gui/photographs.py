@@ -1,0 +1,245 @@
+"""Pictures of every page in light and dark, at 1x and 1.5x, to look at.
+
+``python -m tests.gui.photographs DIR`` writes them; the tests take one of each state as well.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtWidgets import QApplication, QTabWidget, QWidget
+
+from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
+from mqvpn_gui.model.diagnosis import Check
+from mqvpn_gui.model.event_store import EventRecord, EventStore
+from mqvpn_gui.model.helper_state import OFFLINE, HelperState, PathState
+from mqvpn_gui.model.history import History
+from mqvpn_gui.model.preferences import Preferences
+from mqvpn_gui.windows.add_server import AddServerDialog
+from mqvpn_gui.windows.banner import Message
+from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
+from mqvpn_gui.windows.first_run import FirstRunPage
+from mqvpn_gui.windows.home_page import HomePage
+from mqvpn_gui.windows.main_window import MainWindow
+from mqvpn_gui.windows.profile_editor import ProfileEditor
+from mqvpn_gui.windows.servers_page import ServersPage
+from mqvpn_gui.windows.settings_page import SettingsPage
+from mqvpn_gui.windows.share_dialog import ShareDialog
+from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
+from mqvpn_helper.interface.profile import Profile
+from tests.gui.samples import CONNECTED, LTE, OFF, WIFI
+
+SCALES = (1.0, 1.5)
+"""Pixels of the screen for one of the program."""
+WIDTHS = (760, 360)
+"""Widths of the window; the second is the least one."""
+
+_NOW = 1_000.0
+_LINK = "mqvpn://alice@vpn.example.org/?name=Office#0123456789abcdef0123456789abcdef"
+
+STATES: dict[str, HelperState] = {
+    "no-helper": OFFLINE,
+    "off": OFF,
+    "connecting": replace(
+        OFF, state=TunnelState.CONNECTING, paths=(replace(WIFI, state=PathState.VALIDATING),)
+    ),
+    "up": CONNECTED,
+    "degraded": replace(
+        CONNECTED,
+        state=TunnelState.DEGRADED,
+        paths=(replace(WIFI, state=PathState.SUSPECT), replace(LTE, share=1.0)),
+    ),
+    "reconnecting": replace(
+        CONNECTED,
+        state=TunnelState.RECONNECTING,
+        paths=tuple(replace(each, state=PathState.ABANDONING) for each in CONNECTED.paths),
+    ),
+    "blocked": replace(OFF, state=TunnelState.BLOCKED),
+    "error": replace(
+        OFF, state=TunnelState.ERROR, error=("Credentials", "the server does not accept the key")
+    ),
+}
+"""Every state that the page of the tunnel can show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What the pictures have in common."""
+
+    colours: Colours
+    history: History
+    events: EventStore
+
+    def home(self, state: HelperState) -> HomePage:
+        """The page of the tunnel in a state."""
+        page = HomePage(self.history, self.events, lambda: _NOW, self.colours)
+        page.header.show_profiles(("Frankfurt", "Office"), "Frankfurt")
+        page.show_state(state)
+        page.header.tick(state.since + 761)
+        if state.error[1]:
+            page.banner.show_message(
+                Message(subject="error", text=state.error[1], action="Change the key")
+            )
+        page.refresh_graph()
+        return page
+
+
+def studio(colours: Colours) -> Studio:
+    """Numbers and events that are the same in every picture."""
+    history, events = History(), EventStore()
+    for step in range(240):
+        for number, path in enumerate(CONNECTED.paths):
+            wave = 1 + 0.3 * math.sin(step / 7 + number)
+            history.add(replace(path, rtt_ms=path.rtt_ms * wave), _NOW - 60 + step / 4)
+    events.add(
+        [
+            _event(1, BusEventKind.CONNECTED, server="fra1.example"),
+            _event(2, BusEventKind.FAILOVER, "wlan0", to_interface="wwan0", gap_ms=62.0),
+            _event(3, BusEventKind.RECOVERED, "wlan0", silent_ms=1234.0),
+            _event(4, BusEventKind.ROLE_CHANGED, "wwan0", role="backup"),
+        ]
+    )
+    return Studio(colours, history, events)
+
+
+def _event(number: int, kind: BusEventKind, path: str = "", **detail: str | float) -> EventRecord:
+    return EventRecord(id=number, at=1.7e9 + 5 * number, kind=kind, path=path, detail=dict(detail))
+
+
+def scenes(colours: Colours) -> Iterator[tuple[str, Callable[[], QWidget]]]:
+    """Every picture: its name, and what makes the window."""
+    common = studio(colours)
+    for name, state in STATES.items():
+        yield f"tunnel-{name}", partial(_tunnel, common, state)
+    yield "first-run", lambda: _window(FirstRunPage(), "first-run")
+    yield "servers", lambda: _window(_servers(("Frankfurt", "Office")), "servers")
+    yield "servers-none", lambda: _window(_servers(()), "servers")
+    yield "settings", lambda: _window(SettingsPage(Preferences()), "settings")
+    yield "diagnostics", lambda: _window(_diagnostics(), "diagnostics")
+    yield "add-server", _add_server
+    yield "add-server-refused", _add_server_refused
+    yield "share", lambda: ShareDialog("Office", _LINK, has_key=True)
+    for tab in range(4):
+        yield f"editor-{tab + 1}", partial(_editor, tab)
+
+
+def _tunnel(common: Studio, state: HelperState) -> QWidget:
+    return _window(common.home(state), "home")
+
+
+def _window(page: QWidget, name: str) -> QWidget:
+    window = MainWindow()
+    titles = {
+        "home": "&Tunnel",
+        "servers": "&Servers",
+        "settings": "Se&ttings",
+        "diagnostics": "Dia&gnostics",
+    }
+    for each, title in titles.items():
+        window.add_page(each, title, page if each == name else QWidget())
+    if name not in titles:
+        window.add_hidden_page(name, page)
+    window.open_page(name)
+    return window
+
+
+def _servers(names: tuple[str, ...]) -> QWidget:
+    page = ServersPage()
+    page.show_names(names, names[0] if names else "")
+    return page
+
+
+def _diagnostics() -> QWidget:
+    page = DiagnosticsPage()
+    page.show_checks(
+        [
+            Check(name="helper", is_good=True, text="0.1.0"),
+            Check(name="path wlan0", is_good=True, text="MTU 1452, 18 ms"),
+            Check(
+                name="clock",
+                is_good=False,
+                text="3 minutes behind the server",
+                advice="switch time synchronisation on",
+            ),
+            Check(name="DNS", is_good=None, text="no tunnel"),
+        ]
+    )
+    page.show_report('{\n  "checks": []\n}')
+    return page
+
+
+def _add_server() -> QWidget:
+    dialog = AddServerDialog()
+    dialog.give_text(_LINK)
+    dialog.show_found("Office", "vpn.example.org:443", "the key in the link", ())
+    return dialog
+
+
+def _add_server_refused() -> QWidget:
+    dialog = AddServerDialog()
+    dialog.give_text("mqvpn://")
+    dialog.show_problem("the link cannot be used: it has no server; copy it whole")
+    return dialog
+
+
+def _editor(tab: int) -> QWidget:
+    editor = ProfileEditor("Office", Profile(host="vpn.example.org"))
+    editor.findChildren(QTabWidget)[0].setCurrentIndex(tab)
+    return editor
+
+
+def photograph(folder: Path, application: QApplication, scale: str) -> int:
+    """Write all pictures at the scale that the application has; return how many."""
+    count = 0
+    for theme in (ThemeChoice.LIGHT, ThemeChoice.DARK):
+        colours = apply_theme(application, theme)
+        for name, make in scenes(colours):
+            widget = make()
+            widths = WIDTHS if isinstance(widget, MainWindow) else (widget.sizeHint().width(),)
+            for width in widths:
+                widget.resize(width, 760 if isinstance(widget, MainWindow) else widget.height())
+                widget.show()
+                application.processEvents()
+                path = folder / f"{name}-{theme.value}-{width}-{scale}x.png"
+                if not widget.grab().save(str(path)):
+                    raise OSError(f"{path} could not be written")
+                count += 1
+            widget.close()
+            widget.deleteLater()
+    return count
+
+
+def main() -> int:
+    """Write the pictures at every scale, each in a process of its own: Qt reads it at the start."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gui.photographs", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.one:
+        application = QApplication([])
+        count = photograph(options.folder, application, os.environ["QT_SCALE_FACTOR"])
+        sys.stdout.write(f"{count} pictures at {os.environ['QT_SCALE_FACTOR']}x\n")
+        return 0
+    for scale in SCALES:
+        with tempfile.TemporaryDirectory() as home:
+            environment = {
+                **os.environ,
+                "QT_QPA_PLATFORM": "offscreen",
+                "QT_SCALE_FACTOR": f"{scale:g}",
+                "XDG_CONFIG_HOME": home,
+            }
+            command = [sys.executable, "-m", "tests.gui.photographs", "--one", str(options.folder)]
+            subprocess.run(command, env=environment, check=True)  # noqa: S603 - this very program
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
