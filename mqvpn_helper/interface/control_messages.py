@@ -230,8 +230,9 @@ class Start:
     """Random name of this machine's tunnel, by which the server finds its addresses again."""
     servers: tuple[IPAddress, ...]
     """Addresses of the server that are allowed already."""
-    is_restart: bool
-    """A core before this one has died."""
+    name_servers: tuple[IPAddress, ...] = ()
+    """Whom the kill switch lets it ask for the server's address, port 53; none: as the system does.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,7 +87,7 @@ def _start_members(start: Start) -> dict[str, PacketValue]:
         "ifindex": start.ifindex,
         "instance": start.instance,
         "servers": [str(each) for each in start.servers],
-        "is_restart": start.is_restart,
+        "name_servers": [str(each) for each in start.name_servers],
     }
 
 
@@ -116,7 +116,7 @@ def _read_start(reader: MemberReader) -> Start:
         ifindex=reader.whole("ifindex", 1, MAX_IFINDEX),
         instance=reader.text("instance", TOKEN, MAX_TEXT),
         servers=reader.addresses("servers", count=MAX_SERVER_ADDRESSES),
-        is_restart=reader.truth("is_restart", default=False),
+        name_servers=reader.addresses("name_servers", count=MAX_SERVER_ADDRESSES),
     )
 
 

@@ -64,7 +64,7 @@ MEMBER_TYPES: Mapping[str, str] = MappingProxyType(
 )
 """Every member of a profile with its D-Bus type."""
 
-MAX_CA_CHARACTERS = 32768
+MAX_CA_CHARACTERS = 16384
 MAX_SERVER_ADDRESSES = 16
 _MAX_LINKS = 64
 _MAX_PINS = 16

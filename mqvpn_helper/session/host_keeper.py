@@ -121,15 +121,19 @@ class HostKeeper:
             await self._apply(self.facts)
         self._emit(self._assigned(None))
 
-    async def restore(self) -> None:
-        """Take back everything.
+    async def restore(self, *, keep_kill_switch: bool) -> None:
+        """Take back everything; a kill switch that is ALWAYS in force stays in any case.
+
+        Args:
+            keep_kill_switch: let it stay: the user has not asked for an end.
 
         Raises:
             HostChangeError: something could not be undone; the journal still has it.
         """
         async with self._turn:
-            await self._host.undo()
-        self._note_mode(KillSwitchMode.OFF)
+            await self._host.undo(keep_kill_switch=keep_kill_switch)
+        if not keep_kill_switch and self._mode is not KillSwitchMode.ALWAYS:
+            self._note_mode(KillSwitchMode.OFF)
         self._note_dns(DnsMethod.NONE)
 
     async def _use_servers(self, request: UseServers) -> Done:

@@ -47,16 +47,19 @@ class SessionHost(Protocol):
     def instance(self) -> str:
         """Random name of the TUN device's owner; after a crash the next owner has it again."""
 
-    async def open_tun(self, name: str) -> OpenedTun:
-        """Create the TUN device; the caller closes the descriptor."""
+    async def open_tun(self, name: str, *, keep_leftovers: bool) -> OpenedTun:
+        """Create the TUN device; the caller closes the descriptor.
+
+        What a helper that is gone left in force is undone, or stays until `apply` replaces it.
+        """
         ...
 
     async def apply(self, plan: HostPlan) -> HostReport:
         """Bring the machine to a plan."""
         ...
 
-    async def undo(self) -> None:
-        """Take back everything."""
+    async def undo(self, *, keep_kill_switch: bool) -> None:
+        """Take back everything, or everything but the kill switch."""
         ...
 
     async def link_towards(self, address: IPAddress) -> LinkBeside | None:
@@ -90,16 +93,16 @@ class ThreadedHost(SessionHost):
         return self._changer.instance
 
     @override
-    async def open_tun(self, name: str) -> OpenedTun:
-        return await self._call(lambda: self._changer.open_tun(name))
+    async def open_tun(self, name: str, *, keep_leftovers: bool) -> OpenedTun:
+        return await self._call(lambda: self._changer.open_tun(name, keep_leftovers=keep_leftovers))
 
     @override
     async def apply(self, plan: HostPlan) -> HostReport:
         return await self._call(lambda: self._changer.apply(plan))
 
     @override
-    async def undo(self) -> None:
-        await self._call(self._changer.undo)
+    async def undo(self, *, keep_kill_switch: bool) -> None:
+        await self._call(lambda: self._changer.undo(keep_kill_switch=keep_kill_switch))
 
     @override
     async def link_towards(self, address: IPAddress) -> LinkBeside | None:

@@ -43,6 +43,7 @@ from mqvpn_helper.session.events import (
     StateChanged,
 )
 from mqvpn_helper.session.host_keeper import HostKeeper
+from mqvpn_helper.session.name_servers import upstream_name_servers
 from mqvpn_helper.session.plan_making import TunnelFacts
 from mqvpn_helper.session.secret_copy import SecretCopy, SecretError
 from mqvpn_helper.session.threaded_host import SessionHost
@@ -176,29 +177,36 @@ class TunnelSession:
     async def _run_with_secret(self) -> SessionError | None:
         try:
             await self._take_secret()
-            tun = await self._host.open_tun(self._profile.tun_name)
-        except SecretError as error:
-            return SessionError(kind=BusError.BAD_ARGUMENTS, text=str(error))
-        except HostChangeError as error:
-            return SessionError(kind=BusError.NO_TUN, text=str(error))
+            # A kill switch of a helper that was killed stays without a gap.
+            tun = await self._host.open_tun(
+                self._profile.tun_name, keep_leftovers=self._is_blocking()
+            )
+        except SecretError as refusal:
+            return SessionError(kind=BusError.BAD_ARGUMENTS, text=str(refusal))
+        except HostChangeError as refusal:
+            return SessionError(kind=BusError.NO_TUN, text=str(refusal))
         facts = TunnelFacts(
             profile=self._profile,
             tun_name=tun.name,
             core_uid=self._launcher.uid,
             servers=self._profile.known_addresses,
+            name_servers=() if self._profile.known_addresses else upstream_name_servers(),
         )
         keeper = HostKeeper(self._host, tun, facts, self._emit)
+        is_interrupted = True
         try:
-            return await self._run_with_host(tun, keeper)
+            error = await self._run_with_host(tun, keeper)
+            is_interrupted = False
         finally:
             with trio.move_on_after(RESTORE_LIMIT, shield=True) as scope:
                 try:
-                    await keeper.restore()
+                    await keeper.restore(keep_kill_switch=is_interrupted)
                 except HostChangeError:
                     _LOGGER.exception("not everything could be taken back")
             if scope.cancelled_caught:
                 _LOGGER.error("restoring the machine took too long; the next start does the rest")
             os.close(tun.fd)
+        return error
 
     async def _run_with_host(self, tun: OpenedTun, keeper: HostKeeper) -> SessionError | None:
         try:
@@ -213,10 +221,9 @@ class TunnelSession:
 
     async def _keep_cores(self, tun: OpenedTun, keeper: HostKeeper) -> SessionError | None:
         deaths = 0
-        is_restart = False
         while not self._stop.is_set():
             try:
-                end = await self._run_core(tun, keeper, is_restart=is_restart)
+                end = await self._run_core(tun, keeper)
             except LaunchError as refusal:
                 return SessionError(kind=BusError.UNSUPPORTED, text=str(refusal))
             if self._stop.is_set():
@@ -225,17 +232,16 @@ class TunnelSession:
                 error = SessionError(kind=end.failure.kind, text=end.failure.text)
                 if not await self._may_try_again(error, keeper):
                     return None if self._stop.is_set() else error
-                deaths, is_restart = 0, False
+                deaths = 0
                 continue
             deaths = 1 if end.was_up else deaths + 1
-            is_restart = True
             if deaths > MAX_DEATHS:
                 error = SessionError(kind=BusError.CORE_DIED, text=end.fault)
                 return await self._stay_blocked(error, keeper)
             await self._note_death(end.fault, deaths)
         return None
 
-    async def _run_core(self, tun: OpenedTun, keeper: HostKeeper, *, is_restart: bool) -> CoreEnd:
+    async def _run_core(self, tun: OpenedTun, keeper: HostKeeper) -> CoreEnd:
         assert self._secret is not None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         secret = self._secret.open_reader()
@@ -250,15 +256,12 @@ class TunnelSession:
             os.close(secret)
             theirs.close()
         start = Start(
-            # What the helper does for itself is none of the core's business.
-            profile=replace(
-                self._profile, name="", dns=DnsSettings(), split=SplitSettings(), inner_networks=()
-            ),
+            profile=core_profile(self._profile),
             tun_name=tun.name,
             ifindex=tun.ifindex,
             instance=self._host.instance,
             servers=tuple(keeper.facts.servers),
-            is_restart=is_restart,
+            name_servers=tuple(keeper.facts.name_servers),
         )
         core = CoreRun(
             CoreRunParts(
@@ -376,6 +379,11 @@ class TunnelSession:
         if state is not self.state:
             self.state = state
             self._emit(StateChanged(state=state, reason=reason, error=error))
+
+
+def core_profile(profile: Profile) -> Profile:
+    """Return what a core has to know; what the helper does for itself is none of its business."""
+    return replace(profile, name="", dns=DnsSettings(), split=SplitSettings(), inner_networks=())
 
 
 async def _wait_any(*events: trio.Event) -> None:
