@@ -151,6 +151,7 @@ class Desk(QObject):
     def finish(self) -> None:
         """Let go of the buses and wait for what is being written."""
         self._second.stop()
+        self._application.styleHints().colorSchemeChanged.disconnect(self._dress_again)
         for bus in self._buses:
             bus.close()
         self._background.finish(2.0)
@@ -193,8 +194,7 @@ class Desk(QObject):
         self.tray.availability_changed.connect(self._on_tray)
         self.window.visibility_changed.connect(self._on_visibility)
         self.window.closed.connect(self._on_closed)
-        hints = self._application.styleHints()
-        hints.colorSchemeChanged.connect(lambda _scheme: self._dress_again())
+        self._application.styleHints().colorSchemeChanged.connect(self._dress_again)
 
     def _wire_settings(self) -> None:
         settings = self._settings
