@@ -22,6 +22,8 @@ _BURST_BYTES = 128 * 1024
 _MAX_USED_SHARE = 0.8
 _BULK_SHARE = 0.25
 _COMFORT = 0.7
+# A path whose rate rises by so much from one look to the next has not found its limit yet.
+_GROWTH = 1.25
 _NEVER = Instant(float("-inf"))
 
 
@@ -99,6 +101,8 @@ class PathLoad:
         """It may not carry datagrams any more."""
         self.view = None
         self.is_full = False
+        # What it carried while it died says nothing about how it is when it comes back.
+        self.measured_rate = 0.0
 
     def take_in(self, flow: Flow) -> None:
         """Let a flow be here, which counts until it turns out how much it sends."""
@@ -113,12 +117,13 @@ class PathLoad:
         """Draw conclusions from the time since the last look."""
         rate = (self.ring.taken_bytes - self._taken_before) / elapsed
         self._taken_before = self.ring.taken_bytes
+        is_growing = rate > _GROWTH * self.used_rate
         self.used_rate = rate
         self.is_full = not self.ring.ran_dry and not self.ring.is_empty
         self.ring.ran_dry = False
         self.bulk = self._find_bulk(elapsed)
         self.contenders = dict.fromkeys(self.bulk)
-        if self.is_full:
+        if self.is_full and not is_growing:
             old = self.measured_rate
             self.measured_rate = (old + rate) / 2 if old else rate
             self._measured_at = now
