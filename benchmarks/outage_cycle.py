@@ -12,8 +12,10 @@ from benchmarks.two_link_tunnel import TwoLinkTunnel
 from mqvpn_core.demo.programs import ProgramError
 from tests.linkem.two_links import EmulatedAccess
 
-_SETTLING = 1.2
-"""Seconds before each loss: the kernel tells a lost carrier once in a second only."""
+_SETTLING = 0.4
+"""Seconds before each loss in which the probe shows which link it uses."""
+_CARRIER_SETTLING = 1.2
+"""The same before a loss of carrier, of which the kernel tells once in a second only."""
 _LEAST_WATCH = 0.6
 _MOST_WATCH = 5.0
 _CALM_PACKETS = 20
@@ -75,7 +77,8 @@ class Cycle:
 
     def run(self, outage: Outage, target: Target) -> CycleResult:
         """Lose a link and give it back."""
-        link = self._settle_and_choose(target)
+        seconds = _CARRIER_SETTLING if outage is Outage.LINK_DOWN else _SETTLING
+        link = self._settle_and_choose(target, seconds)
         srtt = next((p.srtt_ms for p in self._tunnel.paths() if p.interface == link.name), 0.0)
         lost_at = wall_clock()
         outage.begin(link)
@@ -98,10 +101,10 @@ class Cycle:
             srtt=srtt,
         )
 
-    def _settle_and_choose(self, target: Target) -> EmulatedAccess:
+    def _settle_and_choose(self, target: Target, seconds: float) -> EmulatedAccess:
         links = self._tunnel.links
         before = {link.name: _carried(link) for link in links.both}
-        time.sleep(_SETTLING)
+        time.sleep(seconds)
         if target is Target.PATH0:
             first = next((path for path in self._tunnel.paths() if path.id == 0), None)
             if first is None:
