@@ -1,0 +1,71 @@
+"""What tunnels that are over have left on the machine: shown as properties, removed on request."""
+
+import logging
+
+from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.interface import bus_interface as table
+from mqvpn_helper.interface.bus_names import BusError, TunnelState
+from mqvpn_helper.interface.host_plan import KillSwitchMode
+from mqvpn_helper.service.calls import CallError
+from mqvpn_helper.service.machine_care import MachineCare
+from mqvpn_helper.service.news_desk import NewsDesk
+from mqvpn_helper.service.property_board import PropertyBoard
+
+_log = logging.getLogger(__name__)
+
+
+class Leftovers:
+    """Looks after the machine while there is no tunnel.
+
+    C: `reconcile`, `show`, `release_standard`, `remove_all`.
+    """
+
+    def __init__(self, machine: MachineCare, board: PropertyBoard, desk: NewsDesk) -> None:
+        """Take the machine and where to show how it is."""
+        self._machine = machine
+        self._board = board
+        self._desk = desk
+
+    async def reconcile(self) -> None:
+        """Clear up after a helper that died, before anything else is done."""
+        try:
+            for found in await self._machine.reconcile():
+                _log.warning("%s", found)
+        except HostChangeError:
+            _log.exception("not everything that a helper left behind could be undone")
+        await self.show()
+
+    async def show(self) -> None:
+        """Show the kill switch that is in force although there is no tunnel."""
+        try:
+            mode = await self._machine.kill_switch()
+        except HostChangeError:
+            _log.exception("cannot tell whether a kill switch is in force")
+            return
+        self._board.put(table.KILL_SWITCH, mode.value)
+        state = self._board.value(table.STATE)
+        if mode is not KillSwitchMode.OFF:
+            self._desk.show_state(TunnelState.BLOCKED, None)
+        elif state != TunnelState.ERROR.value:
+            self._desk.show_state(TunnelState.OFF, None)
+
+    async def release_standard(self) -> bool:
+        """Release a kill switch that a crash has left, unless it is to last; tell whether."""
+        if self._board.value(table.KILL_SWITCH) != KillSwitchMode.STANDARD.value:
+            return False
+        await self.remove_all()
+        return True
+
+    async def remove_all(self) -> None:
+        """Remove every trace.
+
+        Raises:
+            CallError: something could not be removed.
+        """
+        try:
+            for found in await self._machine.recover():
+                _log.info("%s", found)
+        except HostChangeError as error:
+            raise CallError(BusError.HOST, str(error)) from error
+        finally:
+            await self.show()

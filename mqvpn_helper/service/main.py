@@ -1,0 +1,104 @@
+"""The program ``mqvpn-helper``: started as root by D-Bus or systemd, never by hand in daily use."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import trio
+
+from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY
+from mqvpn_helper.interface.profile import Profile
+from mqvpn_helper.service.bus_link import BusLostError
+from mqvpn_helper.service.capabilities import keep_only_needed
+from mqvpn_helper.service.helper import AlreadyRunningError, HelperParts, serve
+from mqvpn_helper.service.machine_care import LocalMachineCare
+from mqvpn_helper.session.core_launch import CORE_USER, ProcessLauncher, system_identity
+from mqvpn_helper.session.events import SessionEvent
+from mqvpn_helper.session.threaded_host import ThreadedHost
+from mqvpn_helper.session.tunnel_session import TunnelSession
+
+IDLE_SECONDS = 60.0
+"""How long the helper stays when nobody needs it."""
+EXIT_FAILED = 1
+"""Exit code when there is no bus, or another helper has it."""
+EXIT_USAGE = 2
+"""Exit code when it is started in a way that cannot work."""
+_PRIVATE_FILES = 0o077
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the helper; return its exit code.
+
+    Args:
+        arguments: those of the command line by default.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if os.geteuid() != 0:
+        sys.stderr.write("mqvpn-helper: root starts this program, by way of D-Bus\n")
+        return EXIT_USAGE
+    os.umask(_PRIVATE_FILES)
+    keep_only_needed()
+    state_directory: Path = options.state_directory
+    core_user: str = options.core_user
+    idle_seconds: float = options.idle_seconds
+
+    def make_session(
+        profile: Profile, secrets: int, emit: Callable[[SessionEvent], None]
+    ) -> TunnelSession:
+        launcher = ProcessLauncher(system_identity(core_user))
+        return TunnelSession(profile, secrets, ThreadedHost(state_directory), launcher, emit)
+
+    def make_parts() -> HelperParts:
+        return HelperParts(
+            make_session=make_session,
+            machine=LocalMachineCare(state_directory),
+            idle_seconds=idle_seconds,
+        )
+
+    try:
+        trio.run(serve, "SYSTEM", make_parts)
+    except (BusLostError, AlreadyRunningError) as error:
+        sys.stderr.write(f"mqvpn-helper: {error}\n")
+        return EXIT_FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mqvpn-helper",
+        description="Privileged side of mqvpn on the system bus. D-Bus starts it when needed.",
+    )
+    parser.add_argument(
+        "--idle-seconds",
+        type=float,
+        default=IDLE_SECONDS,
+        metavar="N",
+        help="end after so long without tunnel, listeners and calls (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--state-directory",
+        type=Path,
+        default=DEFAULT_STATE_DIRECTORY,
+        metavar="DIR",
+        help="where the journal of changes is (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--core-user",
+        default=CORE_USER,
+        metavar="NAME",
+        help="system user that the network process runs as (default: %(default)s)",
+    )
+    parser.add_argument("--verbose", action="store_true", help="log every state change")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
