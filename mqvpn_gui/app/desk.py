@@ -151,6 +151,7 @@ class Desk(QObject):
     def finish(self) -> None:
         """Let go of the buses and wait for what is being written."""
         self._second.stop()
+        self.helper.stop()
         self._application.styleHints().colorSchemeChanged.disconnect(self._dress_again)
         for bus in self._buses:
             bus.close()

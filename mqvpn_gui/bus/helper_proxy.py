@@ -41,7 +41,8 @@ Outcome = Callable[[CallError | None], None]
 class HelperProxy(QObject):
     """The helper, as far as the window cares.
 
-    A: `state`, `obstacle`. C: the methods of the helper, `start`, `look_again`, `watch_statistics`.
+    A: `state`, `obstacle`. C: the methods of the helper, `start`, `stop`,
+    `look_again`, `watch_statistics`.
     """
 
     state_changed = Signal(object)
@@ -68,12 +69,12 @@ class HelperProxy(QObject):
         self.obstacle: CallError | None = None
         """Why the helper cannot be reached; None while it can, or before the first try."""
         self._bus = bus
+        self._is_stopped = False
         self._owner = ""
         self._interval_ms = 0
         self._last_event = 0
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
-        self._retry.setInterval(_LOOK_AGAIN_MS)
         self._retry.timeout.connect(self.look_again)
         bus.opened.connect(self.look_again)
         bus.lost.connect(self._on_bus_lost)
@@ -91,9 +92,17 @@ class HelperProxy(QObject):
         """Open the bus."""
         self._bus.open()
 
+    def stop(self) -> None:
+        """Ask nothing any more, and say nothing."""
+        self._is_stopped = True
+        self._retry.stop()
+        self.blockSignals(True)
+
     def look_again(self) -> None:
         """Ask the helper for everything; the bus starts it when it is installed."""
         self._retry.stop()
+        if self._is_stopped:
+            return
         start = Call(
             target=BUS, method="StartServiceByName", signature="su", arguments=(BUS_NAME, 0)
         )
@@ -134,8 +143,12 @@ class HelperProxy(QObject):
         self.obstacle = obstacle
         if obstacle is not None:
             self._set_state(OFFLINE)
-            self._retry.start()
+            self._look_again_later()
         self.reached.emit(obstacle)
+
+    def _look_again_later(self, milliseconds: int = _LOOK_AGAIN_MS) -> None:
+        if not self._is_stopped:
+            self._retry.start(milliseconds)
 
     def _on_bus_lost(self, reason: str) -> None:
         self._set_obstacle(CallError(name=_SERVICE_UNKNOWN, text=reason))
@@ -148,9 +161,10 @@ class HelperProxy(QObject):
                 if new_owner:
                     self.restarted.emit()
                     self.look_again()
-                else:
-                    # It may have ended because nothing was up; the next call starts it again.
-                    self._retry.start(1)
+                elif self.state.is_wanted:
+                    # It died with a tunnel up: started again, it puts things in order.
+                    self._look_again_later(milliseconds=1)
+                # Else it ended because nothing was to do; the next call starts it again.
             case _:
                 pass
 
