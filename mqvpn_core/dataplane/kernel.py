@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from mqvpn_core.dataplane.choice import VARIABLE, KernelChoice, choose_kernel
+from mqvpn_core.dataplane.frames import FRAME_HEADER_BYTES, packets_in, plain_frames
 from mqvpn_core.dataplane.packets import (
     ABI,
     MAX_RUN_BYTES,
@@ -17,8 +18,12 @@ from mqvpn_core.dataplane.packets import (
     Bad,
     CipherSuite,
     OpenedPacket,
+    OpenedTrain,
     OpenResult,
+    OpenSegmentsResult,
     OtherPhase,
+    Parcel,
+    Payload,
     ReceiveContext,
     SealedRun,
     ShortHeader,
@@ -26,24 +31,36 @@ from mqvpn_core.dataplane.packets import (
 from mqvpn_core.dataplane.runs import group_runs
 
 __all__ = [
+    "FRAME_HEADER_BYTES",
     "KERNEL_CHOICE",
     "KERNEL_NAME",
     "MAX_RUN_BYTES",
     "MAX_RUN_PACKETS",
     "TAG_BYTES",
+    "WANTS_OFFLOADS",
     "Bad",
     "CipherSuite",
     "OpenResult",
+    "OpenSegmentsResult",
     "OpenedPacket",
+    "OpenedTrain",
     "OtherPhase",
     "PacketKeys",
+    "PacketTrain",
+    "Parcel",
+    "Payload",
     "ReceiveContext",
     "SealedRun",
     "ShortHeader",
     "group_runs",
+    "join_packets",
     "open_batch",
+    "open_segments",
+    "packets_in",
+    "plain_frames",
     "seal_batch",
     "seal_runs",
+    "split_frames",
 ]
 
 KERNEL_CHOICE: Final[KernelChoice] = choose_kernel(
@@ -52,8 +69,30 @@ KERNEL_CHOICE: Final[KernelChoice] = choose_kernel(
 """The kernel in use and why."""
 KERNEL_NAME: Final = KERNEL_CHOICE.name
 
+WANTS_OFFLOADS: Final = KERNEL_CHOICE.module is not None
+"""Splitting and joining packets for the host pays. In Python it does not: the checksums alone cost
+more than what is saved elsewhere."""
+
 # The twins have the same signatures, so that the reference's types are those of both.
 if TYPE_CHECKING or KERNEL_CHOICE.module is None:
-    from mqvpn_core.dataplane.reference import PacketKeys, open_batch, seal_batch, seal_runs
+    from mqvpn_core.dataplane.reference import (
+        PacketKeys,
+        PacketTrain,
+        join_packets,
+        open_batch,
+        open_segments,
+        seal_batch,
+        seal_runs,
+        split_frames,
+    )
 else:
-    from mqvpn_core.dataplane._native import PacketKeys, open_batch, seal_batch, seal_runs
+    from mqvpn_core.dataplane._native import (
+        PacketKeys,
+        PacketTrain,
+        join_packets,
+        open_batch,
+        open_segments,
+        seal_batch,
+        seal_runs,
+        split_frames,
+    )

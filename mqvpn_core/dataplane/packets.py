@@ -6,7 +6,9 @@ Implements nothing; see `mqvpn_core.dataplane.reference` for the rules.
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-ABI = 2
+from mqvpn_core.dataplane.trains import PacketTrain
+
+ABI = 3
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16
@@ -17,6 +19,9 @@ MAX_RUN_PACKETS = 64
 
 MAX_RUN_BYTES = 65000
 """Most bytes in one run: below the largest UDP payload."""
+
+TRAIN_PREFIX_BYTES = 2
+"""What the DATAGRAM payloads of a received train have in common in front."""
 
 
 class CipherSuite(IntEnum):
@@ -73,6 +78,15 @@ class OpenedPacket(NamedTuple):
     """A reserved bit of the header is set, which is a protocol violation."""
 
 
+class OpenedTrain(NamedTuple):
+    """Packets with consecutive numbers that authenticate and are one DATAGRAM frame each."""
+
+    packet_number: int
+    """The full number of the first."""
+    payloads: PacketTrain
+    """What the frames hold; the first `TRAIN_PREFIX_BYTES` are the same in all."""
+
+
 class OtherPhase(NamedTuple):
     """A packet of the other key phase; it was not opened."""
 
@@ -88,3 +102,8 @@ class Bad(NamedTuple):
 
 
 OpenResult: TypeAlias = OpenedPacket | OtherPhase | Bad
+OpenSegmentsResult: TypeAlias = OpenResult | OpenedTrain
+Parcel: TypeAlias = bytes | PacketTrain
+"""What travels through the rooms: one IP packet, or several of one kind."""
+Payload: TypeAlias = bytes | tuple[bytes, PacketTrain]
+"""Frames of one packet; or what stands in front of each packet of a train, and the train."""

@@ -14,17 +14,34 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
 
+from mqvpn_core.dataplane.frames import join_packets, split_frames
 from mqvpn_core.dataplane.packets import (
+    TRAIN_PREFIX_BYTES,
     Bad,
     CipherSuite,
     OpenedPacket,
+    OpenedTrain,
     OpenResult,
+    OpenSegmentsResult,
     OtherPhase,
+    Payload,
     ReceiveContext,
     SealedRun,
     ShortHeader,
 )
 from mqvpn_core.dataplane.runs import group_runs
+from mqvpn_core.dataplane.trains import PacketTrain
+
+__all__ = [
+    "PacketKeys",
+    "PacketTrain",
+    "join_packets",
+    "open_batch",
+    "open_segments",
+    "seal_batch",
+    "seal_runs",
+    "split_frames",
+]
 
 _SAMPLE_BYTES = 16
 _MAX_PACKET_NUMBER_LENGTH = 4
@@ -34,6 +51,7 @@ _RESERVED_BITS = 0x18
 _HEADER_FORM_AND_FIXED_BIT = 0xC0
 _FIXED_BIT = 0x40
 _PROTECTED_BITS = 0x1F
+_DATAGRAM_TO_END = 0x30
 
 
 class PacketKeys:
@@ -143,10 +161,25 @@ def seal_runs(
     header: ShortHeader,
     path_id: int,
     first_packet_number: int,
-    payloads: Sequence[bytes],
+    payloads: Sequence[Payload],
 ) -> list[SealedRun]:
-    """Do what `seal_batch` does, and join what can leave in one send with segmentation."""
-    return group_runs(seal_batch(keys, header, path_id, first_packet_number, payloads))
+    """Do what `seal_batch` does, and join what can leave in one send with segmentation.
+
+    Args:
+        keys: keys of our direction.
+        header: what the packets have in common.
+        path_id: the path.
+        first_packet_number: number of the first packet.
+        payloads: frames of a packet, or a train: each packet of it goes into one of its own.
+    """
+    plain: list[bytes] = []
+    for payload in payloads:
+        if isinstance(payload, bytes):
+            plain.append(payload)
+        else:
+            front, train = payload
+            plain += [front + packet for packet in train.packets()]
+    return group_runs(seal_batch(keys, header, path_id, first_packet_number, plain))
 
 
 def open_batch(
@@ -206,6 +239,68 @@ def open_batch(
             continue
         results.append(OpenedPacket(packet_number, plaintext, first_byte & _RESERVED_BITS != 0))
     return results
+
+
+def open_segments(
+    keys: PacketKeys, context: ReceiveContext, data: bytes, segment_size: int
+) -> list[OpenSegmentsResult]:
+    """Do what `open_batch` does for packets back to back, and join what can stay together.
+
+    Packets with consecutive numbers that have nothing but a DATAGRAM frame to their end become one
+    train, if the payloads begin with the same bytes.
+
+    Args:
+        keys: keys of the peer's direction.
+        context: what the packets have in common.
+        data: the packets.
+        segment_size: length of each packet but the last.
+    """
+    size = max(segment_size, 1)
+    packets = [data[start : start + size] for start in range(0, len(data), size)]
+    opened = open_batch(keys, context, packets)
+    results: list[OpenSegmentsResult] = []
+    start = 0
+    while start < len(opened):
+        first = opened[start]
+        stop = start + 1
+        prefix = _train_prefix(first)
+        if prefix and isinstance(first, OpenedPacket):
+            overhead = len(packets[start]) - len(first.plaintext)
+            while stop < len(opened) and _goes_on(
+                opened[stop], first.packet_number + stop - start, prefix
+            ):
+                # Another length of the packet number breaks the equal distances.
+                if len(packets[stop]) - len(_plaintext(opened[stop])) != overhead:
+                    break
+                stop += 1
+        if stop == start + 1 or not isinstance(first, OpenedPacket):
+            results.append(first)
+        else:
+            payloads = [_plaintext(packet)[1:] for packet in opened[start:stop]]
+            results.append(OpenedTrain(first.packet_number, PacketTrain(payloads)))
+        start = stop
+    return results
+
+
+def _plaintext(result: OpenResult) -> bytes:
+    return result.plaintext if isinstance(result, OpenedPacket) else b""
+
+
+def _train_prefix(result: OpenResult) -> bytes:
+    """Return what begins a payload that may be in a train; nothing when it may not."""
+    if not isinstance(result, OpenedPacket) or result.has_reserved_bits:
+        return b""
+    plaintext = result.plaintext
+    is_plain = len(plaintext) > TRAIN_PREFIX_BYTES and plaintext[0] == _DATAGRAM_TO_END
+    return plaintext[1 : 1 + TRAIN_PREFIX_BYTES] if is_plain else b""
+
+
+def _goes_on(result: OpenResult, number: int, prefix: bytes) -> bool:
+    return (
+        isinstance(result, OpenedPacket)
+        and result.packet_number == number
+        and _train_prefix(result) == prefix
+    )
 
 
 def decode_packet_number(truncated: int, length: int, expected: int) -> int:

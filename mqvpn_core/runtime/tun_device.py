@@ -1,22 +1,38 @@
 """TunDevice: batches of IP packets from and to a TUN descriptor.
 
-It knows nothing of what the packets mean.
+Where the device has a header for offloads in front of each packet, the host hands over the packets
+of a flow as one (TSO, USO), and takes them as one; the kernel of the data plane splits and joins
+them. It knows nothing of what the packets mean.
 """
 
 # walk: 1, 16 of 16
 
 import errno
+import fcntl
 import os
+import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import trio
 from typing_extensions import override
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import HostLostError
 
-_MAX_PACKET_BYTES = 65535
+MAX_READ_BYTES = 1 << 19
+"""Bytes of one batch after which no further read is made: other work has to get its turn."""
+
+_MAX_FRAME_BYTES = 65535 + kernel.FRAME_HEADER_BYTES
+_TUNSETOFFLOAD = 0x400454D0
+_TUNGETIFF = 0x800454D2
+_IFREQ = struct.Struct("16sH22x")
+_IFF_VNET_HDR = 0x4000
+# linux/if_tun.h: checksums, TSO4, TSO6 and ECN with it; USO4 and USO6 (Linux 6.2).
+_TCP_OFFLOADS = 0x01 | 0x02 | 0x04 | 0x08
+_UDP_OFFLOADS = 0x20 | 0x40
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,10 +83,14 @@ class TunDevice(PacketDevice):
         """Take over the descriptor.
 
         Args:
-            fd: descriptor of a TUN device without packet information.
+            fd: descriptor of a TUN device without packet information; it may have the header for
+                offloads.
         """
         os.set_blocking(fd, False)
         self._fd = fd
+        self._has_frames = _has_offload_header(fd)
+        self._joins = self._has_frames and kernel.WANTS_OFFLOADS
+        self._joins_udp = self._joins and _enable_offloads(fd)
         self._counters = TunCounters()
 
     @property
@@ -92,31 +112,41 @@ class TunDevice(PacketDevice):
         Raises:
             HostLostError: the device has been removed.
         """
-        packets: list[bytes] = []
+        reads: list[bytes] = []
+        room = MAX_READ_BYTES
         try:
-            while len(packets) < max_count:
-                packets.append(os.read(self._fd, _MAX_PACKET_BYTES))
+            while len(reads) < max_count and room > 0:
+                data = os.read(self._fd, _MAX_FRAME_BYTES)
+                reads.append(data)
+                room -= len(data)
         except BlockingIOError:
             pass
         except OSError as error:
             # What was read before counts; a device that is gone says so again at the next read.
-            if not packets:
+            if not reads:
                 raise HostLostError(f"the TUN device cannot be read: {_reason(error)}") from error
+        packets = self._unpack(reads) if self._has_frames else reads
         self._counters.read_count += len(packets)
         self._counters.read_bytes += sum(map(len, packets))
         return packets
 
     @override
     def write_packets(self, packets: Sequence[bytes]) -> int:
+        frames = packets
+        header_bytes = kernel.FRAME_HEADER_BYTES if self._has_frames else 0
+        if self._joins:
+            frames = kernel.join_packets(packets, self._joins_udp)
+        elif self._has_frames:
+            frames = kernel.plain_frames(packets)
         dropped_count = 0
         written_bytes = 0
-        for packet in packets:
+        for frame in frames:
             try:
-                written_bytes += os.write(self._fd, packet)
+                written_bytes += os.write(self._fd, frame) - header_bytes
             except OSError:
                 # EAGAIN and ENOBUFS: no room; EINVAL: not an IP packet; EIO: the device is down;
                 # EBADFD: it is gone, which reading reports. An IP packet may always be lost.
-                dropped_count += 1
+                dropped_count += kernel.packets_in(frame) if header_bytes else 1
         self._counters.written_count += len(packets) - dropped_count
         self._counters.written_bytes += written_bytes
         self._counters.dropped_count += dropped_count
@@ -130,6 +160,31 @@ class TunDevice(PacketDevice):
                 trio.lowlevel.notify_closing(self._fd)
             os.close(self._fd)
             self._fd = -1
+
+    def _unpack(self, frames: list[bytes]) -> list[bytes]:
+        packets: list[bytes] = []
+        for parcel in kernel.split_frames(frames):
+            if isinstance(parcel, bytes):
+                packets.append(parcel)
+            else:
+                packets += parcel.packets()
+        return packets
+
+
+def _has_offload_header(fd: int) -> bool:
+    with suppress(OSError):
+        reply = fcntl.ioctl(fd, _TUNGETIFF, _IFREQ.pack(b"", 0))
+        return bool(_IFREQ.unpack(reply)[1] & _IFF_VNET_HDR)
+    return False
+
+
+def _enable_offloads(fd: int) -> bool:
+    """Let the host hand over packets unsplit, as far as it can; tell whether also those of UDP."""
+    for flags in (_TCP_OFFLOADS | _UDP_OFFLOADS, _TCP_OFFLOADS):
+        with suppress(OSError):
+            fcntl.ioctl(fd, _TUNSETOFFLOAD, flags)
+            return bool(flags & _UDP_OFFLOADS)
+    return False
 
 
 def _reason(error: OSError) -> str:

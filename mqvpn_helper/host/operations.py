@@ -104,7 +104,8 @@ class HostChanger:
         Raises:
             HostChangeError: no TUN support, no permission, or the name is taken.
         """
-        tun = open_tun(name)
+        # Whoever owns it decides about offloads; the header alone changes nothing else.
+        tun = open_tun(name, vnet_header=True)
         try:
             with self._journal.locked(), NetlinkConfig() as netlink:
                 self._take_over(tun.name, netlink, keep_leftovers=keep_leftovers)

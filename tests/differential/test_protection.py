@@ -1,20 +1,26 @@
 """Both kernels, and aioquic's own protection, do the same to the same packets."""
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 from aioquic._crypto import AEAD, CryptoError, HeaderProtection
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mqvpn_core.dataplane.packets import (
     Bad,
     CipherSuite,
     OpenedPacket,
+    OpenedTrain,
     OpenResult,
+    OpenSegmentsResult,
     OtherPhase,
+    Payload,
     ReceiveContext,
     ShortHeader,
 )
 from mqvpn_core.dataplane.reference import decode_packet_number
+from tests.differential.ip_traffic import frames
 from tests.differential.strategies import (
     LARGEST_NUMBER,
     Batch,
@@ -108,3 +114,67 @@ def test_packets_are_opened_alike(
     theirs = [stock.open(context, packet) for packet in packets]
     assert ours == theirs
     assert [type(result) for result in ours] == [type(result) for result in theirs]
+
+
+@pytest.mark.slow
+@given(data=st.data(), batch=batches)
+def test_segments_are_opened_alike(
+    native: Twin, reference: Twin, data: st.DataObject, batch: Batch
+) -> None:
+    payloads = [data.draw(framed(payload)) for payload in batch.payloads]
+    sealed = native.seal_batch(native.make_keys(*batch.parts), *batch[1:4], payloads)
+    packets = [data.draw(damage(packet)) for packet in sealed]
+    size = data.draw(st.sampled_from([len(packet) for packet in packets] or [1])) or 1
+    context = receive_context(batch, min(batch.first, LARGEST_NUMBER), other_phase=False)
+    joined = b"".join(packets)
+    ours = native.open_segments(native.make_keys(*batch.parts), context, joined, size)
+    theirs = reference.open_segments(reference.make_keys(*batch.parts), context, joined, size)
+    assert plain(ours) == plain(theirs)
+    split = [joined[start : start + size] for start in range(0, len(joined), size)]
+    singly = native.open_batch(native.make_keys(*batch.parts), context, split)
+    assert flat(plain(ours)) == singly
+
+
+@st.composite
+def framed(draw: st.DrawFn, payload: bytes) -> bytes:
+    """Return frames of a packet: mostly one DATAGRAM frame with a usual prefix."""
+    front = draw(st.sampled_from([b"\x30\0\0"] * 6 + [b"\x30\0\1", b"\x31\0\0", b""]))
+    return front + payload
+
+
+def plain(results: Sequence[OpenSegmentsResult]) -> list[OpenResult | list[OpenResult]]:
+    return [
+        list(one_by_one(result)) if isinstance(result, OpenedTrain) else result
+        for result in results
+    ]
+
+
+def one_by_one(train: OpenedTrain) -> Iterator[OpenResult]:
+    for number, payload in enumerate(train.payloads.packets(), train.packet_number):
+        yield OpenedPacket(number, b"\x30" + payload, False)
+
+
+def flat(results: Sequence[OpenResult | list[OpenResult]]) -> list[OpenResult]:
+    parts = [result if isinstance(result, list) else [result] for result in results]
+    return [result for part in parts for result in part]
+
+
+@pytest.mark.slow
+@given(batch=batches, frame=frames())
+def test_trains_are_sealed_like_their_packets(
+    native: Twin, reference: Twin, batch: Batch, frame: bytes
+) -> None:
+    parts, header, path_id, first, payloads = batch
+    assume(first + len(payloads) + 200 < LARGEST_NUMBER)
+    sealed: list[bytes] = []
+    packets: list[bytes] = []
+    for twin in (native, reference):
+        trains = [parcel for parcel in twin.split_frames([frame]) if not isinstance(parcel, bytes)]
+        assume(all(len(train) <= 200 for train in trains))
+        mixed: list[Payload] = [*payloads, *((b"\x30\0\0", train) for train in trains)]
+        runs = twin.seal_runs(twin.make_keys(*parts), header, path_id, first, mixed)
+        sealed.append(b"".join(run.data for run in runs))
+        packets = [b"\x30\0\0" + packet for train in trains for packet in train.packets()]
+    keys = native.make_keys(*parts)
+    singly = native.seal_batch(keys, header, path_id, first, [*payloads, *packets])
+    assert sealed == [b"".join(singly)] * 2

@@ -17,6 +17,9 @@ from mqvpn_core.dataplane.packets import (
     ABI,
     CipherSuite,
     OpenResult,
+    OpenSegmentsResult,
+    Parcel,
+    Payload,
     ReceiveContext,
     SealedRun,
     ShortHeader,
@@ -32,8 +35,11 @@ class Twin:
     name: str
     make_keys: Callable[[CipherSuite, bytes, bytes, bytes], PacketKeys]
     seal_batch: Callable[[PacketKeys, ShortHeader, int, int, Sequence[bytes]], list[bytes]]
-    seal_runs: Callable[[PacketKeys, ShortHeader, int, int, Sequence[bytes]], list[SealedRun]]
+    seal_runs: Callable[[PacketKeys, ShortHeader, int, int, Sequence[Payload]], list[SealedRun]]
     open_batch: Callable[[PacketKeys, ReceiveContext, Sequence[bytes]], list[OpenResult]]
+    open_segments: Callable[[PacketKeys, ReceiveContext, bytes, int], list[OpenSegmentsResult]]
+    split_frames: Callable[[Sequence[bytes]], list[Parcel]]
+    join_packets: Callable[[Sequence[Parcel], bool], list[bytes]]
 
 
 def load_twin(name: str) -> Twin:
@@ -49,4 +55,13 @@ def load_twin(name: str) -> Twin:
                 pytest.fail(str(error), pytrace=False)
             pytest.skip(str(error))
     assert module is not None
-    return Twin(name, module.PacketKeys, module.seal_batch, module.seal_runs, module.open_batch)
+    return Twin(
+        name,
+        module.PacketKeys,
+        module.seal_batch,
+        module.seal_runs,
+        module.open_batch,
+        module.open_segments,
+        module.split_frames,
+        module.join_packets,
+    )

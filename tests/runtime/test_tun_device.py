@@ -15,11 +15,11 @@ from tests.helper.namespaces import fresh_namespace, run
 from tests.helper.packets import udp_packet
 
 
-@pytest.fixture
-def tun() -> Iterator[TunDevice]:
+@pytest.fixture(params=[False, True], ids=["plain", "offloads"])
+def tun(request: pytest.FixtureRequest) -> Iterator[TunDevice]:
     """A device ``mqvpn0`` that is up, 10.9.0.1/24, in a namespace of its own."""
     with fresh_namespace():
-        device = TunDevice(open_tun("mqvpn0").fd)
+        device = TunDevice(open_tun("mqvpn0", vnet_header=request.param).fd)
         run("ip link set mqvpn0 addrgenmode none")
         run("ip link set mqvpn0 up")
         run("ip address add 10.9.0.1/24 dev mqvpn0")
@@ -69,6 +69,33 @@ def test_bad_packets_are_dropped_and_counted_and_the_good_pass(tun: TunDevice) -
     # The kernel takes an empty write for done.
     assert dropped == tun.counters.dropped_count == 6
     assert tun.counters.written_count == 3
+
+
+@pytest.mark.netns
+def test_packets_of_a_flow_arrive_one_by_one(tun: TunDevice) -> None:
+    payloads = [bytes([n]) * (100 if n < 7 else 60) for n in range(8)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("10.9.0.1", 9000))
+        receiver.settimeout(2)
+        assert tun.write_packets([packet_with(payload) for payload in payloads]) == 0
+        assert [receiver.recv(2000) for _ in payloads] == payloads
+    assert tun.counters.written_count == 8
+    assert tun.counters.written_bytes >= 660
+
+
+@pytest.mark.netns
+def test_what_the_machine_leaves_to_the_device_is_split(tun: TunDevice) -> None:
+    payload = bytes(range(250)) * 10
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(17, 103, 1000)  # UDP_SEGMENT
+        sender.sendto(payload, ("10.9.0.2", 7))
+    packets = tun.read_packets(8)
+    assert [len(packet) for packet in packets] == [1028, 1028, 528]
+    assert b"".join(packet[28:] for packet in packets) == payload
+    for packet in packets:
+        behind = packet[20:]
+        pseudo_header = packet[12:20] + bytes([0, 17]) + len(behind).to_bytes(2, "big")
+        assert int.from_bytes(pseudo_header + behind, "big") % 0xFFFF == 0
 
 
 @pytest.mark.netns

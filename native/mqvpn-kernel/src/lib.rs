@@ -3,8 +3,13 @@
 //! It knows packets as bytes: no connection state, no key schedule. Whatever comes from the network
 //! leads to a value, never to a panic. `mqvpn_core/dataplane/reference.py` is its oracle.
 
+mod checksum;
+pub mod frames;
+pub mod join;
 pub mod keys;
 pub mod open;
 pub mod packet_number;
 pub mod runs;
 pub mod seal;
+mod segment;
+pub mod train;

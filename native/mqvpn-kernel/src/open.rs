@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use ring::aead::Aad;
 
-use crate::keys::{PacketKeys, PathNonces, SAMPLE_LEN};
+use crate::keys::{PacketKeys, PathNonces, SAMPLE_LEN, TAG_LEN};
 use crate::packet_number::{self, Length};
 use crate::seal::{FIXED_BIT, KEY_PHASE_BIT, PROTECTED_BITS};
+use crate::train::Equal;
 
 const HEADER_FORM_AND_FIXED_BIT: u8 = 0xC0;
 const RESERVED_BITS: u8 = 0x18;
@@ -108,4 +109,89 @@ impl<'a> Opener<'a> {
             plaintext: header_len..header_len.checked_add(plaintext_len)?,
         })
     }
+}
+
+/// Packets that authenticate and hold one DATAGRAM frame each, or one packet of another kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Packets with consecutive numbers.
+    Train {
+        /// Number of the first.
+        packet_number: u64,
+        /// Where the payloads of their DATAGRAM frames are.
+        payloads: Equal,
+    },
+    /// A packet, which started here.
+    Single {
+        /// Where the packet started.
+        start: usize,
+        /// What became of it; what it points to counts from there.
+        opened: Opened,
+    },
+}
+
+/// Bytes that the payloads of a train have in common in front.
+pub const COMMON_PREFIX: usize = 2;
+/// Type of a DATAGRAM frame that extends to the end of its packet (RFC 9221 s4).
+const DATAGRAM_TO_END: u8 = 0x30;
+
+impl Opener<'_> {
+    /// Opens packets that lie back to back, all of one length but the last, in place.
+    ///
+    /// Packets with consecutive numbers that have nothing but a DATAGRAM frame to their end become
+    /// one train, if those frames begin with the same two bytes.
+    pub fn open_segments(&self, data: &mut [u8], segment_len: usize) -> Vec<Part> {
+        let segment_len = segment_len.max(1);
+        let mut parts: Vec<Part> = Vec::new();
+        // Prefix and room of the train that may go on.
+        let mut open_train: Option<[u8; COMMON_PREFIX]> = None;
+        let mut start: usize = 0;
+        for packet in data.chunks_mut(segment_len) {
+            let opened = self.open(packet);
+            let plain = plain_datagram(&opened, packet);
+            let packet_start = start;
+            start = start.saturating_add(packet.len());
+            let Some((number, payload_start, prefix)) = plain else {
+                open_train = None;
+                parts.push(Part::Single { start: packet_start, opened });
+                continue;
+            };
+            let begin = packet_start.saturating_add(payload_start);
+            let len = packet.len().saturating_sub(payload_start).saturating_sub(TAG_LEN);
+            if open_train == Some(prefix)
+                && let Some(Part::Train { packet_number, payloads }) = parts.last_mut()
+                && payloads.goes_on(*packet_number, number, begin)
+            {
+                payloads.count = payloads.count.saturating_add(1);
+                payloads.last_len = len;
+                continue;
+            }
+            open_train = Some(prefix);
+            let payloads =
+                Equal { start: begin, stride: segment_len, len, last_len: len, count: 1 };
+            parts.push(Part::Train { packet_number: number, payloads });
+        }
+        parts
+    }
+}
+
+impl Equal {
+    /// Tells whether a packet with a number and a start is the next one.
+    fn goes_on(&self, first_number: u64, number: u64, start: usize) -> bool {
+        let Ok(count) = u64::try_from(self.count) else { return false };
+        let expected =
+            self.count.checked_mul(self.stride).and_then(|at| at.checked_add(self.start));
+        first_number.checked_add(count) == Some(number) && expected == Some(start)
+    }
+}
+
+/// Returns number, start of the payload and its prefix for a packet with one DATAGRAM frame.
+fn plain_datagram(opened: &Opened, packet: &[u8]) -> Option<(u64, usize, [u8; COMMON_PREFIX])> {
+    let Opened::Packet { packet_number, has_reserved_bits: false, plaintext } = opened else {
+        return None;
+    };
+    let (frame_type, payload) = packet.get(plaintext.clone())?.split_first()?;
+    let prefix = payload.first_chunk::<COMMON_PREFIX>()?;
+    (*frame_type == DATAGRAM_TO_END).then_some(())?;
+    Some((*packet_number, plaintext.start.checked_add(1)?, *prefix))
 }

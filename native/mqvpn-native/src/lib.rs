@@ -6,13 +6,14 @@ mod border;
 mod opening;
 mod packet_keys;
 mod sealing;
+mod trains;
 mod values;
 
 use pyo3::prelude::*;
 
 /// Changes with every change of a signature or a result: a build that is left over from another
 /// version of the Python code must not be used.
-const ABI: u32 = 2;
+const ABI: u32 = 3;
 
 /// Data plane in Rust; go through `mqvpn_core.dataplane.kernel`.
 #[pymodule]
@@ -22,5 +23,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sealing::seal_batch, module)?)?;
     module.add_function(wrap_pyfunction!(sealing::seal_runs, module)?)?;
     module.add_function(wrap_pyfunction!(opening::open_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(opening::open_segments, module)?)?;
+    module.add_class::<trains::PacketTrain>()?;
+    module.add_function(wrap_pyfunction!(trains::split_frames, module)?)?;
+    module.add_function(wrap_pyfunction!(trains::join_packets, module)?)?;
     Ok(())
 }

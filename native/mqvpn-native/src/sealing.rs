@@ -6,12 +6,15 @@
 use mqvpn_kernel::packet_number::{self, Length};
 use mqvpn_kernel::runs;
 use mqvpn_kernel::seal::{SealError, Sealer, ShortHeader};
-use pyo3::exceptions::{PyOverflowError, PyValueError};
+use mqvpn_kernel::train::Train;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
 
-use crate::border::{bytes_of, guarded, unlocked};
+use crate::border::{guarded, unlocked};
 use crate::packet_keys::PacketKeys;
+use crate::trains::PacketTrain;
 use crate::values::Values;
 
 /// Return one protected 1-RTT packet for each payload, with consecutive packet numbers.
@@ -25,8 +28,7 @@ pub fn seal_batch<'py>(
     payloads: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyList>> {
     guarded(|| {
-        let payloads = bytes_of(payloads)?;
-        let batch = Batch::new(keys, &header, path_id, first_packet_number, &payloads)?;
+        let batch = Batch::new(keys, &header, path_id, first_packet_number, payloads)?;
         let packets = PyList::empty(py);
         for index in 0..batch.sizes.len() {
             packets.append(batch.seal(py, index, 1)?)?;
@@ -46,8 +48,7 @@ pub fn seal_runs<'py>(
     payloads: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyList>> {
     guarded(|| {
-        let payloads = bytes_of(payloads)?;
-        let batch = Batch::new(keys, &header, path_id, first_packet_number, &payloads)?;
+        let batch = Batch::new(keys, &header, path_id, first_packet_number, payloads)?;
         let values = Values::get(py)?;
         let sealed = PyList::empty(py);
         let mut start: usize = 0;
@@ -60,11 +61,64 @@ pub fn seal_runs<'py>(
     })
 }
 
+/// What goes into one packet, or into several.
+enum Source {
+    Payload(PyBackedBytes),
+    /// What stands in front of each packet of a train.
+    Train(PyBackedBytes, Train),
+}
+
+/// One payload: its source, and which packet of a train.
+type Piece = (usize, usize);
+
+impl Source {
+    fn of(item: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(payload) = item.extract::<PyBackedBytes>() {
+            return Ok(Self::Payload(payload));
+        }
+        let (front, train): (PyBackedBytes, Bound<'_, PacketTrain>) = item
+            .extract()
+            .map_err(|_| PyTypeError::new_err("a payload must be bytes, or bytes and a train"))?;
+        Ok(Self::Train(front, train.get().train.clone()))
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Payload(_) => 1,
+            Self::Train(_, train) => train.len(),
+        }
+    }
+
+    fn len(&self, index: usize) -> usize {
+        match self {
+            Self::Payload(payload) => payload.len(),
+            Self::Train(front, train) => front.len().saturating_add(train.packet_len(index)),
+        }
+    }
+
+    fn seal(
+        &self,
+        sealer: &Sealer<'_>,
+        index: usize,
+        number: u64,
+        room: &mut [u8],
+    ) -> Result<(), SealError> {
+        match self {
+            Self::Payload(payload) => sealer.seal(number, &[payload], room),
+            Self::Train(front, train) => {
+                let parts = train.packet(index).ok_or(SealError)?;
+                sealer.seal(number, &[front, parts.head(), parts.body()], room)
+            }
+        }
+    }
+}
+
 /// Payloads and all that is needed to seal them.
 struct Batch<'a> {
     sealer: Sealer<'a>,
     first: u64,
-    payloads: Vec<&'a [u8]>,
+    sources: Vec<Source>,
+    pieces: Vec<Piece>,
     sizes: Vec<usize>,
 }
 
@@ -74,7 +128,7 @@ impl<'a> Batch<'a> {
         header: &'a (Bound<'_, PyBytes>, u8, u8),
         path_id: u32,
         first: u64,
-        payloads: &'a [Bound<'_, PyBytes>],
+        payloads: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let (destination_cid, key_phase_bit, number_length) = header;
         let number_length = Length::new(*number_length)
@@ -84,10 +138,20 @@ impl<'a> Batch<'a> {
             key_phase: *key_phase_bit != 0,
             number_length,
         };
-        check_numbers(first, payloads.len())?;
-        let payloads: Vec<&[u8]> = payloads.iter().map(PyBytesMethods::as_bytes).collect();
-        let sizes = payloads.iter().map(|payload| header.sealed_len(payload.len())).collect();
-        Ok(Self { sealer: Sealer::new(&keys.get().keys, header, path_id), first, payloads, sizes })
+        let mut sources = Vec::new();
+        for item in payloads.try_iter()? {
+            sources.push(Source::of(&item?)?);
+        }
+        let pieces: Vec<Piece> = sources
+            .iter()
+            .enumerate()
+            .flat_map(|(at, source)| (0..source.count()).map(move |index| (at, index)))
+            .collect();
+        check_numbers(first, pieces.len())?;
+        let len = |(at, index): &Piece| sources.get(*at).map_or(0, |source| source.len(*index));
+        let sizes = pieces.iter().map(|piece| header.sealed_len(len(piece))).collect();
+        let sealer = Sealer::new(&keys.get().keys, header, path_id);
+        Ok(Self { sealer, first, sources, pieces, sizes })
     }
 
     /// Seals some of the payloads straight into a new `bytes`, back to back.
@@ -100,13 +164,14 @@ impl<'a> Batch<'a> {
         let skipped = u64::try_from(start).unwrap_or(u64::MAX);
         let first = self.first.saturating_add(skipped);
         let total = self.sizes.iter().skip(start).take(count).sum();
-        let chosen = self.payloads.iter().zip(&self.sizes).skip(start).take(count);
+        let chosen = self.pieces.iter().zip(&self.sizes).skip(start).take(count);
         PyBytes::new_with(py, total, |buffer| {
             unlocked(py, total, || {
                 let mut rest = buffer;
-                for ((payload, size), number) in chosen.zip(first..) {
+                for (((at, index), size), number) in chosen.zip(first..) {
                     let (here, behind) = rest.split_at_mut_checked(*size).ok_or(SealError)?;
-                    self.sealer.seal(number, &[payload], here)?;
+                    let source = self.sources.get(*at).ok_or(SealError)?;
+                    source.seal(&self.sealer, *index, number, here)?;
                     rest = behind;
                 }
                 Ok(())

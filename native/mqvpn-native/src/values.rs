@@ -6,10 +6,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyType};
 
+use crate::trains::PacketTrain;
+
 /// The Python values that a packet becomes.
 pub struct Values {
     new: Py<PyAny>,
     opened_packet: Py<PyType>,
+    opened_train: Py<PyType>,
     sealed_run: Py<PyType>,
     other_phase: Py<PyType>,
     malformed: Py<PyAny>,
@@ -26,6 +29,7 @@ impl Values {
             Ok(Self {
                 new: py.import("builtins")?.getattr("tuple")?.getattr("__new__")?.unbind(),
                 opened_packet: module.getattr("OpenedPacket")?.cast_into::<PyType>()?.unbind(),
+                opened_train: module.getattr("OpenedTrain")?.cast_into::<PyType>()?.unbind(),
                 sealed_run: module.getattr("SealedRun")?.cast_into::<PyType>()?.unbind(),
                 other_phase: module.getattr("OtherPhase")?.cast_into::<PyType>()?.unbind(),
                 malformed: bad.call1((false,))?.unbind(),
@@ -53,6 +57,17 @@ impl Values {
             Opened::Malformed => Ok(self.malformed.bind(py).clone()),
             Opened::Forged => Ok(self.forged.bind(py).clone()),
         }
+    }
+
+    /// Makes the value for received packets that stay together.
+    pub fn opened_train<'py>(
+        &self,
+        py: Python<'py>,
+        packet_number: u64,
+        train: PacketTrain,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let fields = (packet_number, Bound::new(py, train)?);
+        self.new.bind(py).call1((&self.opened_train, fields))
     }
 
     /// Makes the value for packets that leave together.

@@ -1,0 +1,122 @@
+"""Both kernels split and join the packets of a TUN device alike, and lose nothing by it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqvpn_core.dataplane.packets import Parcel
+from tests.differential.ip_traffic import Draft, conversations, frames, total
+from tests.differential.twins import Twin, load_twin
+
+
+@pytest.fixture(scope="module")
+def native() -> Twin:
+    return load_twin("native")
+
+
+@pytest.fixture(scope="module")
+def reference() -> Twin:
+    return load_twin("reference")
+
+
+def packets_of(parcels: Sequence[Parcel]) -> list[bytes]:
+    packets: list[bytes] = []
+    for parcel in parcels:
+        packets += [parcel] if isinstance(parcel, bytes) else parcel.packets()
+    return packets
+
+
+def looks(parcels: Sequence[Parcel]) -> list[object]:
+    return [
+        parcel
+        if isinstance(parcel, bytes)
+        else (len(parcel), parcel.packet_bytes, parcel.total_bytes, parcel.head, parcel.flow)
+        for parcel in parcels
+    ]
+
+
+@pytest.mark.slow
+@given(batch=st.lists(frames(), max_size=4))
+def test_frames_are_split_alike(native: Twin, reference: Twin, batch: list[bytes]) -> None:
+    ours, theirs = native.split_frames(batch), reference.split_frames(batch)
+    assert packets_of(ours) == packets_of(theirs)
+    assert looks(ours) == looks(theirs)
+
+
+@pytest.mark.slow
+@given(data=st.data(), frame=frames())
+def test_parts_of_a_train_are_alike(
+    native: Twin, reference: Twin, data: st.DataObject, frame: bytes
+) -> None:
+    for ours, theirs in zip(
+        native.split_frames([frame]), reference.split_frames([frame]), strict=True
+    ):
+        if isinstance(ours, bytes) or isinstance(theirs, bytes):
+            continue
+        start = data.draw(st.integers(0, len(ours)))
+        stop = data.draw(st.integers(start, len(ours)))
+        assert ours.part(start, stop).packets() == theirs.part(start, stop).packets()
+        assert ours.part(start, stop).packets() == ours.packets()[start:stop]
+        assert ours.part(start, stop).total_bytes == theirs.part(start, stop).total_bytes
+
+
+@pytest.mark.slow
+@given(packets=conversations(), joins_udp=st.booleans())
+def test_packets_are_joined_alike(
+    native: Twin, reference: Twin, packets: list[bytes], joins_udp: bool
+) -> None:
+    assert native.join_packets(packets, joins_udp) == reference.join_packets(packets, joins_udp)
+
+
+@pytest.mark.slow
+@given(packets=conversations())
+def test_what_is_joined_can_be_split_again(native: Twin, packets: list[bytes]) -> None:
+    after = packets_of(native.split_frames(native.join_packets(packets, True)))
+    assert by_flow(after) == by_flow(packets)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("protocol", [6, 17])
+@pytest.mark.parametrize("name", ["native", "reference"])
+def test_a_super_packet_becomes_packets_with_right_checksums(
+    name: str, protocol: int, version: int
+) -> None:
+    draft = Draft(version=version, protocol=protocol, payload=bytes(range(256)) * 20)
+    (train,) = load_twin(name).split_frames([draft.frame(1000)])
+    packets = packets_of([train])
+    assert len(packets) == 6
+    header = 20 if version == 4 else 40
+    transport = 32 if protocol == 6 else 8
+    assert b"".join(packet[header + transport :] for packet in packets) == draft.payload
+    for packet in packets:
+        addresses = packet[12:20] if version == 4 else packet[8:40]
+        behind = packet[header:]
+        pseudo = addresses + protocol.to_bytes(2, "big") + len(behind).to_bytes(2, "big")
+        assert total(pseudo + behind) == 0xFFFF
+        assert version == 6 or total(packet[:20]) == 0xFFFF
+
+
+@pytest.mark.parametrize("name", ["native", "reference"])
+def test_packets_of_interleaved_flows_are_joined(name: str) -> None:
+    packets = [
+        Draft(flow=flow, sequence=100 * step).packet() for step in range(5) for flow in (1, 2)
+    ]
+    frames_made = load_twin(name).join_packets(packets, True)
+    assert [len(frame) - 10 for frame in frames_made] == [52 + 500, 52 + 500]
+
+
+def by_flow(packets: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+    """Sort packets by flow, without what joining may change."""
+    flows: dict[bytes, list[bytes]] = defaultdict(list)
+    for packet in packets:
+        if packet[:1] == b"\x45" and len(packet) >= 24 and packet[6] & 0x40:
+            # RFC 6864 s4.1: the identification of atomic packets has no meaning.
+            flows[packet[9:10] + packet[12:24]].append(packet[:4] + packet[6:10] + packet[12:])
+        elif packet[:1] and packet[0] >> 4 == 6:
+            flows[packet[6:7] + packet[8:44]].append(packet)
+        else:
+            flows[b""].append(packet)
+    return flows
