@@ -5,6 +5,7 @@ The tree of tasks:
     run_client
     |- records.run        writes traces, if they are wanted
     |- LinkWatch.run      follows the links of this machine
+    |- PlanKeeper         keeps the machine in step with links and names
     |- UsageKeeper.run    counts what goes over each link
     |- serve_control      answers ``mqvpn-core status`` and ``events``
     |- attend             accompanies the client for somebody else, such as the helper
@@ -18,12 +19,18 @@ import secrets
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import trio
 
 from mqvpn_core.app.client_parts import ClientParts
+from mqvpn_core.app.client_protection import (
+    has_kill_switch,
+    host_settings,
+    protect,
+    split_names,
+)
 from mqvpn_core.app.client_status import client_status
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.quic_settings import client_trust, transport_config
@@ -34,7 +41,7 @@ from mqvpn_core.app.termination import (
     report_errors,
     set_on_signal,
 )
-from mqvpn_core.config import AUTO_PATHS, DEFAULT_PORT, ClientConfig, HostPort, RoutesMode
+from mqvpn_core.config import AUTO_PATHS, DEFAULT_PORT, ClientConfig, HostPort
 from mqvpn_core.errors import ConfigError, HostError
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.tunnel_link import LinkConfig
@@ -60,17 +67,16 @@ from mqvpn_core.runtime.link_watch import LinkWatch
 from mqvpn_core.runtime.local_host import LocalHost
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
+from mqvpn_core.runtime.plan_keeper import LettingResolver, PlanKeeper
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.tunnel_attempt import AttemptParts, TunnelAttempts
 from mqvpn_core.runtime.usage_keeper import UsageKeeper, UsageSettings
-from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
-from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.lifecycle import Failure
 from mqvpn_core.tunnel.link_rules import LinkRules
 from mqvpn_core.wire.uri_templates import parse_uri_template
-from mqvpn_helper.interface.host_plan import HostPlan
+from mqvpn_helper.interface.host_plan import CORE_MARK
 
 _log = logging.getLogger(__name__)
 
@@ -128,8 +134,9 @@ async def run_client(
     """
     host = surroundings.host
     records = open_records(config.qlog, log_level=logging.INFO)
-    handle = await host.open_tun(config.tun_name)
+    handle = await host.open_tun(config.tun_name, keep_leftovers=has_kill_switch(config))
     tun = TunDevice(handle.fd)
+    keeper = PlanKeeper(host, host_settings(config, handle.name))
     try:
         for line in await host.recover():
             _log.info("%s", line)
@@ -138,15 +145,25 @@ async def run_client(
             board = RuleBoard(_link_rules(config, handle.name))
             usage = UsageKeeper(_usage_settings(config), board)
             usage.load()
-            links = ClientLinks(watch, board, host, LinkSockets(usage))
+            links = ClientLinks(
+                watch,
+                board,
+                host,
+                LinkSockets(usage, mark=CORE_MARK if keeper.has_kill_switch else None),
+            )
             session = _session_config(config, handle.instance)
-            attempts = _make_attempts(config, surroundings, session, tun, links, records)
+            resolver = surroundings.resolver
+            letting = replace(surroundings, resolver=LettingResolver(resolver, keeper))
+            attempts = _make_attempts(config, letting, session, tun, links, records)
             lifecycle = LifecycleWatch(records.events, str(config.server))
-            supervisor = _make_supervisor(config, host, attempts, watch, lifecycle, handle.name)
+            supervisor = _make_supervisor(config, keeper, attempts, watch, lifecycle)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(records.run)
                 nursery.start_soon(usage.run)
                 await nursery.start(watch.run)
+                await protect(config, keeper, links, resolver)
+                nursery.start_soon(keeper.follow_links, links)
+                nursery.start_soon(keeper.follow_names, split_names(config), resolver)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
                     control = LinkControl(board, usage)
@@ -164,21 +181,24 @@ async def run_client(
                         events=records.events,
                     )
                     nursery.start_soon(surroundings.attend, parts)
-                nursery.start_soon(_disconnect_on, stop, supervisor)
+                nursery.start_soon(_disconnect_on, stop, supervisor, keeper)
                 failure = await supervisor.run()
                 nursery.cancel_scope.cancel()
     finally:
         # Again after the supervisor, for what opening the device has put into the journal.
         with trio.move_on_after(RESTORE_LIMIT, shield=True):
-            await host.undo()
+            await keeper.undo()
         tun.close()
     if failure is not None:
         _log.error("%s", failure.message)
     return failure
 
 
-async def _disconnect_on(stop: trio.Event, supervisor: ClientSupervisor) -> None:
+async def _disconnect_on(
+    stop: trio.Event, supervisor: ClientSupervisor, keeper: PlanKeeper
+) -> None:
     await stop.wait()
+    keeper.leave()
     await supervisor.disconnect()
 
 
@@ -220,21 +240,11 @@ def _make_attempts(
 
 def _make_supervisor(
     config: ClientConfig,
-    host: HostOperations,
+    keeper: PlanKeeper,
     attempts: TunnelAttempts,
     links: LinkWatch,
     watch: LifecycleWatch,
-    tun_name: str,
 ) -> ClientSupervisor:
-    settings = ClientHostSettings(
-        tun_name=tun_name,
-        manage_routes=config.manage_routes,
-        everything=config.routes is RoutesMode.DEFAULT,
-    )
-
-    def plan(assignment: Assignment) -> HostPlan:
-        return client_host_plan(settings, assignment, attempts.server_addresses)
-
     async def wait_for_links() -> None:
         await links.wait_change(links.version)
 
@@ -244,9 +254,9 @@ def _make_supervisor(
     )
     return ClientSupervisor(
         SupervisorParts(
-            host=host,
+            host=keeper,
             attempt=attempts.run,
-            plan=plan,
+            plan=keeper.plan,
             backoff=Backoff(backoff, secrets.token_bytes),
             reconnect=config.reconnect,
             wait_for_reason=wait_for_links,

@@ -86,6 +86,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         return {"status": observing.status, "events": observing.events, "path": observing.path}[
             name
         ]
+    if name == "user":
+        from mqvpn_core.cli import users  # noqa: PLC0415 - see the module
+
+        return users.users
     from mqvpn_core.cli import tools, tunnels  # noqa: PLC0415 - see the module
 
     commands: dict[str, Callable[[Sequence[str]], int]] = {
@@ -96,5 +100,6 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "genkey": tools.genkey,
         "gencert": tools.gencert,
         "demo": tools.demo,
+        "recover": tools.recover,
     }
     return commands[name]

@@ -9,11 +9,13 @@ COMMANDS: Mapping[str, str] = {
     "client": "open a tunnel to a server",
     "server": "accept tunnels",
     "demo": "show a whole VPN on this machine, in network namespaces of its own (root)",
+    "user": "invite users to a server with a link each, list them, remove them",
     "genkey": "make a key",
     "gencert": "make a self-signed certificate and print its pin",
     "status": "show what the running client or server does",
     "events": "show what has happened to it, such as failovers and their gaps",
     "path": "change role, cap or rate of a running client's interfaces",
+    "recover": "take back whatever is left on this machine, a kill switch included (root)",
     "check-config": "check a configuration and print what is in effect",
 }
 """The commands with one line each."""
@@ -84,6 +86,15 @@ signals of a running server:
   SIGHUP            read the file again; tunnels stay
   SIGUSR2           stop for a restart: connections of clients survive until the next server is up
   SIGTERM, SIGINT   stop and take back every change of this machine""",
+    "user": """\
+  mqvpn-core user add alice                      prints a link for alice's device, once
+  mqvpn-core user add alice --server vpn.example.org --title Office
+  mqvpn-core user add bob --users-file users --cert server.crt --server 192.0.2.1
+  mqvpn-core user add alice --replace            a new key; the old one is worth nothing then
+  mqvpn-core user list
+  mqvpn-core user rm alice
+
+the server's configuration needs users_file = "users"; a running server is told to read it again""",
     "genkey": """\
   mqvpn-core genkey                              print a key
   mqvpn-core genkey --output auth.key            write it to a new file of mode 600
@@ -107,6 +118,8 @@ signals of a running server:
   mqvpn-core events --follow
   mqvpn-core events --follow --json | jq 'select(.kind == "failover").details.gap_ms'
   mqvpn-core events --since 120 --debug""",
+    "recover": """\
+  mqvpn-core recover                             after a crash, or to end a kill switch""",
     "check-config": """\
   mqvpn-core check-config server.toml
   mqvpn-core check-config /etc/mqvpn/client.conf --json

@@ -1,4 +1,4 @@
-"""``genkey``, ``gencert`` and ``demo``."""
+"""``genkey``, ``gencert``, ``demo`` and ``recover``."""
 
 import datetime as dt
 import json
@@ -104,6 +104,18 @@ def gencert(arguments: Sequence[str]) -> int:
             f"pin          {made.pin}\n"
         )
     return ExitCode.OK
+
+
+def recover(arguments: Sequence[str]) -> int:
+    """``mqvpn-core recover``."""
+    from mqvpn_core.app import recover as recovery  # noqa: PLC0415 - keeps --help quick
+
+    Parser("recover", "").parse(arguments, _NO_OTHERS)
+
+    def tell(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+
+    return recovery.run(tell)
 
 
 def demo(arguments: Sequence[str]) -> int:

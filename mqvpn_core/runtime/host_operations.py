@@ -53,6 +53,14 @@ class HostOperations(Protocol):
         """
         ...
 
+    async def prepare(self, plan: HostPlan) -> HostReport:
+        """Bring into force what must be there before the first connection.
+
+        Here nothing: whoever does more, such as installing a kill switch, says so by overriding it.
+        """
+        del plan
+        return HostReport()
+
     async def apply(self, plan: HostPlan) -> HostReport:
         """Bring the machine to the plan; doing so again changes nothing."""
         ...
@@ -60,6 +68,10 @@ class HostOperations(Protocol):
     async def undo(self) -> None:
         """Take back every change; harmless when there is none."""
         ...
+
+    async def undo_but_block(self) -> None:
+        """Take back every change except a kill switch: the user has not asked for an end."""
+        await self.undo()
 
     async def recover(self) -> tuple[str, ...]:
         """Undo what processes that are gone left behind for other devices; say what was found."""

@@ -13,13 +13,15 @@ from mqvpn_helper.interface.host_plan import IPAddress
 class LinkSockets:
     """Makes sockets. C: `open`."""
 
-    def __init__(self, usage: UsageKeeper) -> None:
+    def __init__(self, usage: UsageKeeper, mark: int | None = None) -> None:
         """Prepare.
 
         Args:
             usage: counts what goes through the sockets.
+            mark: by which a kill switch knows them (takes CAP_NET_ADMIN); None: no mark.
         """
         self._usage = usage
+        self._mark = mark
 
     def open(self, link_name: str, source: IPAddress) -> LimitedSocket:
         """Open a socket that sends from an address over a link, and over no other.
@@ -27,6 +29,8 @@ class LinkSockets:
         Raises:
             HostError: the machine refuses.
         """
-        socket = UdpSocket(SocketAddress(str(source), 0), UdpOptions(interface=link_name))
+        socket = UdpSocket(
+            SocketAddress(str(source), 0), UdpOptions(interface=link_name, mark=self._mark)
+        )
         self._usage.watch(link_name, socket, is_ipv6=isinstance(source, IPv6Address))
         return LimitedSocket(socket)

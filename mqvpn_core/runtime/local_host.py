@@ -5,6 +5,7 @@ when the caller is cancelled: half a change is never left to chance.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,33 @@ from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
 
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a recovery came to."""
+
+    found: tuple[str, ...]
+    """What was taken back."""
+    living: tuple[tuple[str, int], ...]
+    """TUN devices of running processes, which were left alone, with the process IDs."""
+
+
+def recover_machine(state_directory: Path = DEFAULT_STATE_DIRECTORY) -> Recovered:
+    """Take back everything that no running process needs, kill switches included.
+
+    Args:
+        state_directory: where the journal of changes is kept.
+
+    Raises:
+        HostError: something could not be taken back.
+    """
+    changer = HostChanger(state_directory)
+    try:
+        found = changer.recover(release_kill_switch=True)
+        return Recovered(found=found, living=changer.living_owners())
+    except HostChangeError as error:
+        raise HostError(str(error)) from error
 
 
 class LocalHost(HostOperations):
@@ -48,8 +76,16 @@ class LocalHost(HostOperations):
         return await self._call(lambda: self._changer.apply(plan))
 
     @override
+    async def prepare(self, plan: HostPlan) -> HostReport:
+        return await self.apply(plan)
+
+    @override
     async def undo(self) -> None:
         await self._call(self._changer.undo)
+
+    @override
+    async def undo_but_block(self) -> None:
+        await self._call(lambda: self._changer.undo(keep_kill_switch=True))
 
     @override
     async def recover(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ DEFAULT_BUFFER_BYTES = 4 << 20
 """Buffer in each direction."""
 
 _SO_SNDBUFFORCE = 32
+_SO_MARK = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class UdpOptions:
 
     interface: str | None = None
     """Send and receive over this link only (SO_BINDTODEVICE)."""
+    mark: int | None = None
+    """Mark of every packet (SO_MARK, a privilege of CAP_NET_ADMIN)."""
     buffer_bytes: int = DEFAULT_BUFFER_BYTES
     """Wanted kernel buffer in each direction; the kernel may give less."""
     segmentation: bool = True
@@ -65,6 +68,8 @@ def open_udp(local: SocketAddress, options: UdpOptions) -> socket.socket:
         if options.interface is not None:
             name = options.interface.encode()
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+        if options.mark is not None:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_MARK, options.mark)
         if isinstance(address, IPv6Address):
             _configure_ipv6(opened, wants_local_address=address.is_unspecified)
             # A link-local address means nothing without its link.

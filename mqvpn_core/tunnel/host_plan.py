@@ -3,16 +3,26 @@
 Pure functions; the host applies the plan and finds the difference by itself.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from ipaddress import (
+    IPv4Address,
     IPv4Interface,
     IPv4Network,
     IPv6Network,
 )
 
 from mqvpn_core.tunnel.assignment import Assignment
-from mqvpn_helper.interface.host_plan import HostPlan, IPAddress, IPInterface, IPNetwork
+from mqvpn_helper.interface.host_plan import (
+    HostPlan,
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    KillSwitch,
+    KillSwitchMode,
+    ServerEndpoint,
+    Split,
+)
 
 _IPV6_MIN_MTU = 1280
 _EVERYTHING: tuple[IPNetwork, ...] = (IPv4Network((0, 0)), IPv6Network((0, 0)))
@@ -28,6 +38,40 @@ class ClientHostSettings:
     """Install routes at all (``--no-routes`` clears it)."""
     everything: bool
     """Send all destinations into the tunnel rather than those that the proxy advertises."""
+    dns: tuple[IPAddress, ...] = ()
+    """Name servers while the tunnel is up."""
+    kill_switch: KillSwitchMode = KillSwitchMode.OFF
+    """How long everything else is blocked."""
+    server_port: int = 443
+    """UDP port of the server, for the kill switch."""
+    allow_lan: bool = False
+    """The kill switch lets the local network through."""
+    exclude: tuple[IPNetwork, ...] = ()
+    """Networks that stay outside the tunnel."""
+    only_included: bool = False
+    """Nothing goes into the tunnel but ``include`` and what names of it lead to."""
+    include: tuple[IPNetwork, ...] = ()
+    """The networks that do."""
+    cgroups: tuple[str, ...] = ()
+    """Control groups that stay outside the tunnel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientFacts:
+    """What is known at a moment."""
+
+    assignment: Assignment | None = None
+    """What the proxy gave; None before the first connection."""
+    servers: tuple[IPAddress, ...] = ()
+    """Addresses of the server that a connection may use."""
+    name_servers: tuple[IPAddress, ...] = ()
+    """Whom to ask for them while there are none."""
+    links: tuple[str, ...] = ()
+    """Physical links that packets of the connection go over."""
+    excluded: tuple[IPAddress, ...] = ()
+    """Where excluded names lead."""
+    included: tuple[IPAddress, ...] = ()
+    """Where included names lead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,37 +90,75 @@ class ServerHostSettings:
     """Clients may reach one another."""
 
 
-def client_host_plan(
-    settings: ClientHostSettings, assignment: Assignment, servers: Iterable[IPAddress] = ()
-) -> HostPlan:
-    """Return the plan of a client whose tunnel is up or coming back.
+def client_host_plan(settings: ClientHostSettings, facts: ClientFacts) -> HostPlan:
+    """Return the plan of a client: before its first connection, up, or coming back.
 
     Args:
         settings: the user's decisions.
-        assignment: what the proxy gave.
-        servers: further addresses of the server that a reconnect may use.
+        facts: what is known.
     """
+    plan = HostPlan(
+        tun_name=settings.tun_name,
+        mtu=_IPV6_MIN_MTU,
+        links=facts.links if settings.manage_routes else (),
+        kill_switch=_kill_switch(settings, facts),
+        split=_split(settings, facts),
+    )
+    return plan if facts.assignment is None else _carrying(plan, settings, facts, facts.assignment)
+
+
+def _carrying(
+    plan: HostPlan, settings: ClientHostSettings, facts: ClientFacts, assignment: Assignment
+) -> HostPlan:
     # RFC 9484 s7.2, RFC 8200 s5: a link below 1280 bytes cannot carry IPv6.
     addresses = tuple(
         address
         for address in assignment.addresses
         if isinstance(address, IPv4Interface) or assignment.mtu >= _IPV6_MIN_MTU
     )
-    versions = {address.version for address in addresses}
-    routes: tuple[IPNetwork, ...] = ()
-    bypass: tuple[IPAddress, ...] = ()
-    if settings.manage_routes:
+    plan = replace(plan, mtu=assignment.mtu, addresses=addresses, dns=settings.dns)
+    if not settings.manage_routes:
+        return plan
+    if settings.only_included:
+        wanted = (*settings.include, *_hosts(facts.included))
+    else:
         wanted = _EVERYTHING if settings.everything else assignment.routes
-        # A route without an address of its family would only swallow packets.
-        routes = split_default([net for net in wanted if net.version in versions])
-        known = {assignment.server, *servers}
-        bypass = tuple(sorted(known, key=lambda address: (address.version, int(address))))
-    return HostPlan(
-        tun_name=settings.tun_name,
-        mtu=assignment.mtu,
-        addresses=addresses,
-        routes=routes,
-        bypass=bypass,
+    # A route without an address of its family would only swallow packets.
+    versions = {address.version for address in addresses}
+    routes = split_default([net for net in dict.fromkeys(wanted) if net.version in versions])
+    return replace(plan, routes=routes, bypass=_servers(facts))
+
+
+def _servers(facts: ClientFacts) -> tuple[IPAddress, ...]:
+    known = {*facts.servers, *([facts.assignment.server] if facts.assignment else [])}
+    return tuple(sorted(known, key=lambda address: (address.version, int(address))))
+
+
+def _kill_switch(settings: ClientHostSettings, facts: ClientFacts) -> KillSwitch | None:
+    if settings.kill_switch is KillSwitchMode.OFF:
+        return None
+    servers = _servers(facts)
+    return KillSwitch(
+        mode=settings.kill_switch,
+        servers=tuple(
+            ServerEndpoint(address=address, port=settings.server_port) for address in servers
+        ),
+        allow_lan=settings.allow_lan,
+        name_servers=() if servers else facts.name_servers,
+    )
+
+
+def _split(settings: ClientHostSettings, facts: ClientFacts) -> Split | None:
+    networks = tuple(dict.fromkeys((*settings.exclude, *_hosts(facts.excluded))))
+    if not (networks or settings.cgroups):
+        return None
+    return Split(networks=networks, cgroups=settings.cgroups)
+
+
+def _hosts(addresses: Iterable[IPAddress]) -> Iterator[IPNetwork]:
+    return (
+        IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
+        for address in addresses
     )
 
 

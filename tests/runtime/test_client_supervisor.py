@@ -17,7 +17,7 @@ from mqvpn_core.runtime.client_supervisor import (
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.backoff import Backoff, BackoffConfig
-from mqvpn_core.tunnel.host_plan import ClientHostSettings, client_host_plan
+from mqvpn_core.tunnel.host_plan import ClientFacts, ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.lifecycle import Blocked, Connected, Failure, FailureKind, Reconnecting
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport
 from tests.runtime.virtual_time import run_virtual
@@ -71,7 +71,9 @@ class Scene:
             SupervisorParts(
                 host=self.host,
                 attempt=self.attempt,
-                plan=lambda assignment: client_host_plan(SETTINGS, assignment),
+                plan=lambda assignment: client_host_plan(
+                    SETTINGS, ClientFacts(assignment=assignment)
+                ),
                 backoff=Backoff(BackoffConfig(), bytes),
                 reconnect=reconnect,
             )
