@@ -139,7 +139,7 @@ def check_server_files(config: ServerConfig, now: dt.datetime) -> tuple[str, ...
     Raises:
         ConfigError: one cannot be used.
     """
-    leaf = _load_certificates(config.cert_file)[0]
+    leaf = load_certificates(config.cert_file)[0]
     try:
         key = load_pem_private_key(_read(config.key_file), password=None)
         public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -164,7 +164,7 @@ def check_client_files(config: ClientConfig) -> tuple[str, ...]:
         ConfigError: it cannot be used.
     """
     if config.ca_file is not None:
-        _load_certificates(config.ca_file)
+        load_certificates(config.ca_file)
     return ()
 
 
@@ -175,7 +175,12 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _load_certificates(path: Path) -> list[x509.Certificate]:
+def load_certificates(path: Path) -> list[x509.Certificate]:
+    """Read a chain of certificates, the leaf first.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds none.
+    """
     try:
         return x509.load_pem_x509_certificates(_read(path))
     except ValueError:

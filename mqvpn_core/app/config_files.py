@@ -18,11 +18,12 @@ from mqvpn_core.app.secret_sources import (
     is_descriptor,
     read_secret,
 )
+from mqvpn_core.app.users_file import read_users_file
 from mqvpn_core.config import ClientConfig, ServerConfig
 from mqvpn_core.config.build import RawSetting, build_client, build_server
 from mqvpn_core.config.common_keys import AUTH_KEY, AUTH_KEY_FILE
 from mqvpn_core.config.secret_values import is_hashed_key
-from mqvpn_core.config.server_keys import USERS
+from mqvpn_core.config.server_keys import USERS, USERS_FILE
 from mqvpn_core.config.setting import Role
 from mqvpn_core.errors import ConfigError
 
@@ -85,7 +86,7 @@ def load_config(sources: Sources) -> Loaded:
     if role is Role.CLIENT:
         config, more = build_client(raw)
     else:
-        config, more = build_server(raw, salt=secrets.token_bytes(_SALT_BYTES))
+        config, more = build_server(_with_users_of_file(raw), salt=secrets.token_bytes(_SALT_BYTES))
     return Loaded(config=config, warnings=(*warnings, *more))
 
 
@@ -163,6 +164,18 @@ def _of_role(parsed: ParsedText, role: Role, warnings: list[str]) -> list[RawSet
                 f"{raw.origin}: {raw.setting.name} has no meaning for a {role.value}; skipped"
             )
     return kept
+
+
+def _with_users_of_file(raw: Sequence[RawSetting]) -> Sequence[RawSetting]:
+    """Add the users of ``users_file`` to those that are named elsewhere."""
+    files = [item for item in raw if item.setting is USERS_FILE]
+    if not files or not files[-1].texts[-1]:
+        return raw
+    path = Path(files[-1].texts[-1]).expanduser()
+    named = [item for item in raw if item.setting is USERS]
+    texts = tuple(f"{name}:{key.to_text()}" for name, key in read_users_file(path).items())
+    texts = (*(named[-1].texts if named else ()), *texts)
+    return (*raw, RawSetting(setting=USERS, texts=texts, origin=str(path)))
 
 
 def _holds_plain_key(settings: Sequence[RawSetting]) -> bool:

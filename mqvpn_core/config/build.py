@@ -119,6 +119,7 @@ def build_server(raw: Iterable[RawSetting], *, salt: bytes) -> tuple[ServerConfi
         listen=values.get(server_keys.LISTEN),
         shared_key=shared,
         users=users,
+        users_file=values.get(server_keys.USERS_FILE),
         max_auth_failures=values.get(server_keys.MAX_AUTH_FAILURES),
         auth_challenge=values.get(server_keys.AUTH_CHALLENGE),
         template=values.get(common_keys.TEMPLATE),
@@ -250,9 +251,9 @@ def _server_keys(values: _Values, salt: bytes) -> tuple[HashedKey | None, Mappin
                     f" {_HOW_TO_MAKE_A_KEY}"
                 )
             owners[key] = name
-    if shared is None and not users:
+    if shared is None and not users and values.get(server_keys.USERS_FILE) is None:
         raise ConfigError(
-            "a server needs auth_key or users, or anybody could use it;"
+            "a server needs auth_key, users or users_file, or anybody could use it;"
             f" {_HOW_TO_MAKE_A_KEY}, --auth-key-file FILE or --user NAME:KEY passes it"
         )
     return shared, MappingProxyType(users)

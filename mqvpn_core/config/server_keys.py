@@ -67,6 +67,18 @@ USERS: Setting[tuple[tuple[str, Secret | HashedKey], ...]] = Setting(
     ini="Auth.User",
     is_secret=True,
 )
+USERS_FILE: Setting[Path | None] = Setting(
+    name="users_file",
+    roles=SERVER,
+    group=Group.ACCESS,
+    form=Form.TEXT,
+    allowed="a file name; empty: none",
+    default=("",),
+    doc="More users, in a file that 'mqvpn-core user add' and 'rm' change; it need not exist yet.",
+    parse=last(parsing.optional(parsing.path)),
+    placeholder="FILE",
+    is_file=True,
+)
 MAX_AUTH_FAILURES: Setting[int] = Setting(
     name="max_auth_failures",
     roles=SERVER,

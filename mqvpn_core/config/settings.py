@@ -137,6 +137,8 @@ class ServerConfig:
     """Key that any client may use."""
     users: Mapping[str, HashedKey] = field(default_factory=lambda: MappingProxyType({}))
     """Key of each named user."""
+    users_file: Path | None = None
+    """File that some of them came from, which a program may change."""
     max_auth_failures: int = 10
     """Wrong keys one source (an IPv4 address, an IPv6 /64) may send a minute."""
     auth_challenge: bool = False

@@ -28,6 +28,7 @@ TABLE: tuple[Setting[object], ...] = (
     common_keys.AUTH_KEY,
     common_keys.AUTH_KEY_FILE,
     server_keys.USERS,
+    server_keys.USERS_FILE,
     server_keys.MAX_AUTH_FAILURES,
     server_keys.AUTH_CHALLENGE,
     common_keys.TEMPLATE,

@@ -135,7 +135,7 @@ def test_small_mtu_is_allowed_without_ipv6() -> None:
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        ({"auth_key": ""}, "a server needs auth_key or users"),
+        ({"auth_key": ""}, "a server needs auth_key, users or users_file"),
         ({"auth_key": "fifteen-chars.."}, "fewer than 16 characters"),
         ({"users": ("alice:short",)}, "alice: the key has fewer than 16"),
         ({"users": ("alice:" + "a" * 16, "alice:" + "b" * 16)}, "two users alice"),

@@ -117,6 +117,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "cert_file": ("other.crt",),
     "key_file": ("other.key",),
     "users": ("alice:another-key-of-hers",),
+    "users_file": ("more-users",),
     "max_auth_failures": ("3",),
     "auth_challenge": ("true",),
     "subnet": ("192.168.7.0/24",),
