@@ -110,7 +110,7 @@ def recover(arguments: Sequence[str]) -> int:
     """``mqvpn-core recover``."""
     from mqvpn_core.app import recover as recovery  # noqa: PLC0415 - keeps --help quick
 
-    Parser("recover", "").parse(arguments, _NO_OTHERS)
+    Parser("recover", "[OPTIONS]").parse(arguments, _NO_OTHERS)
 
     def tell(line: str) -> None:
         sys.stdout.write(f"{line}\n")
