@@ -89,7 +89,9 @@ def assemble_parts(
     )
     frame_table = FrameTable(engine, offers_multipath=config.initial_max_path_id is not None)
     packetizer = Packetizer(sources)
-    upkeep = PathUpkeep(AckProcessor(sources), manager, events)
+    upkeep = PathUpkeep(
+        acks=AckProcessor(sources), manager=manager, network_paths=network_paths, events=events
+    )
     return ConnectionParts(
         config=config,
         events=events,

@@ -7,6 +7,7 @@ network path and gets another when the peer migrates.
 from collections import deque
 
 from mqvpn_core.ids import FourTuple, Instant
+from mqvpn_core.quic.congestion import create_congestion_controller
 from mqvpn_core.quic.pmtu import PathMtuDiscovery
 from mqvpn_core.quic.recovery import PathRecovery
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, TransportConfig
@@ -183,6 +184,18 @@ class NetworkPathFactory:
         """Apply the peer's transport parameters."""
         self._max_udp_payload = min(self._config.max_udp_payload, max_udp_payload)
         self._max_ack_delay = max_ack_delay
+
+    def restart_window(self, network_path: NetworkPath) -> None:
+        """Let congestion control begin anew after a silence, unless it is beyond that.
+
+        What was lost meanwhile was lost to an outage and looks like persistent congestion (RFC 9002
+        s7.6). The path may have changed: it is as unknown as a new one (RFC 9000 s9.4).
+        """
+        name, size = self._config.congestion_control, network_path.pmtu.current
+        fresh = create_congestion_controller(name, size)
+        recovery = network_path.recovery
+        if fresh.congestion_window > recovery.congestion.congestion_window:
+            recovery.congestion = fresh
 
     def make(self, four_tuple: FourTuple, generation: int) -> NetworkPath:
         """Create the state of a four-tuple, not validated yet."""

@@ -16,6 +16,7 @@ from mqvpn_core.quic.events import (
     PathSuspected,
     PathValidated,
 )
+from mqvpn_core.quic.network_paths import NetworkPathFactory
 from mqvpn_core.quic.path_manager import PathManager
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.timers import is_due
@@ -29,9 +30,17 @@ MAX_SUSPICION_SECONDS = 10.0
 class PathUpkeep:
     """B: on_ack, on_challenge, on_response, on_new_address, on_timeout."""
 
-    def __init__(self, acks: AckProcessor, manager: PathManager, events: deque[Event]) -> None:
+    def __init__(
+        self,
+        *,
+        acks: AckProcessor,
+        manager: PathManager,
+        network_paths: NetworkPathFactory,
+        events: deque[Event],
+    ) -> None:
         self._acks = acks
         self._manager = manager
+        self._network_paths = network_paths
         self._events = events
 
     def on_ack(self, path: Path, ack: Ack, now: Instant, *, carrier: PathId) -> None:
@@ -126,6 +135,7 @@ class PathUpkeep:
 
     def _recover(self, path: Path, now: Instant) -> None:
         path.suspected_at = None
+        self._network_paths.restart_window(path.current)
         silent_for = now - path.silent_since
         self._events.append(PathRecovered(path_id=path.path_id, silent_for=silent_for))
         self._manager.announce_status(path)

@@ -20,6 +20,7 @@ from mqvpn_core.testing.pair import PairConfig, Peer
 IN_USE_WITHIN = 2.0
 USED_BYTES = 65_536
 SPACING = 0.02
+INITIAL_WINDOW = 12_000
 FAST, SLOW = 0, 1
 
 pytestmark = pytest.mark.slow
@@ -63,6 +64,18 @@ def test_a_link_that_was_silent_is_in_use_again(lost: int) -> None:
         assert pair.client.events_of(PathRecovered)
         for peer, old in zip((pair.client, pair.server), before, strict=True):
             assert carried(peer, PathId(lost)) - old > USED_BYTES
+
+
+def test_a_link_that_is_back_starts_with_an_initial_window_again() -> None:
+    with two_links() as pair:
+        send(pair, range(8), 1)
+        pair.link(SLOW).is_up = False
+        send(pair, range(8), 3)
+        pair.link(SLOW).is_up = True
+        # Nothing but signs of life until both ends have seen that it works.
+        pair.simulator.run_for(1.0)
+        for peer in (pair.client, pair.server):
+            assert peer.paths[PathId(SLOW)].congestion_window >= INITIAL_WINDOW
 
 
 def test_a_link_that_gets_a_new_path_is_in_use_again() -> None:
