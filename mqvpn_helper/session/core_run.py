@@ -80,6 +80,7 @@ class CoreRun:
         """Prepare; nothing happens before `run`."""
         self._parts = parts
         self._commands, self._queue = trio.open_memory_channel[HelperMessage](_QUEUED_COMMANDS)
+        self._has_started = trio.Event()
         self._failure: FailureReport | None = None
         self._fault = ""
         self._was_up = False
@@ -134,6 +135,7 @@ class CoreRun:
         if not isinstance(hello, Hello) or hello.protocol != PROTOCOL_VERSION:
             raise CoreFaultError("the core belongs to another version of mqvpn")
         await link.send(self._parts.start)
+        self._has_started.set()
         return True
 
     async def _handle(self, message: CoreMessage) -> None:
@@ -152,6 +154,7 @@ class CoreRun:
                 assert_never(message)
 
     async def _send_commands(self, scope: trio.CancelScope) -> None:
+        await self._has_started.wait()
         try:
             async for message in self._queue:
                 await self._parts.link.send(message)

@@ -41,10 +41,20 @@ def test_addresses_of_a_named_server_add_up() -> None:
     assert [str(each) for each in second] == ["203.0.113.2", "203.0.113.3"]
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1", "224.0.0.1", str(IPv4Address(0)), "255.255.255.255", "169.254.1.1", "::1",
-                "ff02::1", "fe80::1", "10.0.0.53"]
-)  # fmt: skip
+_NO_SERVERS = [
+    str(IPv4Address(0)),
+    "127.0.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "169.254.1.1",
+    "::1",
+    "ff02::1",
+    "fe80::1",
+    "10.0.0.53",
+]
+
+
+@pytest.mark.parametrize("address", _NO_SERVERS)
 def test_addresses_that_are_no_server(address: str) -> None:
     with pytest.raises(RequestRefusedError):
         allowed_servers(NAMED, (), _servers(address))

@@ -1,0 +1,262 @@
+"""A session on a machine in memory, with cores that are played by the test."""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import trio
+import trio.testing
+from typing_extensions import override
+
+from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.routes import Route
+from mqvpn_helper.host.tun import OpenedTun
+from mqvpn_helper.interface.bus_names import TunnelState
+from mqvpn_helper.interface.control_messages import (
+    PROTOCOL_VERSION,
+    CoreMessage,
+    Disconnect,
+    Hello,
+    HelperMessage,
+    Start,
+    StateReport,
+)
+from mqvpn_helper.interface.core_coding import encode_core_message
+from mqvpn_helper.interface.helper_coding import decode_helper_message
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.profile import Profile
+from mqvpn_helper.session.core_process import CoreFiles, CoreLauncher, CoreProcess, LaunchError
+from mqvpn_helper.session.events import Ended, SessionEvent, StateChanged
+from mqvpn_helper.session.threaded_host import LinkBeside, SessionHost
+from mqvpn_helper.session.tunnel_session import TunnelSession
+from tests.session.samples import MACHINE
+
+SECRET = b"a key of some length"
+CORE_UID = 4711
+E = TypeVar("E", bound=SessionEvent)
+
+
+class FakeSessionHost(SessionHost):
+    """Remembers plans."""
+
+    def __init__(self) -> None:
+        self.plans: list[HostPlan] = []
+        self.undone: list[bool] = []
+        self.kept_leftovers: bool | None = None
+        self.refusal: str | None = None
+        self.link: LinkBeside | None = None
+
+    @property
+    @override
+    def instance(self) -> str:
+        return "instance"
+
+    @override
+    async def open_tun(self, name: str, *, keep_leftovers: bool) -> OpenedTun:
+        await self._begin()
+        self.kept_leftovers = keep_leftovers
+        fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        return OpenedTun(fd=fd, name=name, ifindex=MACHINE.tun_ifindex)
+
+    @override
+    async def apply(self, plan: HostPlan) -> HostReport:
+        await self._begin()
+        self.plans.append(plan)
+        return HostReport()
+
+    @override
+    async def undo(self, *, keep_kill_switch: bool) -> None:
+        await self._begin()
+        self.undone.append(keep_kill_switch)
+
+    @override
+    async def link_towards(self, address: IPAddress) -> LinkBeside | None:
+        await self._begin()
+        return self.link
+
+    @override
+    async def routes(self) -> tuple[Route, ...]:
+        await self._begin()
+        return tuple(MACHINE.routes)
+
+    @override
+    async def link_names(self) -> frozenset[str]:
+        await self._begin()
+        return MACHINE.link_names
+
+    async def _begin(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.refusal is not None:
+            message, self.refusal = self.refusal, None
+            raise HostChangeError(message)
+
+
+class PlayedCore(CoreProcess):
+    """A core as the helper sees its process, and as the test plays it."""
+
+    def __init__(self, files: CoreFiles, pid: int) -> None:
+        self.secret = os.pread(files.secret, 4096, 0)
+        self.was_killed = False
+        control = socket.socket(fileno=os.dup(files.control))
+        control.setblocking(False)
+        self.socket = trio.socket.from_stdlib_socket(control)
+        self._pid = pid
+        self._code: int | None = None
+        self._over = trio.Event()
+        self._scope = trio.CancelScope()
+
+    @property
+    @override
+    def pid(self) -> int:
+        return self._pid
+
+    @override
+    async def wait(self) -> int:
+        await self._over.wait()
+        return self._code or 0
+
+    @override
+    def kill(self) -> None:
+        self.was_killed = True
+        self._code = -9
+        self._scope.cancel()
+
+    async def play(self, script: "Script") -> None:
+        try:
+            with self._scope:
+                await script(self)
+        finally:
+            self.socket.close()
+            self._over.set()
+
+    async def send(self, message: CoreMessage) -> None:
+        await self.socket.send(encode_core_message(message))
+
+    async def receive(self) -> HelperMessage | None:
+        try:
+            packet = await self.socket.recv(65536)
+        except ConnectionResetError:  # the helper had not read everything
+            return None
+        return decode_helper_message(packet) if packet else None
+
+    async def ask(self, message: CoreMessage) -> HelperMessage | None:
+        await self.send(message)
+        return await self.receive()
+
+    async def greet(self) -> Start:
+        start = await self.ask(Hello(protocol=PROTOCOL_VERSION))
+        assert isinstance(start, Start)
+        return start
+
+    async def wait_end(self) -> None:
+        """Wait until the helper says so or has closed the socket."""
+        while await self.receive() is not None:
+            pass
+
+
+Script = Callable[[PlayedCore], Awaitable[None]]
+
+
+class PlayingLauncher(CoreLauncher):
+    """Gives each core a script; the last one is for all that follow."""
+
+    def __init__(self, nursery: trio.Nursery, scripts: Sequence[Script]) -> None:
+        self.cores: list[PlayedCore] = []
+        self.refusal: str | None = None
+        self._nursery = nursery
+        self._scripts = scripts
+
+    @property
+    @override
+    def uid(self) -> int:
+        return CORE_UID
+
+    @override
+    async def launch(self, files: CoreFiles) -> CoreProcess:
+        await trio.lowlevel.checkpoint()
+        if self.refusal is not None:
+            raise LaunchError(self.refusal)
+        script = self._scripts[min(len(self.cores), len(self._scripts) - 1)]
+        core = PlayedCore(files, pid=100 + len(self.cores))
+        self.cores.append(core)
+        self._nursery.start_soon(core.play, script)
+        return core
+
+
+@dataclass
+class Stage:
+    """One session with everything around it."""
+
+    session: TunnelSession
+    host: FakeSessionHost
+    launcher: PlayingLauncher
+    events: list[SessionEvent] = field(default_factory=list)
+
+    @property
+    def states(self) -> list[TunnelState]:
+        return [event.state for event in self.of(StateChanged)]
+
+    @property
+    def end(self) -> Ended:
+        last = self.events[-1]
+        assert isinstance(last, Ended)
+        return last
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def secret_pipe(secret: bytes = SECRET) -> int:
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.write(writer, secret)
+    os.close(writer)
+    return reader
+
+
+def perform(
+    *scripts: Script,
+    meanwhile: Callable[[Stage], Awaitable[None]] | None = None,
+    host: FakeSessionHost | None = None,
+    **members: object,
+) -> Stage:
+    """Run a session to its end, in virtual time.
+
+    Args:
+        scripts: what the cores do, one after the other.
+        meanwhile: what the user does.
+        host: the machine.
+        members: more of the profile.
+    """
+    profile = Profile.from_mapping({"server": "203.0.113.2", **members})
+
+    async def main() -> Stage:
+        with trio.fail_after(3600):
+            async with trio.open_nursery() as nursery:
+                events: list[SessionEvent] = []
+                launcher = PlayingLauncher(nursery, scripts)
+                machine = host or FakeSessionHost()
+                session = TunnelSession(profile, secret_pipe(), machine, launcher, events.append)
+                stage = Stage(session=session, host=machine, launcher=launcher, events=events)
+                if meanwhile is not None:
+                    nursery.start_soon(meanwhile, stage)
+                await session.run()
+                nursery.cancel_scope.cancel()
+        return stage
+
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def up(core: PlayedCore) -> None:
+    """Play a core whose tunnel is up until somebody ends it."""
+    await core.greet()
+    await core.send(StateReport(state=TunnelState.UP))
+    await until_told_to_leave(core)
+
+
+async def until_told_to_leave(core: PlayedCore) -> None:
+    """Play on until the helper asks for an end."""
+    while (message := await core.receive()) is not None:
+        if isinstance(message, Disconnect):
+            return

@@ -1,0 +1,344 @@
+"""A session from its beginning to its end, with cores that live, die, fail and are replaced."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import trio
+from typing_extensions import override
+
+from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
+from mqvpn_helper.interface.control_messages import (
+    Done,
+    EventReport,
+    FailureReport,
+    FindLink,
+    HelperMessage,
+    LeaveNetwork,
+    LinkFound,
+    PathsReport,
+    Refused,
+    Revalidate,
+    SetPath,
+    StateReport,
+    UseServers,
+    WantStats,
+)
+from mqvpn_helper.interface.host_plan import CaptivePortal, KillSwitchMode
+from mqvpn_helper.interface.tunnel_settings import (
+    DnsSettings,
+    PathPolicy,
+    PathRole,
+    SplitSettings,
+)
+from mqvpn_helper.session.events import (
+    AddressesAssigned,
+    Ended,
+    EventReported,
+    KillSwitchChanged,
+    PathStats,
+    SecretsNeeded,
+    SessionError,
+    StateChanged,
+)
+from mqvpn_helper.session.tunnel_session import MAX_DEATHS
+from tests.session.samples import NETWORK, PATH
+from tests.session.stage import (
+    CORE_UID,
+    SECRET,
+    FakeSessionHost,
+    PlayedCore,
+    Stage,
+    perform,
+    secret_pipe,
+    until_told_to_leave,
+    up,
+)
+
+_CREDENTIALS = FailureReport(kind=BusError.CREDENTIALS, text="the key is not accepted")
+
+
+async def _disconnect_soon(stage: Stage) -> None:
+    await trio.sleep(5)
+    stage.session.disconnect()
+
+
+async def _whole_tunnel(core: PlayedCore) -> None:
+    await core.greet()
+    await core.send(StateReport(state=TunnelState.CONNECTING))
+    assert await core.ask(NETWORK) == Done(id=NETWORK.id)
+    await core.send(StateReport(state=TunnelState.UP, reason="connected"))
+    await core.send(PathsReport(paths=(PATH,), is_periodic=False))
+    await core.send(EventReport(kind=BusEventKind.PATH_UP, path="wlan0", detail={"text": "works"}))
+    await until_told_to_leave(core)
+    await core.ask(LeaveNetwork(id=9))
+
+
+def test_a_tunnel_comes_and_goes() -> None:
+    stage = perform(_whole_tunnel, meanwhile=_disconnect_soon)
+    assert stage.states == [TunnelState.CONNECTING, TunnelState.UP, TunnelState.OFF]
+    assert stage.launcher.cores[0].secret == SECRET
+    assert not stage.launcher.cores[0].was_killed
+    assert [plan.addresses for plan in stage.host.plans] == [(), NETWORK.addresses, ()]
+    assert stage.host.undone == [False]
+    assigned = stage.of(AddressesAssigned)
+    assert [each.addresses for each in assigned] == [NETWORK.addresses, ()]
+    assert stage.of(PathStats) == [PathStats(paths=(PATH,), is_periodic=False)]
+    assert stage.of(EventReported)[0].kind is BusEventKind.PATH_UP
+    assert stage.end == Ended(error=None)
+
+
+def test_the_core_is_told_what_it_needs_and_no_more() -> None:
+    async def look(core: PlayedCore) -> None:
+        start = await core.greet()
+        assert start.profile.host == "203.0.113.2"
+        assert start.servers == (ip_address("203.0.113.2"),)
+        assert start.profile.dns == DnsSettings()
+        assert start.profile.name == ""
+        assert (start.tun_name, start.instance) == ("mqvpn0", "instance")
+        await until_told_to_leave(core)
+
+    stage = perform(look, meanwhile=_disconnect_soon, name="home", dns=["10.0.0.53"])
+    assert stage.end.error is None
+
+
+def test_the_kill_switch_is_there_before_the_core() -> None:
+    async def look(core: PlayedCore) -> None:
+        assert len(stages) == 1
+        await up(core)
+
+    host = FakeSessionHost()
+    stages = host.plans
+    stage = perform(look, meanwhile=_disconnect_soon, host=host, kill_switch="standard")
+    switch = host.plans[0].kill_switch
+    assert switch is not None
+    assert switch.core_uid == CORE_UID
+    assert [(str(each.address), each.port) for each in switch.servers] == [("203.0.113.2", 443)]
+    assert host.kept_leftovers is True
+    modes = [event.mode for event in stage.of(KillSwitchChanged)]
+    assert modes == [KillSwitchMode.STANDARD, KillSwitchMode.OFF]
+
+
+def test_servers_are_let_through_when_their_name_is_known() -> None:
+    async def resolve(core: PlayedCore) -> None:
+        start = await core.greet()
+        assert start.servers == ()
+        reply = await core.ask(UseServers(id=1, addresses=(ip_address("203.0.113.9"),)))
+        assert reply == Done(id=1)
+        await until_told_to_leave(core)
+
+    stage = perform(
+        resolve, meanwhile=_disconnect_soon, server="vpn.example.org", kill_switch="standard"
+    )
+    servers = [
+        [str(server.address) for server in plan.kill_switch.servers]
+        for plan in stage.host.plans
+        if plan.kill_switch is not None
+    ]
+    assert servers == [[], ["203.0.113.9"]]
+
+
+def test_a_dead_core_is_replaced_while_everything_stays() -> None:
+    async def dies(core: PlayedCore) -> None:
+        await core.greet()
+        await core.ask(NETWORK)
+        await core.send(StateReport(state=TunnelState.UP))
+        await trio.sleep(100)
+
+    stage = perform(dies, up, meanwhile=_after(200))
+    assert len(stage.launcher.cores) == 2
+    assert stage.launcher.cores[1].secret == SECRET
+    assert len(stage.host.plans) == 2  # before the first core, and for its network
+    assert stage.states == [
+        TunnelState.CONNECTING,
+        TunnelState.UP,
+        TunnelState.RECONNECTING,
+        TunnelState.UP,
+        TunnelState.OFF,
+    ]
+    assert BusEventKind.CORE_DIED in [event.kind for event in stage.of(EventReported)]
+
+
+def _after(seconds: float) -> Callable[[Stage], Awaitable[None]]:
+    async def disconnect(stage: Stage) -> None:
+        await trio.sleep(seconds)
+        stage.session.disconnect()
+
+    return disconnect
+
+
+async def _dies_at_once(core: PlayedCore) -> None:
+    await core.greet()
+
+
+def test_cores_that_only_die_are_given_up_and_everything_is_undone() -> None:
+    stage = perform(_dies_at_once)
+    assert len(stage.launcher.cores) == MAX_DEATHS + 1
+    assert stage.end.error is not None
+    assert stage.end.error.kind is BusError.CORE_DIED
+    assert stage.host.undone == [False]
+    assert stage.states[-1] is TunnelState.ERROR
+
+
+def test_behind_a_kill_switch_giving_up_means_to_stay_blocked() -> None:
+    async def wait(stage: Stage) -> None:
+        while TunnelState.BLOCKED not in stage.states:  # noqa: ASYNC110 - in virtual time
+            await trio.sleep(1)
+        await trio.sleep(1000)
+        assert stage.host.undone == []
+        stage.session.disconnect()
+
+    stage = perform(_dies_at_once, meanwhile=wait, kill_switch="standard")
+    blocked = next(e for e in stage.of(StateChanged) if e.state is TunnelState.BLOCKED)
+    assert blocked.error is not None
+    assert blocked.error.kind is BusError.CORE_DIED
+    assert stage.end == Ended(error=None)
+    assert stage.host.undone == [False]
+
+
+def test_a_refused_secret_is_asked_for_and_used() -> None:
+    async def refused(core: PlayedCore) -> None:
+        await core.greet()
+        await core.send(_CREDENTIALS)
+
+    async def answer(stage: Stage) -> None:
+        while not stage.of(SecretsNeeded):  # noqa: ASYNC110 - in virtual time
+            await trio.sleep(1)
+        stage.session.provide_secrets(secret_pipe(b"another"))
+        await trio.sleep(10)
+        stage.session.disconnect()
+
+    stage = perform(refused, up, meanwhile=answer)
+    assert [core.secret for core in stage.launcher.cores] == [SECRET, b"another"]
+    assert stage.end == Ended(error=None)
+
+
+def test_nobody_answers_for_a_secret_for_ever() -> None:
+    async def refused(core: PlayedCore) -> None:
+        await core.greet()
+        await core.send(_CREDENTIALS)
+
+    stage = perform(refused)
+    assert stage.end == Ended(error=SessionError(kind=BusError.CREDENTIALS, text=_CREDENTIALS.text))
+
+
+def test_a_core_that_gives_up_ends_the_session() -> None:
+    async def fails(core: PlayedCore) -> None:
+        await core.greet()
+        await core.send(FailureReport(kind=BusError.CERTIFICATE, text="wrong pin"))
+
+    stage = perform(fails)
+    assert stage.end == Ended(error=SessionError(kind=BusError.CERTIFICATE, text="wrong pin"))
+    assert len(stage.launcher.cores) == 1
+
+
+def test_wishes_reach_the_core_and_the_ones_after_it() -> None:
+    heard: list[list[HelperMessage]] = []
+
+    async def listen(core: PlayedCore) -> None:
+        await core.greet()
+        await core.send(StateReport(state=TunnelState.UP))
+        heard.append([])
+        with trio.move_on_after(10):
+            while (message := await core.receive()) is not None:
+                heard[-1].append(message)
+
+    async def wish(stage: Stage) -> None:
+        await trio.sleep(1)
+        stage.session.set_path_policy("wlan0", PathPolicy(role=PathRole.BACKUP))
+        stage.session.set_path_policy("wlan0", PathPolicy(cap_bytes=5))
+        stage.session.request_stats(0.5)
+        stage.session.revalidate_paths()
+        await trio.sleep(12)
+        stage.session.disconnect()
+
+    perform(listen, meanwhile=wish)
+    assert heard[0] == [
+        SetPath(interface="wlan0", policy=PathPolicy(role=PathRole.BACKUP)),
+        SetPath(interface="wlan0", policy=PathPolicy(cap_bytes=5)),
+        WantStats(interval=0.5),
+        Revalidate(),
+    ]
+    both = PathPolicy(role=PathRole.BACKUP, cap_bytes=5)
+    assert heard[1][:2] == [SetPath(interface="wlan0", policy=both), WantStats(interval=0.5)]
+
+
+def test_settings_change_while_the_tunnel_is_up() -> None:
+    async def wish(stage: Stage) -> None:
+        await trio.sleep(1)
+        stage.session.set_kill_switch(KillSwitchMode.STANDARD)
+        await trio.sleep(1)
+        stage.session.set_portal(CaptivePortal(interface="wlan0", until=100.0))
+        await trio.sleep(1)
+        stage.session.set_dns(DnsSettings(servers=(ip_address("10.0.0.53"),)))
+        stage.session.set_split(SplitSettings(allow_lan=True))
+        await trio.sleep(1)
+        stage.host.refusal = "not now"
+        stage.session.set_kill_switch(KillSwitchMode.OFF)
+        await trio.sleep(1)
+        stage.session.disconnect()
+
+    stage = perform(_whole_tunnel, meanwhile=wish)
+    up_plans = [plan for plan in stage.host.plans if plan.addresses]
+    assert [plan.kill_switch is not None for plan in up_plans] == [False, True, True, True]
+    assert up_plans[2].kill_switch is not None
+    assert up_plans[2].kill_switch.portal == CaptivePortal(interface="wlan0", until=100.0)
+    assert up_plans[3].kill_switch is not None
+    assert up_plans[3].kill_switch.allow_lan
+    assert up_plans[3].dns == (ip_address("10.0.0.53"),)
+    texts = [event.detail.get("text") for event in stage.of(EventReported)]
+    assert "not now" in texts
+
+
+def test_the_machine_refuses() -> None:
+    for refused_at, kind in ((0, BusError.NO_TUN), (1, BusError.HOST)):
+        host = _RefusingHost(refused_at)
+        stage = perform(up, host=host)
+        assert stage.end.error == SessionError(kind=kind, text="refused")
+        assert not stage.launcher.cores
+
+
+class _RefusingHost(FakeSessionHost):
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self._left = place
+
+    @override
+    async def _begin(self) -> None:
+        self._left -= 1
+        self.refusal = "refused" if self._left == -1 else None
+        await super()._begin()
+
+
+def test_a_refused_network_leaves_the_core_to_decide() -> None:
+    async def ask(core: PlayedCore) -> None:
+        await core.greet()
+        stage_host.refusal = "no such route"
+        assert await core.ask(NETWORK) == Refused(id=NETWORK.id, reason="no such route")
+        assert await core.ask(replace(NETWORK, id=4)) == Done(id=4)
+        found = await core.ask(FindLink(id=5, address=ip_address("203.0.113.2")))
+        assert found == LinkFound(id=5, ifindex=0)
+        await until_told_to_leave(core)
+
+    stage_host = FakeSessionHost()
+    assert perform(ask, meanwhile=_disconnect_soon, host=stage_host).end == Ended(error=None)
+
+
+def test_a_session_that_is_cancelled_keeps_its_kill_switch() -> None:
+    async def interrupt(_stage: Stage) -> None:
+        await trio.sleep(5)
+        raise KeyboardInterrupt
+
+    host = FakeSessionHost()
+    with suppress(BaseExceptionGroup):
+        perform(up, meanwhile=interrupt, host=host, kill_switch="standard")
+    assert host.undone == [True]
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    perform(_dies_at_once)
+    perform(_whole_tunnel, meanwhile=_disconnect_soon)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
