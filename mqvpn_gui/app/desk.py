@@ -163,6 +163,12 @@ class Desk(QObject):
         self.window.open_page("servers")
         self._servers_desk.add(link)
 
+    def wake_up(self, links: list[str]) -> None:
+        """Show the window, and ask about the links that somebody opened."""
+        self.show_window()
+        for link in links[:1]:
+            self.add_server(link)
+
     # Wiring
 
     def _wire(self) -> None:

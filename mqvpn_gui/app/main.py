@@ -14,6 +14,7 @@ from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.app.stop_signals import StopSignals
 from mqvpn_gui.bus.addresses import session_bus_address, system_bus_address
 from mqvpn_gui.bus.qt_bus import QtBus
+from mqvpn_gui.bus.single_program import SingleProgram
 from mqvpn_gui.user.names import APPLICATION_ID
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
@@ -28,10 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     application.setDesktopFileName(APPLICATION_ID)
     application.setQuitOnLastWindowClosed(False)
     application.setAttribute(Qt.ApplicationAttribute.AA_DontShowIconsInMenus, False)
-    desk = Desk(application, _surroundings())
+    around = _surroundings()
+    desk = Desk(application, around)
     desk.quit_wanted.connect(application.quit)
+    single = SingleProgram(around.session_bus, APPLICATION_ID, options.link)
+    single.is_second.connect(application.quit)
+    single.woken.connect(desk.wake_up)
     stop = StopSignals(application.quit)
     desk.start(is_hidden=options.hidden)
+    for link in options.link:
+        desk.add_server(link)
     code = application.exec()
     desk.finish()
     stop.close()
@@ -52,6 +59,9 @@ def _surroundings() -> Surroundings:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mqvpn-gui", description="Tray icon and window of mqvpn, a VPN over several links."
+    )
+    parser.add_argument(
+        "link", nargs="*", metavar="LINK", help="an mqvpn:// link to add a server from"
     )
     parser.add_argument(
         "--hidden", action="store_true", help="show only the tray icon, where there is a tray"

@@ -108,17 +108,15 @@ class HelperProxy(QObject):
         )
         self._bus.call(start, self._on_started)
 
-    def _on_started(self, reply: Reply) -> None:
-        if isinstance(reply, CallError):
-            self._set_obstacle(reply)
-            return
+    def _on_started(self, started: Reply) -> None:
+        # The helper may run although the bus could not start it: then it was started by hand.
         # Anybody on the bus may send us signals that look like the helper's: the sender decides.
         owner = Call(target=BUS, method="GetNameOwner", signature="s", arguments=(BUS_NAME,))
-        self._bus.call(owner, self._on_owner_read)
+        self._bus.call(owner, lambda reply: self._on_owner_read(started, reply))
 
-    def _on_owner_read(self, reply: Reply) -> None:
+    def _on_owner_read(self, started: Reply, reply: Reply) -> None:
         if isinstance(reply, CallError):
-            self._set_obstacle(reply)
+            self._set_obstacle(started if isinstance(started, CallError) else reply)
             return
         self._owner = str(reply[0])
         everything = Call(
@@ -212,9 +210,11 @@ class HelperProxy(QObject):
         self._bus.call(_call_of(table.GET_EVENTS, self._last_event, MAX_EVENTS), on_reply)
 
     def _take_events(self, records: list[EventRecord]) -> None:
-        if records:
-            self._last_event = max(self._last_event, records[-1].id)
-            self.events_arrived.emit(records)
+        # Two questions may be under way, and a signal may come before the answer: each event once.
+        new = [record for record in records if record.id > self._last_event]
+        if new:
+            self._last_event = new[-1].id
+            self.events_arrived.emit(new)
 
     # Calls
 

@@ -19,9 +19,11 @@ from jeepney import (
     MessageFlag,
     MessageType,
     Parser,
+    new_error,
     new_method_call,
+    new_method_return,
 )
-from jeepney.auth import AuthenticationError, Authenticator
+from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 from jeepney.bus_messages import message_bus
 from jeepney.fds import FileDescriptor, fds_buf_size
 from PySide6.QtCore import QObject, QSocketNotifier, QTimer, Signal
@@ -40,6 +42,7 @@ TIMED_OUT = "org.freedesktop.DBus.Error.NoReply"
 DEFAULT_TIMEOUT = 25.0
 """Seconds that a call may take, as usual on D-Bus."""
 
+_UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 _RECONNECT_MS = 1000
 _READ_BYTES = 1 << 16
 _MAX_MESSAGE_BYTES = 8 << 20
@@ -77,6 +80,7 @@ class CallError:
 Reply = tuple[object, ...] | CallError
 ReplyHandler = Callable[[Reply], None]
 SignalHandler = Callable[[Message], None]
+MethodHandler = Callable[[str, tuple[object, ...]], CallError | None]
 
 
 @dataclass(slots=True)
@@ -90,7 +94,7 @@ class _Waiting:
 class QtBus(QObject):
     """A connection to the system or the session bus.
 
-    A: `is_open`, `unique_name`. C: `open`, `close`, `call`, `listen`.
+    A: `is_open`, `unique_name`. C: `open`, `close`, `call`, `listen`, `serve`.
     """
 
     opened = Signal()
@@ -118,6 +122,7 @@ class QtBus(QObject):
         self._serials = itertools.count(1)
         self._unsent: list[tuple[bytes, list[int]]] = []
         self._waiting: dict[int, _Waiting] = {}
+        self._served: dict[tuple[str, str], MethodHandler] = {}
         self._listeners: list[tuple[MatchRule, SignalHandler]] = []
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
@@ -180,12 +185,22 @@ class QtBus(QObject):
         if self.is_open:
             self._add_match(rule)
 
+    def serve(self, path: str, interface: str, handler: MethodHandler) -> None:
+        """Answer calls of others to one interface of one object.
+
+        Args:
+            path: the object.
+            interface: the interface.
+            handler: given method and arguments, returns None, or an error.
+        """
+        self._served[path, interface] = handler
+
     # Connection
 
     def _send_authentication(self) -> None:
         for line in self._authenticator:
             if not line:
-                return
+                break  # nothing more before the bus has answered
             self._unsent.append((bytes(line), []))
         self._write()
 
@@ -294,6 +309,7 @@ class QtBus(QObject):
             return
         self._send_authentication()
         if self._authenticator.authenticated:
+            self._unsent.append((BEGIN, []))  # the authenticator leaves that to its owner
             self._become_open()
 
     def _messages(self) -> Sequence[Message]:
@@ -314,10 +330,32 @@ class QtBus(QObject):
             for rule, handler in list(self._listeners):
                 if rule.matches(message):
                     handler(message)
+        elif kind is MessageType.method_call:
+            self._serve(message)
         elif kind in (MessageType.method_return, MessageType.error):
             serial = message.header.fields.get(HeaderFields.reply_serial)
             if isinstance(serial, int):
                 self._answer(serial, _reply_of(message))
+
+    def _serve(self, message: Message) -> None:
+        fields = message.header.fields
+        place = (str(fields.get(HeaderFields.path)), str(fields.get(HeaderFields.interface)))
+        handler = self._served.get(place)
+        body = body_of(message)
+        if handler is None:
+            error: CallError | None = CallError(
+                name=_UNKNOWN_METHOD, text="there is no such method"
+            )
+        else:
+            error = handler(str(fields.get(HeaderFields.member)), body)
+        _close_descriptors(body)
+        if MessageFlag.no_reply_expected in message.header.flags:
+            return
+        if error is None:
+            reply = new_method_return(message)
+        else:
+            reply = new_error(message, error.name, "s", (error.text,))
+        self._send(reply, next(self._serials))
 
     def _answer(self, serial: int, reply: Reply) -> None:
         waiting = self._waiting.pop(serial, None)
