@@ -36,8 +36,10 @@ class Verdict(enum.Enum):
     """No, and nothing would change that."""
     CHALLENGE = "challenge"
     """Only after the user has proved something, which the caller did not allow to ask for."""
+    REFUSED = "refused"
+    """No, after the user may have been asked: polkit does not say which of the two it was."""
     UNANSWERED = "unanswered"
-    """The user was asked and did not answer in time, or refused."""
+    """The user was asked and did not answer, or there is nothing to ask with."""
     UNAVAILABLE = "unavailable"
     """There is nobody to ask."""
 
@@ -109,4 +111,4 @@ class PolkitAuthority:
             return Verdict.UNANSWERED if is_interactive else Verdict.CHALLENGE
         if "polkit.dismissed" in details:
             return Verdict.UNANSWERED
-        return Verdict.DENIED
+        return Verdict.REFUSED if is_interactive else Verdict.DENIED

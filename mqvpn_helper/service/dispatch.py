@@ -38,6 +38,7 @@ _UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
 _REFUSALS = {
     Verdict.DENIED: "not allowed by the policy of this machine",
     Verdict.CHALLENGE: "this needs a password; allow interactive authorization",
+    Verdict.REFUSED: "the policy of this machine forbids it, or the password was wrong",
     Verdict.UNANSWERED: "the password was not given",
     Verdict.UNAVAILABLE: "polkit is not running; only root may do this",
 }

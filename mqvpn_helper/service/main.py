@@ -37,10 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
+        level=logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # Our own words only: libraries tell every message that they exchange with the kernel.
+    logging.getLogger("mqvpn_helper").setLevel(logging.DEBUG if options.verbose else logging.INFO)
     if os.geteuid() != 0:
         sys.stderr.write("mqvpn-helper: root starts this program, by way of D-Bus\n")
         return EXIT_USAGE
