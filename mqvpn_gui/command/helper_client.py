@@ -88,6 +88,7 @@ class HelperClient:
         self._filter = connection.filter(MatchRule(type="signal"), bufsize=_MAX_WAITING_SIGNALS)
         self._waiting = self._filter.queue
         self._owner = ""
+        self._is_gone = False
         rules = (
             MatchRule(type="signal", interface=PROPERTIES_INTERFACE, path=OBJECT_PATH),
             _owner_rule(),
@@ -121,7 +122,7 @@ class HelperClient:
     @property
     def is_helper_gone(self) -> bool:
         """The helper has left the bus since it was found."""
-        return not self._owner
+        return self._is_gone
 
     def find(self) -> None:
         """Find out which connection is the helper's.
@@ -195,10 +196,12 @@ class HelperClient:
         name, sender = fields.get(HeaderFields.member), fields.get(HeaderFields.sender)
         interface = fields.get(HeaderFields.interface)
         if sender == _BUS.bus_name and name == "NameOwnerChanged":
-            if message.body and message.body[0] == BUS_NAME:
-                self._owner = ""
+            match message.body:
+                # The one that its start brought, before it was found, names it as well.
+                case (str(changed), _, str(owner)) if changed == BUS_NAME:
+                    self._is_gone = owner != self._owner
             return None
-        if sender != self._owner:
+        if sender != self._owner or not self._owner:
             return None
         signature = str(fields.get(HeaderFields.signature, ""))
         if interface == PROPERTIES_INTERFACE and name == "PropertiesChanged":
