@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from mqvpn_gui.command.authentication_agent import AuthenticationAgent
 from mqvpn_gui.user.errors import SecretError
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_helper.interface.bus_interface import Method
@@ -45,7 +46,8 @@ class Helper(Protocol):
 def _open_helper() -> "AbstractContextManager[Helper]":
     from mqvpn_gui.command.helper_client import HelperClient  # noqa: PLC0415 - keeps --help quick
 
-    return HelperClient.open()
+    is_wanted = sys.stdin.isatty() and sys.stderr.isatty()
+    return HelperClient.open(AuthenticationAgent(is_wanted=is_wanted))
 
 
 def _open_secrets(on_wait: Callable[[], None]) -> "SecretStore":

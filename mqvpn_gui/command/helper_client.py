@@ -25,6 +25,7 @@ from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from typing_extensions import override
 
 from mqvpn_gui.bus.variants import without_types
+from mqvpn_gui.command.authentication_agent import AuthenticationAgent
 from mqvpn_gui.model.plain_text import plain
 from mqvpn_gui.user.errors import HelperError, HelperMissingError, NotAuthorizedError
 from mqvpn_gui.user.helper_install import install_command
@@ -81,9 +82,17 @@ class HelperClient:
     A: `is_helper_gone`. C: `properties`, `call`, `signals`, `close`.
     """
 
-    def __init__(self, connection: DBusConnection) -> None:
-        """Use an open connection to the bus; closed by `close`."""
+    def __init__(
+        self, connection: DBusConnection, agent: AuthenticationAgent | None = None
+    ) -> None:
+        """Use an open connection to the bus; closed by `close`.
+
+        Args:
+            connection: the connection.
+            agent: asks on the terminal for polkit; started when something may be asked.
+        """
         self._connection = connection
+        self._agent = agent or AuthenticationAgent(is_wanted=False)
         self._serials = itertools.count(_FIRST_SERIAL)
         self._filter = connection.filter(MatchRule(type="signal"), bufsize=_MAX_WAITING_SIGNALS)
         self._waiting = self._filter.queue
@@ -97,8 +106,11 @@ class HelperClient:
             self._request(message_bus.AddMatch(rule), QUICK)
 
     @classmethod
-    def open(cls) -> Self:
+    def open(cls, agent: AuthenticationAgent | None = None) -> Self:
         """Connect to the system bus and find the helper; it is started where it is installed.
+
+        Args:
+            agent: as for the constructor.
 
         Raises:
             HelperError: there is no bus or no helper.
@@ -112,7 +124,7 @@ class HelperClient:
                 "without one use 'mqvpn-core client', which needs no helper",
             ) from None
         try:
-            client = cls(connection)
+            client = cls(connection, agent)
             client.find()
         except BaseException:
             connection.close()
@@ -156,7 +168,10 @@ class HelperClient:
             HelperError: it refuses or does not answer.
         """
         message = new_method_call(_HELPER, method.name, method.input_signature, arguments)
-        limit = QUICK if method.action is None else WITH_QUESTION
+        limit = QUICK
+        if method.action is not None:
+            limit = WITH_QUESTION
+            self._agent.start()
         return self._request(message, limit, method.output_signature)
 
     def signals(self, timeout: float) -> Iterator[HelperSignal]:
@@ -180,6 +195,7 @@ class HelperClient:
 
     def close(self) -> None:
         """Leave the bus."""
+        self._agent.stop()
         self._filter.close()
         self._connection.close()
 
