@@ -33,6 +33,7 @@ from mqvpn_core.app.client_protection import (
 )
 from mqvpn_core.app.client_status import client_status
 from mqvpn_core.app.exit_codes import ExitCode
+from mqvpn_core.app.own_machine import own_machine
 from mqvpn_core.app.quic_settings import client_trust, transport_config
 from mqvpn_core.app.run_records import RunRecords, open_records
 from mqvpn_core.app.termination import (
@@ -64,7 +65,6 @@ from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
 from mqvpn_core.runtime.link_control import LinkControl
 from mqvpn_core.runtime.link_sockets import LinkSockets
 from mqvpn_core.runtime.link_watch import LinkWatch
-from mqvpn_core.runtime.local_host import LocalHost
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
 from mqvpn_core.runtime.plan_keeper import LettingResolver, PlanKeeper
@@ -87,7 +87,7 @@ _LONGEST_PAUSE = 30.0
 class ClientSurroundings:
     """What a client touches of the world; tests bring their own."""
 
-    host: HostOperations = field(default_factory=LocalHost)
+    host: HostOperations = field(default_factory=own_machine)
     """The machine."""
     resolver: NameResolver = field(default_factory=NameResolver)
     """Name service."""

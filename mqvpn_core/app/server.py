@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import trio
 
 from mqvpn_core.app.exit_codes import ExitCode
+from mqvpn_core.app.own_machine import own_machine
 from mqvpn_core.app.server_core import ServerCore, ServerPorts
 from mqvpn_core.app.server_settings import (
     listen_addresses,
@@ -41,7 +42,6 @@ from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.host_operations import HostOperations
-from mqvpn_core.runtime.local_host import LocalHost
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.udp_opening import UdpOptions
@@ -57,7 +57,7 @@ _WILDCARDS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - compared with, not bou
 class ServerSurroundings:
     """What a server touches of the world; tests bring their own."""
 
-    host: HostOperations = field(default_factory=LocalHost)
+    host: HostOperations = field(default_factory=own_machine)
     """The machine."""
     resolver: NameResolver = field(default_factory=NameResolver)
     """Name service."""

@@ -23,12 +23,22 @@ def open_interpreter() -> None:
     wanted = {Path(sys.prefix), Path(sys.base_prefix), _ROOT, Path(sys.executable).resolve()}
     wanted.add(Path(os.path.realpath(sys.base_prefix)))
     closed = {directory for path in wanted if (directory := _closed_above(path)) is not None}
-    if not closed:
-        return
     _check(_LIBRARY.unshare(_CLONE_NEWNS))
     _check(_LIBRARY.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
     for directory in sorted(closed):
         _replace(directory, [path for path in wanted if directory in path.parents])
+    _open_tun()
+
+
+def _open_tun() -> None:
+    """Have /dev/net/tun as udev makes it, open to all: a capability decides who may use it."""
+    device = Path("/dev/net/tun")
+    if device.stat().st_mode & stat.S_IWOTH:
+        return
+    number = device.stat().st_rdev
+    _check(_LIBRARY.mount(b"none", b"/dev/net", b"tmpfs", 0, b"mode=755"))
+    os.mknod(device, stat.S_IFCHR | 0o666, number)
+    device.chmod(0o666)
 
 
 def _closed_above(path: Path) -> Path | None:
