@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QApplication
 
 from mqvpn_gui.app.clocks import qt_clocks
@@ -18,6 +18,7 @@ from mqvpn_gui.bus.single_program import SingleProgram
 from mqvpn_gui.user.names import APPLICATION_ID
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
+from mqvpn_gui.words.translation import load_translation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     application.setQuitOnLastWindowClosed(False)
     application.setAttribute(Qt.ApplicationAttribute.AA_DontShowIconsInMenus, False)
     around = _surroundings()
+    _translate(application, around.preferences.current.language)
     desk = Desk(application, around)
     desk.quit_wanted.connect(application.quit)
     single = SingleProgram(around.session_bus, APPLICATION_ID, options.link)
@@ -43,6 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     desk.finish()
     stop.close()
     return code
+
+
+def _translate(application: QApplication, language: str) -> None:
+    if language:
+        QLocale.setDefault(QLocale(language))
+    translator = load_translation(language, application)
+    if translator is not None:
+        application.installTranslator(translator)
 
 
 def _surroundings() -> Surroundings:

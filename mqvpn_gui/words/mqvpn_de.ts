@@ -1,0 +1,1215 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" language="de_DE" sourcelanguage="en">
+  <context>
+    <name>Desk</name>
+    <message>
+      <source>&amp;Servers</source>
+      <translation>&amp;Server</translation>
+    </message>
+    <message>
+      <source>&amp;Tunnel</source>
+      <translation>&amp;Tunnel</translation>
+    </message>
+    <message>
+      <source>Dia&amp;gnostics</source>
+      <translation>Dia&amp;gnose</translation>
+    </message>
+    <message>
+      <source>Export events</source>
+      <translation>Ereignisse exportieren</translation>
+    </message>
+    <message>
+      <source>Key for {0}</source>
+      <translation>Schlüssel für {0}</translation>
+    </message>
+    <message>
+      <source>Se&amp;ttings</source>
+      <translation>&amp;Einstellungen</translation>
+    </message>
+    <message>
+      <source>The language changes when mqvpn is started again.</source>
+      <translation>Die Sprache ändert sich beim nächsten Start von mqvpn.</translation>
+    </message>
+    <message>
+      <source>The settings could not be written.</source>
+      <translation>Die Einstellungen konnten nicht geschrieben werden.</translation>
+    </message>
+    <message>
+      <source>helper</source>
+      <translation>Hilfsdienst</translation>
+    </message>
+    <message>
+      <source>no panel takes icons</source>
+      <translation>keine Leiste nimmt Symbole an</translation>
+    </message>
+    <message>
+      <source>none added yet</source>
+      <translation>noch keiner hinzugefügt</translation>
+    </message>
+    <message>
+      <source>server</source>
+      <translation>Server</translation>
+    </message>
+    <message>
+      <source>shown</source>
+      <translation>sichtbar</translation>
+    </message>
+    <message>
+      <source>tray</source>
+      <translation>Symbolleiste</translation>
+    </message>
+    <message>
+      <source>{0}
+The key is used once and not kept.</source>
+      <translation>{0}
+Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
+    </message>
+  </context>
+  <context>
+    <name>DiagnosticsDesk</name>
+    <message>
+      <source>Export the report</source>
+      <translation>Bericht exportieren</translation>
+    </message>
+    <message>
+      <source>Restore the network</source>
+      <translation>Netzwerk wiederherstellen</translation>
+    </message>
+    <message>
+      <source>The network is as it was before the tunnel.</source>
+      <translation>Das Netzwerk ist wieder wie vor dem Tunnel.</translation>
+    </message>
+    <message>
+      <source>This ends the tunnel and switches the kill switch off: traffic goes out unprotected afterwards.</source>
+      <translation>Das beendet den Tunnel und schaltet den Notschalter aus: Danach gehen Daten ungeschützt hinaus.</translation>
+    </message>
+  </context>
+  <context>
+    <name>Notices</name>
+    <message>
+      <source>Open mqvpn</source>
+      <translation>mqvpn öffnen</translation>
+    </message>
+  </context>
+  <context>
+    <name>ServersDesk</name>
+    <message>
+      <source>Delete a server</source>
+      <translation>Server löschen</translation>
+    </message>
+    <message>
+      <source>Delete {0} and its key? Nobody but the server's owner can give it back.</source>
+      <translation>{0} und den Schlüssel dazu löschen? Nur wer den Server betreibt, kann ihn neu ausstellen.</translation>
+    </message>
+    <message>
+      <source>The server is saved, its key is not: {0}</source>
+      <translation>Der Server ist gespeichert, sein Schlüssel nicht: {0}</translation>
+    </message>
+    <message>
+      <source>You will be asked for the key each time.</source>
+      <translation>Nach dem Schlüssel wird jedes Mal gefragt.</translation>
+    </message>
+    <message>
+      <source>nothing: anybody could pretend to be this server</source>
+      <translation>nichts: Jeder könnte sich als dieser Server ausgeben</translation>
+    </message>
+    <message>
+      <source>the certificate authorities of this machine</source>
+      <translation>die Zertifizierungsstellen dieses Rechners</translation>
+    </message>
+    <message>
+      <source>the certificates in the file</source>
+      <translation>die Zertifikate in der Datei</translation>
+    </message>
+    <message>
+      <source>the key in the link</source>
+      <translation>den Schlüssel im Link</translation>
+    </message>
+  </context>
+  <context>
+    <name>TunnelControl</name>
+    <message>
+      <source>The server asks for it.</source>
+      <translation>Der Server fragt danach.</translation>
+    </message>
+    <message>
+      <source>There is no key for it in the keyring.</source>
+      <translation>Im Schlüsselbund ist keiner dafür.</translation>
+    </message>
+  </context>
+  <context>
+    <name>add_server</name>
+    <message>
+      <source>&amp;Name</source>
+      <translation>&amp;Name</translation>
+    </message>
+    <message>
+      <source>&amp;Paste</source>
+      <translation>Ein&amp;fügen</translation>
+    </message>
+    <message>
+      <source>&amp;Save</source>
+      <translation>&amp;Speichern</translation>
+    </message>
+    <message>
+      <source>Add a server</source>
+      <translation>Server hinzufügen</translation>
+    </message>
+    <message>
+      <source>Checked by</source>
+      <translation>Geprüft durch</translation>
+    </message>
+    <message>
+      <source>Link of the server</source>
+      <translation>Link des Servers</translation>
+    </message>
+    <message>
+      <source>Open a &amp;file or a picture…</source>
+      <translation>&amp;Datei oder Bild öffnen …</translation>
+    </message>
+    <message>
+      <source>Open a file or a picture</source>
+      <translation>Datei oder Bild öffnen</translation>
+    </message>
+    <message>
+      <source>Save and &amp;connect</source>
+      <translation>Speichern und &amp;verbinden</translation>
+    </message>
+    <message>
+      <source>Server</source>
+      <translation>Server</translation>
+    </message>
+    <message>
+      <source>There is neither text nor a picture in the clipboard.</source>
+      <translation>In der Zwischenablage ist weder Text noch ein Bild.</translation>
+    </message>
+    <message>
+      <source>Whoever runs the server gives you a link or a QR code. Paste it, open it as a file, or drop it here.</source>
+      <translation>Wer den Server betreibt, gibt Ihnen einen Link oder QR-Code. Fügen Sie ihn ein, öffnen Sie ihn als Datei oder ziehen Sie ihn hierher.</translation>
+    </message>
+  </context>
+  <context>
+    <name>banner</name>
+    <message>
+      <source>Dismiss</source>
+      <translation>Schließen</translation>
+    </message>
+  </context>
+  <context>
+    <name>diagnostics_page</name>
+    <message>
+      <source>&amp;Check everything</source>
+      <translation>Alles &amp;prüfen</translation>
+    </message>
+    <message>
+      <source>&amp;Restore the network…</source>
+      <translation>Netzwerk &amp;wiederherstellen …</translation>
+    </message>
+    <message>
+      <source>Check</source>
+      <translation>Prüfung</translation>
+    </message>
+    <message>
+      <source>Checks</source>
+      <translation>Prüfungen</translation>
+    </message>
+    <message>
+      <source>Cop&amp;y</source>
+      <translation>&amp;Kopieren</translation>
+    </message>
+    <message>
+      <source>Diagnostics</source>
+      <translation>Diagnose</translation>
+    </message>
+    <message>
+      <source>E&amp;xport…</source>
+      <translation>E&amp;xportieren …</translation>
+    </message>
+    <message>
+      <source>Ends the tunnel and removes every trace of it from this machine</source>
+      <translation>Beendet den Tunnel und entfernt jede Spur davon von diesem Rechner</translation>
+    </message>
+    <message>
+      <source>Everything is in order.</source>
+      <translation>Alles ist in Ordnung.</translation>
+    </message>
+    <message>
+      <source>Looking…</source>
+      <translation>Wird geprüft …</translation>
+    </message>
+    <message>
+      <source>Not in order: {0}</source>
+      <translation>Nicht in Ordnung: {0}</translation>
+    </message>
+    <message>
+      <source>Report</source>
+      <translation>Bericht</translation>
+    </message>
+    <message>
+      <source>Result</source>
+      <translation>Ergebnis</translation>
+    </message>
+    <message>
+      <source>The report holds no keys and no addresses. Read it before you send it.</source>
+      <translation>Der Bericht enthält weder Schlüssel noch Adressen. Lesen Sie ihn, bevor Sie ihn verschicken.</translation>
+    </message>
+    <message>
+      <source>What was found</source>
+      <translation>Befund</translation>
+    </message>
+    <message>
+      <source>in order</source>
+      <translation>in Ordnung</translation>
+    </message>
+    <message>
+      <source>not in order</source>
+      <translation>nicht in Ordnung</translation>
+    </message>
+    <message>
+      <source>not known</source>
+      <translation>unbekannt</translation>
+    </message>
+  </context>
+  <context>
+    <name>event_panel</name>
+    <message>
+      <source>E&amp;xport</source>
+      <translation>E&amp;xportieren</translation>
+    </message>
+    <message>
+      <source>Event</source>
+      <translation>Ereignis</translation>
+    </message>
+    <message>
+      <source>Events</source>
+      <translation>Ereignisse</translation>
+    </message>
+    <message>
+      <source>Kind of events</source>
+      <translation>Art der Ereignisse</translation>
+    </message>
+    <message>
+      <source>Search</source>
+      <translation>Suchen</translation>
+    </message>
+    <message>
+      <source>Search in events</source>
+      <translation>In Ereignissen suchen</translation>
+    </message>
+    <message>
+      <source>Time</source>
+      <translation>Zeit</translation>
+    </message>
+    <message>
+      <source>What happened</source>
+      <translation>Was geschah</translation>
+    </message>
+    <message>
+      <source>Write the events shown to a file</source>
+      <translation>Die gezeigten Ereignisse in eine Datei schreiben</translation>
+    </message>
+  </context>
+  <context>
+    <name>events</name>
+    <message>
+      <source> after {0}</source>
+      <translation> nach {0}</translation>
+    </message>
+    <message>
+      <source>, gap {0}</source>
+      <translation>, Lücke {0}</translation>
+    </message>
+    <message>
+      <source>All events</source>
+      <translation>Alle Ereignisse</translation>
+    </message>
+    <message>
+      <source>Awake</source>
+      <translation>Aufgewacht</translation>
+    </message>
+    <message>
+      <source>Connected</source>
+      <translation>Verbunden</translation>
+    </message>
+    <message>
+      <source>Connection</source>
+      <translation>Verbindung</translation>
+    </message>
+    <message>
+      <source>DNS</source>
+      <translation>DNS</translation>
+    </message>
+    <message>
+      <source>Disconnected</source>
+      <translation>Getrennt</translation>
+    </message>
+    <message>
+      <source>Failover</source>
+      <translation>Umschaltung</translation>
+    </message>
+    <message>
+      <source>Kill switch</source>
+      <translation>Notschalter</translation>
+    </message>
+    <message>
+      <source>Link added</source>
+      <translation>Anschluss neu</translation>
+    </message>
+    <message>
+      <source>Link removed</source>
+      <translation>Anschluss weg</translation>
+    </message>
+    <message>
+      <source>Links</source>
+      <translation>Anschlüsse</translation>
+    </message>
+    <message>
+      <source>Network login</source>
+      <translation>Netzanmeldung</translation>
+    </message>
+    <message>
+      <source>Not accepted</source>
+      <translation>Abgelehnt</translation>
+    </message>
+    <message>
+      <source>Note</source>
+      <translation>Hinweis</translation>
+    </message>
+    <message>
+      <source>Path lost</source>
+      <translation>Pfad verloren</translation>
+    </message>
+    <message>
+      <source>Path moved</source>
+      <translation>Pfad umgezogen</translation>
+    </message>
+    <message>
+      <source>Path opened</source>
+      <translation>Pfad geöffnet</translation>
+    </message>
+    <message>
+      <source>Path recovered</source>
+      <translation>Pfad wieder da</translation>
+    </message>
+    <message>
+      <source>Path works</source>
+      <translation>Pfad in Betrieb</translation>
+    </message>
+    <message>
+      <source>Protection</source>
+      <translation>Schutz</translation>
+    </message>
+    <message>
+      <source>Reconnecting</source>
+      <translation>Neu verbinden</translation>
+    </message>
+    <message>
+      <source>Restarted</source>
+      <translation>Neu gestartet</translation>
+    </message>
+    <message>
+      <source>Role changed</source>
+      <translation>Rolle geändert</translation>
+    </message>
+    <message>
+      <source>Server changed</source>
+      <translation>Server gewechselt</translation>
+    </message>
+    <message>
+      <source>Sleep</source>
+      <translation>Ruhezustand</translation>
+    </message>
+    <message>
+      <source>Split tunnelling</source>
+      <translation>Tunnel-Ausnahmen</translation>
+    </message>
+    <message>
+      <source>another path</source>
+      <translation>einem anderen Pfad</translation>
+    </message>
+    <message>
+      <source>connected to {0}</source>
+      <translation>verbunden mit {0}</translation>
+    </message>
+    <message>
+      <source>connection lost, trying again</source>
+      <translation>Verbindung verloren, neuer Versuch</translation>
+    </message>
+    <message>
+      <source>disconnected</source>
+      <translation>getrennt</translation>
+    </message>
+    <message>
+      <source>kill switch: {0}</source>
+      <translation>Notschalter: {0}</translation>
+    </message>
+    <message>
+      <source>name resolution: {0}</source>
+      <translation>Namensauflösung: {0}</translation>
+    </message>
+    <message>
+      <source>the machine goes to sleep</source>
+      <translation>der Rechner schläft ein</translation>
+    </message>
+    <message>
+      <source>the machine is awake, paths are checked</source>
+      <translation>der Rechner ist wach, die Pfade werden geprüft</translation>
+    </message>
+    <message>
+      <source>the network process ended and was started again</source>
+      <translation>der Netzprozess war beendet und wurde neu gestartet</translation>
+    </message>
+    <message>
+      <source>the server</source>
+      <translation>dem Server</translation>
+    </message>
+    <message>
+      <source>the server does not accept the key</source>
+      <translation>der Server lehnt den Schlüssel ab</translation>
+    </message>
+    <message>
+      <source>trying {0}</source>
+      <translation>{0} wird versucht</translation>
+    </message>
+    <message>
+      <source>{0} appeared</source>
+      <translation>{0} ist da</translation>
+    </message>
+    <message>
+      <source>{0} has a new address</source>
+      <translation>{0} hat eine neue Adresse</translation>
+    </message>
+    <message>
+      <source>{0} is gone</source>
+      <translation>{0} ist weg</translation>
+    </message>
+    <message>
+      <source>{0} is now {1}</source>
+      <translation>{0} ist jetzt {1}</translation>
+    </message>
+    <message>
+      <source>{0} lost</source>
+      <translation>{0} verloren</translation>
+    </message>
+    <message>
+      <source>{0} lost, continuing on {1}</source>
+      <translation>{0} verloren, weiter über {1}</translation>
+    </message>
+    <message>
+      <source>{0} works</source>
+      <translation>{0} ist in Betrieb</translation>
+    </message>
+    <message>
+      <source>{0} works again</source>
+      <translation>{0} ist wieder in Betrieb</translation>
+    </message>
+  </context>
+  <context>
+    <name>first_run</name>
+    <message>
+      <source>&amp;Copy</source>
+      <translation>&amp;Kopieren</translation>
+    </message>
+    <message>
+      <source>Check &amp;again</source>
+      <translation>&amp;Erneut prüfen</translation>
+    </message>
+    <message>
+      <source>Command that installs the helper</source>
+      <translation>Befehl, der den Hilfsdienst installiert</translation>
+    </message>
+    <message>
+      <source>Copied</source>
+      <translation>Kopiert</translation>
+    </message>
+    <message>
+      <source>Copies the command</source>
+      <translation>Kopiert den Befehl</translation>
+    </message>
+    <message>
+      <source>One part is missing</source>
+      <translation>Ein Teil fehlt</translation>
+    </message>
+    <message>
+      <source>The helper is missing</source>
+      <translation>Der Hilfsdienst fehlt</translation>
+    </message>
+    <message>
+      <source>The helper is too old</source>
+      <translation>Der Hilfsdienst ist zu alt</translation>
+    </message>
+    <message>
+      <source>This window needs a newer helper than {0}. Run this in a terminal:</source>
+      <translation>Dieses Fenster braucht einen neueren Hilfsdienst als {0}. Führen Sie dies in einem Terminal aus:</translation>
+    </message>
+    <message>
+      <source>This window only shows and asks. A helper of the system makes the tunnel, and it is not installed. Run this in a terminal:</source>
+      <translation>Dieses Fenster zeigt und fragt nur. Den Tunnel baut ein Hilfsdienst des Systems, und der ist nicht installiert. Führen Sie dies in einem Terminal aus:</translation>
+    </message>
+  </context>
+  <context>
+    <name>graph</name>
+    <message>
+      <source>1 h</source>
+      <translation>1 h</translation>
+    </message>
+    <message>
+      <source>1 min</source>
+      <translation>1 min</translation>
+    </message>
+    <message>
+      <source>10 min</source>
+      <translation>10 min</translation>
+    </message>
+    <message>
+      <source>Graph of {0}</source>
+      <translation>Verlauf: {0}</translation>
+    </message>
+    <message>
+      <source>Loss</source>
+      <translation>Verlust</translation>
+    </message>
+    <message>
+      <source>RTT</source>
+      <translation>Laufzeit</translation>
+    </message>
+    <message>
+      <source>Throughput</source>
+      <translation>Durchsatz</translation>
+    </message>
+    <message>
+      <source>nothing measured yet</source>
+      <translation>noch nichts gemessen</translation>
+    </message>
+    <message>
+      <source>now</source>
+      <translation>jetzt</translation>
+    </message>
+    <message>
+      <source>{0} ago</source>
+      <translation>vor {0}</translation>
+    </message>
+  </context>
+  <context>
+    <name>header</name>
+    <message>
+      <source>&amp;Cancel</source>
+      <translation>&amp;Abbrechen</translation>
+    </message>
+    <message>
+      <source>&amp;Connect</source>
+      <translation>&amp;Verbinden</translation>
+    </message>
+    <message>
+      <source>&amp;Disconnect</source>
+      <translation>&amp;Trennen</translation>
+    </message>
+    <message>
+      <source>Asking the server over {0}…</source>
+      <translation>Der Server wird über {0} gefragt …</translation>
+    </message>
+    <message>
+      <source>Connecting</source>
+      <translation>Verbindet</translation>
+    </message>
+    <message>
+      <source>DNS: {0}</source>
+      <translation>DNS: {0}</translation>
+    </message>
+    <message>
+      <source>Kill switch: {0}</source>
+      <translation>Notschalter: {0}</translation>
+    </message>
+    <message>
+      <source>Looking for links and the server…</source>
+      <translation>Anschlüsse und Server werden gesucht …</translation>
+    </message>
+    <message>
+      <source>Server</source>
+      <translation>Server</translation>
+    </message>
+    <message>
+      <source>Stops connecting</source>
+      <translation>Bricht das Verbinden ab</translation>
+    </message>
+    <message>
+      <source>The connection is lost. Addresses and routes stay while it is made anew.</source>
+      <translation>Die Verbindung ist verloren. Adressen und Routen bleiben, während sie neu aufgebaut wird.</translation>
+    </message>
+    <message>
+      <source>Turns the VPN tunnel off</source>
+      <translation>Schaltet den VPN-Tunnel aus</translation>
+    </message>
+    <message>
+      <source>Turns the VPN tunnel on</source>
+      <translation>Schaltet den VPN-Tunnel ein</translation>
+    </message>
+    <message>
+      <source>traffic goes outside the tunnel meanwhile</source>
+      <translation>bis dahin gehen Daten am Tunnel vorbei</translation>
+    </message>
+    <message>
+      <source>{0} down, {1} up</source>
+      <translation>{0} herunter, {1} hinauf</translation>
+    </message>
+    <message>
+      <source>↓ {0}   ↑ {1}</source>
+      <translation>↓ {0}   ↑ {1}</translation>
+    </message>
+  </context>
+  <context>
+    <name>home_page</name>
+    <message>
+      <source>Graph</source>
+      <translation>Verlauf</translation>
+    </message>
+    <message>
+      <source>Links appear here when the tunnel is on.</source>
+      <translation>Anschlüsse erscheinen hier, sobald der Tunnel an ist.</translation>
+    </message>
+    <message>
+      <source>Paths</source>
+      <translation>Pfade</translation>
+    </message>
+  </context>
+  <context>
+    <name>main_window</name>
+    <message>
+      <source>Shows another page of the window</source>
+      <translation>Zeigt eine andere Seite des Fensters</translation>
+    </message>
+  </context>
+  <context>
+    <name>path_card</name>
+    <message>
+      <source>&amp;Role</source>
+      <translation>&amp;Rolle</translation>
+    </message>
+    <message>
+      <source>, metered</source>
+      <translation>, kostenpflichtig</translation>
+    </message>
+    <message>
+      <source>RTT {0}   jitter {1}   loss {2}</source>
+      <translation>Laufzeit {0}   Schwankung {1}   Verlust {2}</translation>
+    </message>
+    <message>
+      <source>Role of {0}</source>
+      <translation>Rolle von {0}</translation>
+    </message>
+    <message>
+      <source>What this link is used for</source>
+      <translation>Wofür dieser Anschluss benutzt wird</translation>
+    </message>
+    <message>
+      <source>no numbers yet</source>
+      <translation>noch keine Werte</translation>
+    </message>
+    <message>
+      <source>{0} of {1} this month</source>
+      <translation>{0} von {1} in diesem Monat</translation>
+    </message>
+    <message>
+      <source>{0} this month</source>
+      <translation>{0} in diesem Monat</translation>
+    </message>
+    <message>
+      <source>↓ {0}   ↑ {1}   {2} of the traffic</source>
+      <translation>↓ {0}   ↑ {1}   {2} der Daten</translation>
+    </message>
+  </context>
+  <context>
+    <name>profile_editor</name>
+    <message>
+      <source>&amp;Address</source>
+      <translation>&amp;Adresse</translation>
+    </message>
+    <message>
+      <source>&amp;Beside the tunnel</source>
+      <translation>&amp;Am Tunnel vorbei</translation>
+    </message>
+    <message>
+      <source>&amp;Bytes a month</source>
+      <translation>&amp;Bytes im Monat</translation>
+    </message>
+    <message>
+      <source>&amp;Device</source>
+      <translation>&amp;Gerät</translation>
+    </message>
+    <message>
+      <source>&amp;Key</source>
+      <translation>S&amp;chlüssel</translation>
+    </message>
+    <message>
+      <source>&amp;Kill switch</source>
+      <translation>&amp;Notschalter</translation>
+    </message>
+    <message>
+      <source>&amp;Leave out</source>
+      <translation>&amp;Auslassen</translation>
+    </message>
+    <message>
+      <source>&amp;Only into the tunnel</source>
+      <translation>N&amp;ur in den Tunnel</translation>
+    </message>
+    <message>
+      <source>&amp;Pins</source>
+      <translation>&amp;Pins</translation>
+    </message>
+    <message>
+      <source>&amp;Programs beside it</source>
+      <translation>&amp;Programme daran vorbei</translation>
+    </message>
+    <message>
+      <source>&amp;Roles</source>
+      <translation>&amp;Rollen</translation>
+    </message>
+    <message>
+      <source>&amp;Spreading</source>
+      <translation>&amp;Verteilung</translation>
+    </message>
+    <message>
+      <source>&amp;Use</source>
+      <translation>Be&amp;nutzen</translation>
+    </message>
+    <message>
+      <source>Advance&amp;d</source>
+      <translation>Er&amp;weitert</translation>
+    </message>
+    <message>
+      <source>Always</source>
+      <translation>Immer</translation>
+    </message>
+    <message>
+      <source>Bytes a &amp;second</source>
+      <translation>Bytes je &amp;Sekunde</translation>
+    </message>
+    <message>
+      <source>Certificate &amp;name</source>
+      <translation>&amp;Name im Zertifikat</translation>
+    </message>
+    <message>
+      <source>Connect again after a loss</source>
+      <translation>Nach einem Abbruch neu verbinden</translation>
+    </message>
+    <message>
+      <source>Everything</source>
+      <translation>Alles</translation>
+    </message>
+    <message>
+      <source>Fastest path first</source>
+      <translation>Schnellster Pfad zuerst</translation>
+    </message>
+    <message>
+      <source>IPv4 inside the tunnel</source>
+      <translation>IPv4 im Tunnel</translation>
+    </message>
+    <message>
+      <source>IPv6 inside the tunnel</source>
+      <translation>IPv6 im Tunnel</translation>
+    </message>
+    <message>
+      <source>Into the &amp;tunnel</source>
+      <translation>In den &amp;Tunnel</translation>
+    </message>
+    <message>
+      <source>Largest &amp;MTU</source>
+      <translation>Größte &amp;MTU</translation>
+    </message>
+    <message>
+      <source>Name &amp;servers</source>
+      <translation>Name&amp;server</translation>
+    </message>
+    <message>
+      <source>Net&amp;work</source>
+      <translation>Net&amp;z</translation>
+    </message>
+    <message>
+      <source>Nothing by itself</source>
+      <translation>Nichts von selbst</translation>
+    </message>
+    <message>
+      <source>Off</source>
+      <translation>Aus</translation>
+    </message>
+    <message>
+      <source>One path at a time</source>
+      <translation>Immer nur ein Pfad</translation>
+    </message>
+    <message>
+      <source>Pat&amp;hs</source>
+      <translation>P&amp;fade</translation>
+    </message>
+    <message>
+      <source>Ser&amp;ver</source>
+      <translation>Ser&amp;ver</translation>
+    </message>
+    <message>
+      <source>Server {0}</source>
+      <translation>Server {0}</translation>
+    </message>
+    <message>
+      <source>Small packets on two paths</source>
+      <translation>Kleine Pakete auf zwei Pfaden</translation>
+    </message>
+    <message>
+      <source>The local network stays reachable</source>
+      <translation>Das lokale Netz bleibt erreichbar</translation>
+    </message>
+    <message>
+      <source>Trust any certificate (nobody is kept out)</source>
+      <translation>Jedem Zertifikat trauen (hält niemanden ab)</translation>
+    </message>
+    <message>
+      <source>Weighted: each connection on one path</source>
+      <translation>Gewichtet: jede Verbindung auf einem Pfad</translation>
+    </message>
+    <message>
+      <source>What the server names</source>
+      <translation>Was der Server nennt</translation>
+    </message>
+    <message>
+      <source>While the tunnel is wanted</source>
+      <translation>Solange der Tunnel gewünscht ist</translation>
+    </message>
+    <message>
+      <source>as the address</source>
+      <translation>wie die Adresse</translation>
+    </message>
+    <message>
+      <source>as the machine has them</source>
+      <translation>wie der Rechner sie hat</translation>
+    </message>
+    <message>
+      <source>follows the network</source>
+      <translation>folgt dem Netz</translation>
+    </message>
+    <message>
+      <source>unchanged</source>
+      <translation>unverändert</translation>
+    </message>
+    <message>
+      <source>{0} is no whole number</source>
+      <translation>{0} ist keine ganze Zahl</translation>
+    </message>
+  </context>
+  <context>
+    <name>quantities</name>
+    <message>
+      <source>{0} %</source>
+      <translation>{0} %</translation>
+    </message>
+    <message>
+      <source>{0} Gbit/s</source>
+      <translation>{0} Gbit/s</translation>
+    </message>
+    <message>
+      <source>{0} Mbit/s</source>
+      <translation>{0} Mbit/s</translation>
+    </message>
+    <message>
+      <source>{0} bit/s</source>
+      <translation>{0} bit/s</translation>
+    </message>
+    <message>
+      <source>{0} kbit/s</source>
+      <translation>{0} kbit/s</translation>
+    </message>
+    <message>
+      <source>{0} kilobits per second</source>
+      <translation>{0} Kilobit pro Sekunde</translation>
+    </message>
+    <message>
+      <source>{0} megabits per second</source>
+      <translation>{0} Megabit pro Sekunde</translation>
+    </message>
+    <message>
+      <source>{0} milliseconds</source>
+      <translation>{0} Millisekunden</translation>
+    </message>
+    <message>
+      <source>{0} ms</source>
+      <translation>{0} ms</translation>
+    </message>
+    <message>
+      <source>{0} percent</source>
+      <translation>{0} Prozent</translation>
+    </message>
+  </context>
+  <context>
+    <name>servers_page</name>
+    <message>
+      <source>&amp;Add a server…</source>
+      <translation>Server &amp;hinzufügen …</translation>
+    </message>
+    <message>
+      <source>&amp;Connect</source>
+      <translation>&amp;Verbinden</translation>
+    </message>
+    <message>
+      <source>&amp;Delete…</source>
+      <translation>&amp;Löschen …</translation>
+    </message>
+    <message>
+      <source>&amp;Edit…</source>
+      <translation>&amp;Bearbeiten …</translation>
+    </message>
+    <message>
+      <source>&amp;Share…</source>
+      <translation>&amp;Teilen …</translation>
+    </message>
+    <message>
+      <source>Du&amp;plicate</source>
+      <translation>Ver&amp;doppeln</translation>
+    </message>
+    <message>
+      <source>Servers</source>
+      <translation>Server</translation>
+    </message>
+    <message>
+      <source>There is no server yet. Add one with the link or QR code you were given.</source>
+      <translation>Es gibt noch keinen Server. Fügen Sie einen mit dem Link oder QR-Code hinzu, den Sie bekommen haben.</translation>
+    </message>
+  </context>
+  <context>
+    <name>settings_page</name>
+    <message>
+      <source>&amp;Connect at the start</source>
+      <translation>Beim Start &amp;verbinden</translation>
+    </message>
+    <message>
+      <source>&amp;Kill switch</source>
+      <translation>&amp;Notschalter</translation>
+    </message>
+    <message>
+      <source>&amp;Language</source>
+      <translation>S&amp;prache</translation>
+    </message>
+    <message>
+      <source>As the desktop</source>
+      <translation>Wie die Arbeitsumgebung</translation>
+    </message>
+    <message>
+      <source>Dark</source>
+      <translation>Dunkel</translation>
+    </message>
+    <message>
+      <source>General</source>
+      <translation>Allgemein</translation>
+    </message>
+    <message>
+      <source>Light</source>
+      <translation>Hell</translation>
+    </message>
+    <message>
+      <source>Links come and &amp;go</source>
+      <translation>Anschlüsse kommen und &amp;gehen</translation>
+    </message>
+    <message>
+      <source>Notifications</source>
+      <translation>Benachrichtigungen</translation>
+    </message>
+    <message>
+      <source>Protection</source>
+      <translation>Schutz</translation>
+    </message>
+    <message>
+      <source>Standard blocks traffic outside the tunnel while you want the tunnel. Always blocks it from boot to shutdown.</source>
+      <translation>Standard sperrt Daten außerhalb des Tunnels, solange Sie den Tunnel wollen. Immer sperrt sie vom Einschalten bis zum Ausschalten.</translation>
+    </message>
+    <message>
+      <source>Start &amp;hidden, with the tray icon alone</source>
+      <translation>&amp;Unsichtbar starten, nur mit Symbol</translation>
+    </message>
+    <message>
+      <source>Start with the &amp;session</source>
+      <translation>Mit der &amp;Sitzung starten</translation>
+    </message>
+    <message>
+      <source>The connection is &amp;lost</source>
+      <translation>Die Verbindung geht ver&amp;loren</translation>
+    </message>
+    <message>
+      <source>The&amp;me</source>
+      <translation>&amp;Darstellung</translation>
+    </message>
+    <message>
+      <source>Traffic is &amp;blocked, the key is refused</source>
+      <translation>Daten werden &amp;gesperrt, der Schlüssel wird abgelehnt</translation>
+    </message>
+    <message>
+      <source>Traffic moved to another &amp;path</source>
+      <translation>Daten gehen über einen anderen &amp;Pfad</translation>
+    </message>
+    <message>
+      <source>Tray icon in &amp;one colour</source>
+      <translation>Symbol in &amp;einer Farbe</translation>
+    </message>
+  </context>
+  <context>
+    <name>share_dialog</name>
+    <message>
+      <source>&amp;Copy the link</source>
+      <translation>Link &amp;kopieren</translation>
+    </message>
+    <message>
+      <source>QR code of the link</source>
+      <translation>QR-Code des Links</translation>
+    </message>
+    <message>
+      <source>Share {0}</source>
+      <translation>{0} teilen</translation>
+    </message>
+    <message>
+      <source>The key is not in this code: the other device asks for it.</source>
+      <translation>Der Schlüssel ist nicht in diesem Code: Das andere Gerät fragt danach.</translation>
+    </message>
+    <message>
+      <source>Who has this code can use the server in your name. Show it to nobody else.</source>
+      <translation>Wer diesen Code hat, kann den Server in Ihrem Namen benutzen. Zeigen Sie ihn niemandem sonst.</translation>
+    </message>
+  </context>
+  <context>
+    <name>states</name>
+    <message>
+      <source>Active</source>
+      <translation>Aktiv</translation>
+    </message>
+    <message>
+      <source>Always</source>
+      <translation>Immer</translation>
+    </message>
+    <message>
+      <source>Backup</source>
+      <translation>Reserve</translation>
+    </message>
+    <message>
+      <source>Blocked by the kill switch</source>
+      <translation>Vom Notschalter gesperrt</translation>
+    </message>
+    <message>
+      <source>Connected</source>
+      <translation>Verbunden</translation>
+    </message>
+    <message>
+      <source>Connected, a path is down</source>
+      <translation>Verbunden, ein Pfad fehlt</translation>
+    </message>
+    <message>
+      <source>Connecting</source>
+      <translation>Verbindet</translation>
+    </message>
+    <message>
+      <source>Error</source>
+      <translation>Fehler</translation>
+    </message>
+    <message>
+      <source>Ethernet</source>
+      <translation>Ethernet</translation>
+    </message>
+    <message>
+      <source>Helper not running</source>
+      <translation>Hilfsdienst läuft nicht</translation>
+    </message>
+    <message>
+      <source>LTE</source>
+      <translation>LTE</translation>
+    </message>
+    <message>
+      <source>Link</source>
+      <translation>Anschluss</translation>
+    </message>
+    <message>
+      <source>Never</source>
+      <translation>Nie</translation>
+    </message>
+    <message>
+      <source>No internet</source>
+      <translation>Kein Internet</translation>
+    </message>
+    <message>
+      <source>No link</source>
+      <translation>Kein Anschluss</translation>
+    </message>
+    <message>
+      <source>Off</source>
+      <translation>Aus</translation>
+    </message>
+    <message>
+      <source>Path {0}: {1}</source>
+      <translation>Pfad {0}: {1}</translation>
+    </message>
+    <message>
+      <source>Path {0}: {1}, {2}, {3} loss, {4} down, {5} up, {6} of the traffic</source>
+      <translation>Pfad {0}: {1}, {2}, {3} Verlust, {4} herunter, {5} hinauf, {6} der Daten</translation>
+    </message>
+    <message>
+      <source>Primary</source>
+      <translation>Haupt</translation>
+    </message>
+    <message>
+      <source>Reconnecting</source>
+      <translation>Neu verbinden</translation>
+    </message>
+    <message>
+      <source>Secondary</source>
+      <translation>Zweit</translation>
+    </message>
+    <message>
+      <source>Standard</source>
+      <translation>Standard</translation>
+    </message>
+    <message>
+      <source>Standby</source>
+      <translation>Bereit</translation>
+    </message>
+    <message>
+      <source>WiFi</source>
+      <translation>WLAN</translation>
+    </message>
+    <message>
+      <source>mqvpn: connected to {0}, {1} of {2} paths, {3}</source>
+      <translation>mqvpn: verbunden mit {0}, {1} von {2} Pfaden, {3}</translation>
+    </message>
+    <message>
+      <source>mqvpn: {0}</source>
+      <translation>mqvpn: {0}</translation>
+    </message>
+  </context>
+  <context>
+    <name>tray</name>
+    <message>
+      <source>&amp;Connect</source>
+      <translation>&amp;Verbinden</translation>
+    </message>
+    <message>
+      <source>&amp;Disconnect</source>
+      <translation>&amp;Trennen</translation>
+    </message>
+    <message>
+      <source>&amp;Kill switch: {0}</source>
+      <translation>&amp;Notschalter: {0}</translation>
+    </message>
+    <message>
+      <source>&amp;Open mqvpn</source>
+      <translation>mqvpn &amp;öffnen</translation>
+    </message>
+    <message>
+      <source>&amp;Paths</source>
+      <translation>&amp;Pfade</translation>
+    </message>
+    <message>
+      <source>&amp;Quit</source>
+      <translation>&amp;Beenden</translation>
+    </message>
+    <message>
+      <source>&amp;Server</source>
+      <translation>&amp;Server</translation>
+    </message>
+    <message>
+      <source>Dia&amp;gnostics</source>
+      <translation>Dia&amp;gnose</translation>
+    </message>
+  </context>
+</TS>
