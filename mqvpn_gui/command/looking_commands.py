@@ -11,6 +11,7 @@ from jeepney.fds import FileDescriptor
 
 from mqvpn_gui.command.context import Context, Helper
 from mqvpn_gui.command.exit_codes import ExitCode
+from mqvpn_gui.command.findings import own_findings
 from mqvpn_gui.command.following import follow_state
 from mqvpn_gui.command.live_screen import can_redraw, live_screen
 from mqvpn_gui.command.parsing import UsageError
@@ -184,23 +185,40 @@ def _number(text: str) -> int:
 
 
 def diagnose(namespace: argparse.Namespace, context: Context) -> int:
-    """``mqvpn diagnose``."""
+    """``mqvpn diagnose``; what stands between user and helper is a part of the report."""
+    report: dict[str, object] = {"command": own_findings(context.profiles)}
+    try:
+        report["helper"] = _helper_report(context)
+        failure = None
+    except HelperError as error:
+        report["helper"] = {"error": error.problem, "advice": error.advice}
+        failure = error
+    _hand_over(namespace, context, report)
+    if failure is not None:
+        raise failure
+    return ExitCode.OK
+
+
+def _helper_report(context: Context) -> object:
     with context.open_helper() as helper:
         (descriptor,) = helper.call(COLLECT_DIAGNOSTICS)
     if not isinstance(descriptor, FileDescriptor):
         raise HelperError("the helper sent no report")
     with descriptor:
-        report = _read_report(descriptor)
+        return _read_report(descriptor)
+
+
+def _hand_over(namespace: argparse.Namespace, context: Context, report: object) -> None:
+    """Print a report, or write it to a file."""
     text = json.dumps(report, ensure_ascii=False, indent=None if namespace.json else 2)
     if namespace.output is None:
         context.show(text)
-        return ExitCode.OK
+        return
     try:
         write_private_file(Path(namespace.output), f"{text}\n", overwrite=namespace.force)
     except FileExistsError:
         raise UsageError(f"{namespace.output}: exists already", "--force overwrites it") from None
     context.show(f"{namespace.output}: written; read it before you send it to anybody")
-    return ExitCode.OK
 
 
 def _read_report(descriptor: FileDescriptor) -> object:

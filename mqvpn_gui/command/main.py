@@ -3,11 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from mqvpn_gui.command.commands import COMMANDS, HIDDEN
 from mqvpn_gui.command.context import Context
 from mqvpn_gui.command.exit_codes import EXIT_CODES, ExitCode
+from mqvpn_gui.command.findings import program_version
 from mqvpn_gui.command.parsing import UsageError, choose, command_lines, overview_of
 from mqvpn_gui.model.plain_text import plain
 from mqvpn_gui.user.errors import (
@@ -56,7 +56,7 @@ def _run(arguments: list[str], context: Context) -> int:
         context.show(_overview().rstrip())
         return ExitCode.OK if arguments else ExitCode.USAGE
     if first in {"--version", "-V"}:
-        context.show(f"{PROGRAM} {_version()}")
+        context.show(f"{PROGRAM} {program_version()}")
         return ExitCode.OK
     known = COMMANDS if first not in {each.name for each in HIDDEN} else HIDDEN
     command, path, rest = choose(known, arguments)
@@ -78,13 +78,6 @@ def _code_of(error: UserError) -> ExitCode:
             return ExitCode.SECRET
         case _:
             return ExitCode.FAILURE
-
-
-def _version() -> str:
-    try:
-        return version("mqvpn")
-    except PackageNotFoundError:
-        return "of an unknown version: the package is not installed"
 
 
 def _overview() -> str:

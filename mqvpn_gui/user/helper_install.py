@@ -40,6 +40,14 @@ def install_command(os_release: str | None = None) -> str:
     return next(known, _ANYWHERE)
 
 
+def system_name() -> str:
+    """Return what this machine's system is called."""
+    for line in _read().splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip("\"'")
+    return "unknown"
+
+
 def _read() -> str:
     for path in _OS_RELEASE:
         try:

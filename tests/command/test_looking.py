@@ -11,6 +11,7 @@ from jeepney.fds import FileDescriptor
 
 from mqvpn_gui.command.exit_codes import ExitCode
 from mqvpn_gui.command.helper_client import HelperSignal
+from mqvpn_gui.user.errors import HelperMissingError
 from tests.command.fake_helper import OFF, PATHS, changed, up_properties
 from tests.command.runs import Command
 
@@ -181,14 +182,35 @@ def _answer_report(text: str, _arguments: tuple[object, ...]) -> tuple[object, .
 
 def test_diagnose(mqvpn: Command, tmp_path: Path) -> None:
     mqvpn.helper.answers["CollectDiagnostics"] = lambda _: (_report('{"tun": true}'),)
-    assert mqvpn("diagnose").json == {"tun": True}
-    assert mqvpn("diagnose", "--json").out == '{"tun": true}\n'
+    report = mqvpn("diagnose").json
+    assert isinstance(report, dict)
+    assert report["helper"] == {"tun": True}
+    assert report["command"]["profiles"] == 0
+    assert mqvpn("diagnose", "--json").out.count("\n") == 1
     file = tmp_path / "report.json"
     assert "read it before you send it" in mqvpn("diagnose", "--output", str(file)).out
-    assert json.loads(file.read_text()) == {"tun": True}
+    assert json.loads(file.read_text())["helper"] == {"tun": True}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert mqvpn("diagnose", "--output", str(file)).code == ExitCode.USAGE
     assert mqvpn("diagnose", "--output", str(file), "--force").code == ExitCode.OK
     for broken in ("", "{", "[" * 50_000):
         mqvpn.helper.answers["CollectDiagnostics"] = partial(_answer_report, broken)
         assert "the helper's report is broken" in mqvpn("diagnose").err
+
+
+def test_diagnose_helps_most_where_there_is_no_helper(
+    mqvpn: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_SESSION_TYPE", "wayland")
+    mqvpn("profile", "add", "secret-name", "--server", "secret.example", "--no-key")
+    mqvpn.helper.open_error = HelperMissingError("no helper", "install it")
+    outcome = mqvpn("diagnose")
+    assert outcome.code == ExitCode.HELPER_MISSING
+    assert outcome.err == "mqvpn: no helper\n  install it\n"
+    report = outcome.json
+    assert isinstance(report, dict)
+    assert report["helper"] == {"error": "no helper", "advice": "install it"}
+    own = report["command"]
+    assert (own["profiles"], own["session"]) == (1, "wayland")
+    assert {"version", "python", "system", "kernel", "keyring", "polkit_agent"} <= set(own)
+    assert "secret" not in outcome.out

@@ -182,7 +182,7 @@ def _refuse(error: Exception, _arguments: tuple[object, ...]) -> tuple[object, .
 )
 def test_errors_have_two_lines_and_a_code(office: Command, error: HelperError, code: int) -> None:
     office.helper.open_error = error
-    for arguments in (("up",), ("down",), ("status",), ("killswitch",), ("diagnose",)):
+    for arguments in (("up",), ("down",), ("status",), ("killswitch",)):
         outcome = office(*arguments)
         assert (outcome.code, outcome.out) == (code, "")
         assert outcome.err == f"mqvpn: {error.problem}\n  {error.advice}\n"
