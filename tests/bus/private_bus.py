@@ -145,7 +145,7 @@ class BusUser:
         deadline = time.perf_counter() + seconds
         while (state := str(self.properties()["State"])) not in states:
             assert time.perf_counter() < deadline, (state, self.properties())
-            time.sleep(0.05)
+            time.sleep(0.1)
         return state
 
     def signal(self, member: str, seconds: float = PATIENCE) -> list[object] | None:
@@ -284,10 +284,10 @@ class PrivateBus:
             for path in sorted(self.logs.glob("*.log"))
         )
 
-    def close(self) -> None:
+    def disconnect_users(self) -> None:
         """Let all connections go."""
-        for user in self._users:
-            user.close()
+        while self._users:
+            self._users.pop().close()
 
     def _inner_pid(self) -> int:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
@@ -349,7 +349,7 @@ def private_bus(
         held.callback(process.kill)
         _wait(lambda: "ready" in log.read_text(encoding="utf-8"), process, log)
         bus = PrivateBus(namespace, process, directory, tag)
-        held.callback(bus.close)
+        held.callback(bus.disconnect_users)
         yield bus
 
 
