@@ -76,6 +76,8 @@ def import_profile(namespace: argparse.Namespace, context: Context) -> int:
         found = read_client_file(text, source or "", lambda name: _read_beside(directory, name))
         stored, key = found.stored, found.secret
         context.note(*(f"note: {each}" for each in found.notes))
+        if key is not None and directory is not None:
+            context.note(f"note: {source} still holds the key: delete it, or keep it to yourself")
     key = key or given_key(context, namespace, stored.title)
     if namespace.name is not None:
         name = check_name(namespace.name)

@@ -182,7 +182,7 @@ def recover(namespace: argparse.Namespace, context: Context) -> int:
         if os.geteuid() == 0 or isinstance(error, BusCallError):
             raise
         raise type(error)(
-            error.problem, f"{error.advice}; or as root: mqvpn-helper recover".lstrip("; ")
+            error.problem, f"{error.advice}; or as root: mqvpn-core recover".lstrip("; ")
         ) from None
     context.show("the network is as it was without mqvpn")
     return ExitCode.OK

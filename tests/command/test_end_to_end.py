@@ -1,7 +1,7 @@
 """From an operator's invitation to packets in the tunnel, all of it by commands of ordinary users.
 
-The operator invites alice on the server. alice, who sits at her machine and has no privilege, imports
-the link and says ``mqvpn up``: bus, polkit, helper, a core without power, two links, a real server.
+The operator invites alice on the server. alice, who sits at her machine and has no privilege,
+imports the link and says ``mqvpn up``: bus, polkit, helper, a core without power, two links.
 """
 
 import json

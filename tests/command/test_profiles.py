@@ -64,6 +64,7 @@ def test_a_file_is_imported(mqvpn: Command, tmp_path: Path) -> None:
     file.write_text("[Server]\nAddress = h.example:8443\n[Auth]\nKey = k-of-h\n")
     outcome = mqvpn("profile", "import", str(file), "--name", "old")
     assert outcome.out.startswith("profile old: h.example:8443\n")
+    assert f"{file} still holds the key: delete it" in outcome.err
     assert mqvpn.kept("old") == "k-of-h"
     again = mqvpn("profile", "import", str(file), "--name", "old")
     assert (again.code, "already" in again.err, "--force" in again.err) == (1, True, True)

@@ -214,4 +214,4 @@ def test_recover_asks_first(mqvpn: Command, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     outcome = mqvpn("recover")
     assert outcome.code == ExitCode.HELPER_MISSING
-    assert "install it; or as root: mqvpn-helper recover" in outcome.err
+    assert "install it; or as root: mqvpn-core recover" in outcome.err
