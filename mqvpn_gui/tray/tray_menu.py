@@ -100,7 +100,7 @@ class TrayMenu(QObject):
         self._fill_kill_switch()
 
     def _fill_servers(self) -> None:
-        self._servers.clear()
+        _empty(self._servers)
         self._servers.setEnabled(bool(self._profiles))
         group = QActionGroup(self._servers)
         for name in self._profiles:
@@ -109,7 +109,7 @@ class TrayMenu(QObject):
             action.triggered.connect(partial(self.profile_chosen.emit, name))
 
     def _fill_paths(self) -> None:
-        self._paths.clear()
+        _empty(self._paths)
         self._paths.setEnabled(bool(self._state.paths))
         for path in self._state.paths:
             submenu = self._paths.addMenu(_path_line(path))
@@ -120,7 +120,7 @@ class TrayMenu(QObject):
                 action.triggered.connect(partial(self.role_chosen.emit, path.interface, role))
 
     def _fill_kill_switch(self) -> None:
-        self._kill_switch.clear()
+        _empty(self._kill_switch)
         self._kill_switch.setEnabled(self._state.is_present)
         group = QActionGroup(self._kill_switch)
         for mode in KillSwitch:
@@ -128,6 +128,13 @@ class TrayMenu(QObject):
             action = _checkable(self._kill_switch, states.kill_switch(mode), is_checked=is_checked)
             group.addAction(action)
             action.triggered.connect(partial(self.kill_switch_chosen.emit, mode))
+
+
+def _empty(menu: QMenu) -> None:
+    """Remove everything from a menu; Qt alone would keep submenus and groups for ever."""
+    menu.clear()
+    for child in (*menu.findChildren(QMenu), *menu.findChildren(QActionGroup)):
+        child.deleteLater()
 
 
 def _checkable(menu: QMenu, text: str, *, is_checked: bool) -> QAction:
