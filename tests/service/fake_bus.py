@@ -47,6 +47,8 @@ class FakeBus:
         self.released_name = trio.Event()
         self.polkit_questions: list[tuple[str, str, int]] = []
         self.polkit_answers: dict[str, tuple[bool, bool]] = {}
+        self.is_polkit_silent = False
+        self.cancelled_questions: list[str] = []
         self.matches: list[str] = []
         self.logind_locks = 0
         self._path = path
@@ -162,36 +164,51 @@ class FakeBus:
         self._news.set()
 
     async def _answer(self, call: Message) -> None:
+        destination = str(call.header.fields[HeaderFields.destination])
+        if "PolicyKit" in destination:
+            await self._answer_as_polkit(call)
+        elif "login1" in destination:
+            await self._answer_as_logind(call)
+        else:
+            await self._answer_as_bus(call)
+
+    async def _answer_as_bus(self, call: Message) -> None:
         member = str(call.header.fields[HeaderFields.member])
         match member, call.body:
             case "Hello", _:
                 await self._reply(call, "s", (HELPER,))
-            case "RequestName", _:
+            case (("RequestName" | "ReleaseName"), _):
                 await self._reply(call, "u", (1,))
-                self.requested_name.set()
-            case "ReleaseName", _:
-                await self._reply(call, "u", (1,))
-                self.released_name.set()
+                (self.requested_name if member == "RequestName" else self.released_name).set()
             case "GetConnectionUnixUser", (str() as name,) if name in self._users:
                 await self._reply(call, "u", (self._users[name],))
             case "NameHasOwner", (str() as name,):
                 await self._reply(call, "b", (name in self._users,))
             case "GetNameOwner", ("org.freedesktop.login1",):
                 await self._reply(call, "s", (":1.0",))
-            case "Inhibit", _:
-                self.logind_locks += 1
-                lock = os.open(os.devnull, os.O_RDONLY)
-                await self._reply(call, "h", (lock,))
-                os.close(lock)
             case (("AddMatch" | "RemoveMatch"), (str() as rule,)):
                 (self.matches.append if member == "AddMatch" else self.matches.remove)(rule)
                 await self._reply(call, None, ())
-            case "CheckAuthorization", (subject, str() as action, _, int() as flags, _):
-                await self._decide(call, subject, action, flags)
             case _:
                 error = new_error(call, f"{BUS}.Error.Failed", "s", ("no",))
                 error.header.fields[HeaderFields.sender] = BUS
                 await self.send(error)
+
+    async def _answer_as_logind(self, call: Message) -> None:
+        assert call.header.fields[HeaderFields.member] == "Inhibit"
+        self.logind_locks += 1
+        lock = os.open(os.devnull, os.O_RDONLY)
+        await self._reply(call, "h", (lock,))
+        os.close(lock)
+
+    async def _answer_as_polkit(self, call: Message) -> None:
+        match call.body:
+            case (str() as identity,):
+                self.cancelled_questions.append(identity)
+            case (subject, str() as action, _, int() as flags, _) if not self.is_polkit_silent:
+                await self._decide(call, subject, action, flags)
+            case _:
+                pass
 
     async def _decide(self, call: Message, subject: object, action: str, flags: int) -> None:
         match subject:
