@@ -1,14 +1,17 @@
 """The machine by way of the privileged helper, for a core that may change nothing itself."""
 
+import contextlib
 from ipaddress import ip_address
 
+import trio
 from typing_extensions import override
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import IfIndex
+from mqvpn_core.runtime.direct_names import ask_directly
 from mqvpn_core.runtime.helper_link import HelperLink
 from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
-from mqvpn_core.runtime.name_resolution import NameNotFoundError, NameResolver
+from mqvpn_core.runtime.name_resolution import Lookup, NameNotFoundError, NameResolver
 from mqvpn_helper.interface.control_messages import (
     MAX_LINKS,
     MAX_ROUTES,
@@ -22,6 +25,9 @@ from mqvpn_helper.interface.control_messages import (
 )
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
 from mqvpn_helper.interface.profile import MAX_SERVER_ADDRESSES
+
+KNOWN_LIMIT = 0.8
+"""Seconds to resolve a name again whose addresses are known, less than attempts give for that."""
 
 
 class HelperHost(HostOperations):
@@ -56,6 +62,8 @@ class HelperHost(HostOperations):
 
     @override
     async def apply(self, plan: HostPlan) -> HostReport:
+        if not plan.addresses:
+            return HostReport()  # nothing of the server's yet
         if len(plan.routes) > MAX_ROUTES:
             raise HostError(f"the server advertises more than {MAX_ROUTES} routes")
         reply = await self._link.ask(
@@ -93,29 +101,41 @@ class HelperHost(HostOperations):
 class HelperResolver(NameResolver):
     """Finds the server's addresses, and has the helper let them through before they are used."""
 
-    def __init__(self, link: HelperLink, start: Start) -> None:
-        """Know what the helper knows."""
-        super().__init__()
+    def __init__(self, link: HelperLink, start: Start, lookup: Lookup | None = None) -> None:
+        """Know what the helper knows.
+
+        Args:
+            link: the helper.
+            start: what it told us.
+            lookup: blocking look-up; the system's when absent.
+        """
+        super().__init__(lookup)
         self._link = link
         self._allowed = start.servers
         self._only = start.profile.known_addresses
+        self._name_servers = start.name_servers
 
     @override
     async def resolve(self, host: str) -> tuple[IPAddress, ...]:
         if self._only:
             return self._only
-        try:
-            found = (await super().resolve(host))[:MAX_SERVER_ADDRESSES]
-        except NameNotFoundError:
-            # Behind a kill switch there may be nobody to ask; what was right a while ago may be
-            # right still.
-            if not self._allowed or _is_address(host):
-                raise
-            return self._allowed
+        found = (await self._find(host))[:MAX_SERVER_ADDRESSES]
         if not set(found) <= set(self._allowed):
             await self._link.ask(lambda number: UseServers(id=number, addresses=found))
             self._allowed = tuple(dict.fromkeys((*found, *self._allowed)))
         return found
+
+    async def _find(self, host: str) -> tuple[IPAddress, ...]:
+        if self._allowed and not _is_address(host):
+            # Behind a kill switch there may be nobody to ask; what was right a while ago may be
+            # right still.
+            with trio.move_on_after(KNOWN_LIMIT), contextlib.suppress(NameNotFoundError):
+                return await super().resolve(host)
+            return self._allowed
+        if self._name_servers:
+            with contextlib.suppress(NameNotFoundError):
+                return await ask_directly(host, self._name_servers)
+        return await super().resolve(host)
 
 
 def _is_address(host: str) -> bool:

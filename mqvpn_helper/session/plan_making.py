@@ -4,7 +4,7 @@ Pure. What the core asks for has passed `mqvpn_helper.session.request_rules` bef
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 
 from mqvpn_helper.host.routes import split_default
@@ -20,7 +20,7 @@ from mqvpn_helper.interface.host_plan import (
     Split,
 )
 from mqvpn_helper.interface.profile import Profile
-from mqvpn_helper.interface.tunnel_settings import TunnelRoutes
+from mqvpn_helper.interface.tunnel_settings import DnsSettings, SplitSettings, TunnelRoutes
 
 _IPV6_MIN_MTU = 1280  # RFC 8200 s5
 _IDLE_MTU = 1280
@@ -75,6 +75,11 @@ def make_plan(facts: TunnelFacts) -> HostPlan:
         split=split if has_routes else None,
         links=network.links,
     )
+
+
+def core_profile(profile: Profile) -> Profile:
+    """Return what a core has to know; what the helper does for itself is none of its business."""
+    return replace(profile, name="", dns=DnsSettings(), split=SplitSettings(), inner_networks=())
 
 
 def _routes(profile: Profile, network: UseNetwork, versions: set[int]) -> tuple[IPNetwork, ...]:

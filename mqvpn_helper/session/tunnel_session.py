@@ -27,7 +27,7 @@ from mqvpn_helper.interface.control_messages import (
     StateReport,
     WantStats,
 )
-from mqvpn_helper.interface.host_plan import CaptivePortal, KillSwitchMode
+from mqvpn_helper.interface.host_plan import CaptivePortal, IPAddress, KillSwitchMode
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import DnsSettings, PathPolicy, SplitSettings
 from mqvpn_helper.session.core_link import CoreLink
@@ -44,7 +44,7 @@ from mqvpn_helper.session.events import (
 )
 from mqvpn_helper.session.host_keeper import HostKeeper
 from mqvpn_helper.session.name_servers import upstream_name_servers
-from mqvpn_helper.session.plan_making import TunnelFacts
+from mqvpn_helper.session.plan_making import TunnelFacts, core_profile
 from mqvpn_helper.session.secret_copy import SecretCopy, SecretError
 from mqvpn_helper.session.threaded_host import SessionHost
 
@@ -190,7 +190,7 @@ class TunnelSession:
             tun_name=tun.name,
             core_uid=self._launcher.uid,
             servers=self._profile.known_addresses,
-            name_servers=() if self._profile.known_addresses else upstream_name_servers(),
+            name_servers=self._name_servers(),
         )
         keeper = HostKeeper(self._host, tun, facts, self._emit)
         is_interrupted = True
@@ -353,6 +353,12 @@ class TunnelSession:
             self._secret.close()
         self._secret = new
 
+    def _name_servers(self) -> tuple[IPAddress, ...]:
+        """Return whom the core may ask although the kill switch lets nobody ask."""
+        if self._profile.known_addresses or not self._is_blocking():
+            return ()
+        return upstream_name_servers()
+
     def _is_blocking(self) -> bool:
         return self._profile.kill_switch is not KillSwitchMode.OFF
 
@@ -379,11 +385,6 @@ class TunnelSession:
         if state is not self.state:
             self.state = state
             self._emit(StateChanged(state=state, reason=reason, error=error))
-
-
-def core_profile(profile: Profile) -> Profile:
-    """Return what a core has to know; what the helper does for itself is none of its business."""
-    return replace(profile, name="", dns=DnsSettings(), split=SplitSettings(), inner_networks=())
 
 
 async def _wait_any(*events: trio.Event) -> None:

@@ -22,7 +22,7 @@ from mqvpn_helper.interface.core_coding import decode_core_message, encode_core_
 from mqvpn_helper.interface.helper_coding import decode_helper_message, encode_helper_message
 from mqvpn_helper.interface.members import MemberError
 from mqvpn_helper.interface.profile import MAX_CA_CHARACTERS, Profile
-from mqvpn_helper.session.tunnel_session import core_profile
+from mqvpn_helper.session.plan_making import core_profile
 from tests.session.samples import CORE_MESSAGES, FULL_PROFILE, HELPER_MESSAGES, NETWORK, PIN
 
 
