@@ -22,7 +22,7 @@ from tests.bus.conftest import need_bus
 from tests.bus.private_bus import PrivateBus, private_bus
 from tests.command.test_with_polkit import home_of, mqvpn, piped
 from tests.e2e.conftest import credentials, lab
-from tests.e2e.topology import INNER_SERVER_IPV4, Lab
+from tests.e2e.topology import INNER_SERVER_IPV4, UP_PATIENCE, Lab, eventually
 
 __all__ = ["credentials", "lab"]
 
@@ -76,6 +76,42 @@ def test_from_an_invitation_to_a_multipath_tunnel(
         assert {path["interface"] for path in status["paths"]} == {"wlan0", "lte0"}
         down = bus.run(mqvpn(home, "down"), user="alice")
         assert (down.returncode, down.stdout) == (ExitCode.OK, "disconnected\n"), down.stderr
+        assert lab.world.client.host_state() == before
+        again = bus.run(piped(key, mqvpn(home, "up", "--key-stdin")), user="alice")
+        assert again.returncode == ExitCode.OK, again.stderr
+        _watch_a_failover(lab, bus, home)
         with capsys.disabled():
             sys.stdout.write(f"\n  mqvpn up, from its start to the tunnel: {took:.2f} s\n")
-    assert lab.world.client.host_state() == before
+
+
+def _watch_a_failover(lab: Lab, bus: PrivateBus, home: Path) -> None:
+    """Change a role, cut the link that carries the traffic, and read about both."""
+
+    def happened() -> list[dict[str, object]]:
+        finished = bus.run(mqvpn(home, "events", "--json"), user="alice")
+        assert finished.returncode == ExitCode.OK, finished.stderr
+        return [json.loads(line) for line in finished.stdout.splitlines()]
+
+    def first(kind: str) -> dict[str, object] | None:
+        return next((each for each in happened() if each["kind"] == kind), None)
+
+    changed = bus.run(mqvpn(home, "path", "set", "lte0", "--role", "backup"), user="alice")
+    assert changed.returncode == ExitCode.OK, changed.stderr
+    eventually(lambda: first("role-changed") is not None, UP_PATIENCE, "change of role")
+    assert lab.ping(lab.world.client, INNER_SERVER_IPV4).code == 0
+    lab.world.client.set_link("wlan0", up=False)
+    eventually(
+        lambda: lab.ping(lab.world.client, INNER_SERVER_IPV4, count=1).code == 0,
+        UP_PATIENCE,
+        "answer over the other link",
+    )
+    eventually(lambda: first("failover") is not None, UP_PATIENCE, "failover")
+    failover = first("failover")
+    assert failover is not None
+    assert failover["path"] == "wlan0"
+    detail = failover["detail"]
+    assert isinstance(detail, dict)
+    assert detail["to_interface"] == "lte0"
+    assert detail["gap_ms"] > 0
+    lines = bus.run(mqvpn(home, "events"), user="alice").stdout
+    assert "wlan0 lost, continuing on lte0, gap " in lines
