@@ -18,7 +18,7 @@ from mqvpn_gui.user.client_files import MAX_FILE_BYTES, read_client_file
 from mqvpn_gui.user.errors import ProfileError, SecretError, UserError
 from mqvpn_gui.user.private_files import read_text_file
 from mqvpn_gui.user.profile_links import is_link, link_from_profile, profile_from_link
-from mqvpn_gui.user.profile_store import check_name
+from mqvpn_gui.user.profile_store import check_name, name_from
 from mqvpn_gui.user.profile_text import (
     MAX_PROFILE_BYTES,
     StoredProfile,
@@ -82,7 +82,8 @@ def import_profile(namespace: argparse.Namespace, context: Context) -> int:
     if namespace.name is not None:
         name = check_name(namespace.name)
     else:
-        name = context.profiles.free_name(stored.settings.name or stored.settings.host)
+        title = stored.settings.name
+        name = context.profiles.free_name(title if name_from(title) else stored.settings.host)
     return _keep(context, name, stored, key, namespace)
 
 
@@ -254,6 +255,14 @@ def remove(namespace: argparse.Namespace, context: Context) -> int:
     return ExitCode.OK
 
 
+def _can_draw(context: Context) -> bool:
+    try:
+        "\u2588\u2580\u2584".encode(getattr(context.out, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def share(namespace: argparse.Namespace, context: Context) -> int:
     """``mqvpn profile share``."""
     stored = context.profiles.read(namespace.name)
@@ -262,7 +271,9 @@ def share(namespace: argparse.Namespace, context: Context) -> int:
     if namespace.json:
         context.show_json({"name": namespace.name, "link": link, "has_key": key is not None})
         return ExitCode.OK
-    if not namespace.no_qr:
+    if not namespace.no_qr and not _can_draw(context):
+        context.note("note: this terminal cannot show a QR code; its character set has no blocks")
+    elif not namespace.no_qr:
         from mqvpn_gui.user.qr_codes import qr_lines  # noqa: PLC0415 - loads segno
 
         lines = qr_lines(link)

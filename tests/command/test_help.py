@@ -1,10 +1,12 @@
 """What ``--help`` teaches is true: its examples parse, its codes are those of the program."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,31 @@ def test_missing_packages_are_named() -> None:
     assert result.stderr == (
         "mqvpn: the Python package jeepney is missing\n  run: pip install 'mqvpn[desktop]'\n"
     )
+
+
+@pytest.mark.slow
+def test_another_character_set_is_no_error(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": "latin-1",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+
+    def run(*arguments: str, piped: str = "") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "mqvpn_gui.command", *arguments],
+            env=environment,
+            input=piped.encode("latin-1"),
+            capture_output=True,
+            check=False,
+        )
+
+    assert run("profile", "import", piped="mqvpn://h/?name=%E6%9D%B1").returncode == 0
+    assert run("profile", "list").stdout.splitlines()[1].split() == [b"h", b"h:443", b"?"]
+    shared = run("profile", "share", "h", "--without-key")
+    assert shared.stdout == b"mqvpn://h/?name=%E6%9D%B1\n"
+    assert b"cannot show a QR code" in shared.stderr
 
 
 @pytest.mark.slow
