@@ -61,9 +61,28 @@ class ConnectionIdExchange:
             if known.reset_token:
                 yield known.reset_token
 
-    def set_path_zero(self, initial: bytes, reset_token: bytes) -> None:
-        """Take over what the handshake gave."""
-        self._peer[PathId(0)] = PeerConnectionIds(initial=initial, reset_token=reset_token)
+    def set_path_zero(
+        self, initial: bytes, reset_token: bytes, preferred: tuple[bytes, bytes] | None = None
+    ) -> None:
+        """Take over what the handshake gave.
+
+        Args:
+            initial: the peer's connection ID with sequence number 0.
+            reset_token: its stateless reset token.
+            preferred: connection ID and token of a preferred address; like any other it may be used
+                on any network path and is retired when the server wants that.
+        """
+        known = self._peer[PathId(0)] = PeerConnectionIds(initial=initial, reset_token=reset_token)
+        if preferred is not None:
+            connection_id, token = preferred
+            known.on_new_connection_id(
+                NewConnectionId(
+                    sequence_number=1,  # RFC 9000 s5.1.1
+                    retire_prior_to=0,
+                    connection_id=connection_id,
+                    stateless_reset_token=token,
+                )
+            )
 
     def issue(self, path_id: PathId, wanted: int = ISSUED_CONNECTION_IDS) -> None:
         """Make sure that the peer has enough connection IDs for a path."""

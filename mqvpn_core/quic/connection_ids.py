@@ -206,7 +206,8 @@ class PeerConnectionIds:
         sequence_number = frame.sequence_number
         self._check_consistency(sequence_number, offered)
         if sequence_number in self._known or sequence_number < self._forgotten_below:
-            return []
+            # RFC 9000 s19.15: repeated, perhaps with a Retire Prior To that has grown
+            return self._retire_below(frame.retire_prior_to)
         self._known[sequence_number] = offered
         if len(self._known) > _MAX_REMEMBERED:
             oldest = min(self._known)
@@ -244,8 +245,8 @@ class PeerConnectionIds:
         for number in retired:
             del self._active[number]
         if self._current in retired:
-            # The frame that raised Retire Prior To brought a number not below it.
-            self._current = min(self._active)
+            # None when the frame that raised Retire Prior To only repeats what was retired already.
+            self._current = min(self._active, default=None)
         return retired
 
     def _check_consistency(self, sequence_number: int, offered: tuple[bytes, bytes]) -> None:

@@ -162,7 +162,9 @@ class Handshake:
             max_ack_delay=engine.peer_max_ack_delay,
         )
         self._exchange.peer_limit = engine.peer_cid_limit
-        self._exchange.set_path_zero(engine.peer_cid, engine.peer_reset_token)
+        self._exchange.set_path_zero(
+            engine.peer_cid, engine.peer_reset_token, engine.preferred_address_cid
+        )
         path = Path(
             PATH_ZERO,
             peer_cids=self._exchange.peer_ids(PATH_ZERO),

@@ -140,10 +140,17 @@ class PathManager:
         """Server: an authentic packet came on an unused path ID (RFC 10069 s3.1).
 
         Returns:
-            The new path, or None when there are too many of them already.
+            The new path, or None when there are too many of them already: then the client is told,
+            or it would ask for as long as it waits for an answer.
         """
+        if self._path_ids.is_discarded(path_id):
+            return None
         validating = [p for p in self._paths.values() if p.state is PathState.VALIDATING]
-        if self._path_ids.is_discarded(path_id) or len(validating) >= MAX_VALIDATING_PATHS:
+        if len(validating) >= MAX_VALIDATING_PATHS:
+            # RFC 10069, "Error Codes": "it cannot allocate sufficient resources to maintain it"
+            code = TransportErrorCode.PATH_RESOURCE_LIMIT_REACHED
+            reason = "too many paths are being validated"
+            self.abandon(path_id, code, reason, by_peer=False, now=now)
             return None
         return self._create(path_id, four_tuple, now)
 

@@ -159,7 +159,9 @@ class EngineConnection(SlidingFlowControl):
         super()._parse_transport_parameters(data, from_session_ticket)
         if not from_session_ticket:
             try:
-                self.peer_parameters = read_peer_parameters(data)
+                self.peer_parameters = read_peer_parameters(
+                    data, knows_multipath=self._initial_max_path_id is not None
+                )
             except DecodeError as error:
                 raise QuicConnectionError(
                     error_code=0x08,  # RFC 9000 s20.1: TRANSPORT_PARAMETER_ERROR
@@ -269,6 +271,17 @@ class EngineConnection(SlidingFlowControl):
     def peer_reset_token(self) -> bytes:
         """Stateless reset token of `peer_cid`; empty when the peer sent none."""
         return self._peer_cid.stateless_reset_token or b""
+
+    @property
+    def preferred_address_cid(self) -> tuple[bytes, bytes] | None:
+        """Client: connection ID and reset token that came with a preferred address, if any did.
+
+        RFC 9000 s5.1.1: its sequence number is 1.
+        """
+        for cid in self._peer_cid_available:
+            if self._is_client and cid.sequence_number == 1:
+                return cid.cid, cid.stateless_reset_token or b""
+        return None
 
     @property
     def negotiated_version(self) -> int:

@@ -25,8 +25,13 @@ class PeerParameters:
     """The peer does not want to be reached from another address of ours."""
 
 
-def read_peer_parameters(data: bytes) -> PeerParameters:
+def read_peer_parameters(data: bytes, *, knows_multipath: bool) -> PeerParameters:
     """Read the extension's bytes.
+
+    Args:
+        data: the extension.
+        knows_multipath: we offer multipath ourselves; otherwise what the peer says about it is
+            ignored as RFC 9000 s7.4.2 wants it for parameters that are not supported.
 
     Raises:
         DecodeError: a parameter is repeated (RFC 9000 s7.4) or out of range.
@@ -44,7 +49,7 @@ def read_peer_parameters(data: bytes) -> PeerParameters:
         seen[parameter] = data[offset : offset + length]
         offset += length
     largest_path_id = None
-    if TransportParameter.INITIAL_MAX_PATH_ID in seen:
+    if knows_multipath and TransportParameter.INITIAL_MAX_PATH_ID in seen:
         largest_path_id = _integer(seen, TransportParameter.INITIAL_MAX_PATH_ID, 0)
         if largest_path_id > _LARGEST_PATH_ID:
             # RFC 10069 s2.1: "MUST NOT be larger than 2^32-1"

@@ -188,6 +188,19 @@ def test_mp_05_a_bad_value_is_a_transport_parameter_error(
 
 
 @both_roles
+def test_a_bad_value_means_nothing_to_who_does_not_offer_multipath(
+    role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9000 s7.4.2: parameters that are not supported are ignored."""
+    advertise(monkeypatch, role, encode_varint(2**32))
+    # The other end offers nothing, and the liar's engine adds the bad value all the same.
+    with MultiPair(1, PairConfig(client=SINGLE, server=SINGLE)) as pair:
+        pair.handshake()
+        assert not pair.client.connection.multipath_negotiated
+        assert not pair.server.connection.multipath_negotiated
+
+
+@both_roles
 def test_mp_05_the_largest_value_is_accepted(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     advertise(monkeypatch, role, encode_varint(2**32 - 1))
     with MultiPair(1) as pair:
@@ -335,10 +348,21 @@ def test_mp_14_a_preferred_address_opens_no_path(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(EngineConnection, "_serialize_transport_parameters", serialize)
     with MultiPair(1) as pair:
-        pair.handshake()
+        pair.connect()
+        pair.simulator.run_until(lambda: bool(pair.server_node.peers), limit=1.0)
+        # Our server has no preferred address: the one that it lies about takes up number 1.
+        pair.server.connection.local_connection_ids._register(PathId(0), b"prefaddr")
         pair.simulator.run_for(2.0)
         assert {datagram.four_tuple.remote for datagram in pair.client.paths.values()} == {SERVER}
         assert list(pair.client.paths) == [0]
+        # Its connection ID is one like any other: used in its turn, and then retired.
+        for _ in range(2):
+            pair.client.connection._exchange.rotate(PathId(0))
+            pair.client.send_datagrams([b"x"], pair.simulator.now)
+            pair.simulator.run_for(0.5)
+        server_ids = pair.server.connection.local_connection_ids
+        assert server_ids.lookup(b"prefaddr") is None
+        assert pair.server.received_datagrams == [b"x", b"x"]
 
 
 def _other(role: str) -> str:

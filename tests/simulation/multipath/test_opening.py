@@ -401,6 +401,26 @@ def test_mp_99_few_paths_are_validated_at_a_time() -> None:
         scene.assert_alive()
 
 
+def test_a_client_that_opens_too_many_paths_at_once_is_told_and_gets_them_later() -> None:
+    """RFC 10069, "Error Codes": PATH_RESOURCE_LIMIT_REACHED, not silence."""
+    wide = MULTIPATH_PAIR.client.__class__(initial_max_path_id=7)
+    config = type(MULTIPATH_PAIR)(client=wide, server=wide)
+    with MultiPair(1, config, [(LINK_DELAY,)] * 7) as pair:
+        scene = fresh(pair)
+        opened_at_once = [pair.open(link) for link in range(1, 7)]
+        scene.run(0.2)
+        refused = pair.client.events_of(PathAbandoned)
+        assert {event.path_id for event in refused} == set(opened_at_once[MAX_VALIDATING_PATHS:])
+        assert {event.error_code for event in refused} == {E.PATH_RESOURCE_LIMIT_REACHED}
+        assert all(event.by_peer for event in refused)
+        # The path IDs come back, too.
+        scene.run(5.0)
+        again = [pair.open(link) for link in (5, 6)]
+        scene.run(0.5)
+        states = scene.states("server")
+        assert [states[path_id] for path_id in again] == ["active", "active"]
+
+
 def test_a_path_abandoned_before_its_first_packet_arrives_is_legal() -> None:
     """What opened it comes late: no path, no stateless reset, no error (MP-72, MP-74)."""
     with MultiPair(1, MULTIPATH_PAIR, [(LINK_DELAY,), (Delay(0.4),)]) as pair:

@@ -110,6 +110,27 @@ def test_retire_prior_to_moves_on_and_retires_everything_below() -> None:
     assert ids.on_new_connection_id(offer(2)) == [2]  # late, already below
 
 
+def test_a_repeated_offer_may_bring_a_greater_retire_prior_to() -> None:
+    ids = peer_ids()
+    ids.on_new_connection_id(offer(1))
+    ids.on_new_connection_id(offer(2))
+    assert ids.on_new_connection_id(offer(2, retire_prior_to=2)) == [0, 1]
+    assert ids.current == offer(2).connection_id
+    assert ids.on_new_connection_id(offer(2, retire_prior_to=2)) == []
+
+
+def test_when_a_repeated_offer_retires_all_there_is_the_path_waits_for_another() -> None:
+    ids = peer_ids()
+    ids.on_new_connection_id(offer(2))
+    assert ids.rotate() == [0]
+    ids.on_new_connection_id(offer(1))
+    assert ids.rotate() == [2]
+    assert ids.on_new_connection_id(offer(2, retire_prior_to=2)) == [1]
+    assert not ids.is_usable
+    assert ids.on_new_connection_id(offer(3)) == []
+    assert ids.current == offer(3).connection_id
+
+
 @pytest.mark.parametrize(
     "second",
     [offer(1, name=7), offer(2, name=1)],
