@@ -16,6 +16,8 @@ import pytest
 from mqvpn_gui.command.exit_codes import ExitCode
 from mqvpn_helper.interface.bus_names import BUS_NAME
 from tests.command.runs import LINK
+from tests.user.keyring_session import KeyringState
+from tests.user.test_real_keyring import desktop
 
 pytestmark = pytest.mark.slow
 
@@ -165,3 +167,25 @@ def test_without_the_service() -> None:
         outcome = mqvpn(environment, "status")
         assert outcome.returncode == ExitCode.HELPER_MISSING
         assert outcome.stderr.startswith("mqvpn: mqvpn's helper is not installed\n  run: sudo ")
+
+
+@pytest.mark.parametrize("state", KeyringState)
+def test_the_key_goes_from_the_keyring_to_the_helper(state: KeyringState) -> None:
+    with system_bus() as bus, desktop(state) as session:
+        environment = {
+            **session,
+            "DBUS_SYSTEM_BUS_ADDRESS": bus["DBUS_SYSTEM_BUS_ADDRESS"],
+            "PYTHONPATH": bus["PYTHONPATH"],
+        }
+        mqvpn(environment, "profile", "import", piped=LINK)
+        up = mqvpn(environment, "up")
+        if state is KeyringState.UNLOCKED:
+            assert (up.returncode, up.stderr) == (ExitCode.OK, "")
+            assert up.stdout.startswith("connected to vpn.example.org:443")
+        else:
+            assert up.returncode == ExitCode.SECRET
+            said = {KeyringState.LOCKED: "is locked", KeyringState.ABSENT: "there is no keyring"}
+            assert said[state] in up.stderr
+            assert "--ask asks for it, --key-stdin reads it" in up.stderr
+            given = mqvpn(environment, "up", "--key-stdin", piped="the-key-of-alice\n")
+            assert given.returncode == ExitCode.OK, given.stderr
