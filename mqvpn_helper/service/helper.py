@@ -77,6 +77,7 @@ class Helper:
         self._announcer = Announcer(bus, self._board, self._subscriptions, self._ownership)
         desk = NewsDesk(self._board, events, self._announcer, wall_clock_us)
         self._leftovers = Leftovers(parts.machine, self._board, desk)
+        self._names = NameWatch(bus, self._connection_gone)
         self._sleep = SleepWatch(bus, falls_asleep=self._fall_asleep, wakes_up=self._wake_up)
         self._keeper = TunnelKeeper(
             parts.make_session,
@@ -86,11 +87,11 @@ class Helper:
                 board=self._board,
                 desk=desk,
                 wall_clock_us=wall_clock_us,
+                names=self._names,
                 watch_sleep=self._sleep.run,
                 after_end=self._leftovers.show,
             ),
         )
-        self._names = NameWatch(bus, self._connection_gone)
         self._reading = ReadingMethods(
             ReadingParts(
                 board=self._board,
@@ -102,9 +103,7 @@ class Helper:
                 stats_wanted=self._tell_stats_interval,
             )
         )
-        changing = TunnelMethods(
-            self._keeper, self._leftovers, self._names, self._tell_stats_interval
-        )
+        changing = TunnelMethods(self._keeper, self._leftovers, self._tell_stats_interval)
         guards = Guards(
             authority=PolkitAuthority(bus), required_action=self._ownership.required_action
         )

@@ -79,7 +79,11 @@ class SleepWatch:
         if self._lock is not None:
             return
         what = ("sleep", "mqvpn", "tell the tunnel that paths will be silent", "delay")
-        reply = await self._bus.call_for_fds(new_method_call(_MANAGER, "Inhibit", "ssss", what))
+        try:
+            reply = await self._bus.call_for_fds(new_method_call(_MANAGER, "Inhibit", "ssss", what))
+        except BusReplyError as error:
+            _log.debug("logind gives no delay lock: %s", error)
+            return
         (fd,) = reply.message.body
         assert isinstance(fd, int)
         self._lock = reply.take_fd(fd)

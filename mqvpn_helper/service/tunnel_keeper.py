@@ -19,6 +19,7 @@ from mqvpn_helper.interface.host_plan import CaptivePortal, KillSwitchMode
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import DnsSettings, PathPolicy, SplitSettings
 from mqvpn_helper.service.calls import Caller, CallError
+from mqvpn_helper.service.name_watch import NameWatch
 from mqvpn_helper.service.news_desk import NewsDesk
 from mqvpn_helper.service.ownership import Ownership
 from mqvpn_helper.service.property_board import PropertyBoard
@@ -82,6 +83,8 @@ class Surroundings:
     """Where news go."""
     wall_clock_us: Callable[[], int]
     """Microseconds since 1970."""
+    names: NameWatch
+    """Tells when the connection is gone that a tunnel is tied to."""
     watch_sleep: Callable[[], Awaitable[None]]
     """Runs as long as the tunnel, and tells of suspend and resume."""
     after_end: Callable[[], Awaitable[None]]
@@ -230,6 +233,8 @@ class TunnelKeeper:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(around.watch_sleep)
+                if running.tied_to:
+                    nursery.start_soon(around.names.watch, running.tied_to)
                 await running.session.run()
                 nursery.cancel_scope.cancel()
         except Exception:  # noqa: BLE001 - fault boundary: the tunnel is over, the helper is not
@@ -240,6 +245,7 @@ class TunnelKeeper:
             )
         finally:
             self._running = None
+            around.names.unwatch(running.tied_to)
             around.ownership.leave()
             for each, value in _NOTHING_UP.items():
                 around.board.put(each, value)

@@ -17,7 +17,6 @@ from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import DnsSettings, PathPolicy, SplitSettings
 from mqvpn_helper.service.calls import Action, Call, CallError, Handler, Results
 from mqvpn_helper.service.leftovers import Leftovers
-from mqvpn_helper.service.name_watch import NameWatch
 from mqvpn_helper.service.tunnel_keeper import TunnelKeeper
 from mqvpn_helper.service.variants import VariantError, plain_members
 
@@ -32,7 +31,6 @@ class TunnelMethods:
         self,
         keeper: TunnelKeeper,
         leftovers: Leftovers,
-        names: NameWatch,
         tunnel_started: Callable[[], None],
     ) -> None:
         """Take what there is to change.
@@ -40,12 +38,10 @@ class TunnelMethods:
         Args:
             keeper: the tunnel.
             leftovers: what earlier ones left behind.
-            names: tells when a caller is gone.
             tunnel_started: told when another tunnel has begun.
         """
         self._keeper = keeper
         self._leftovers = leftovers
-        self._names = names
         self._tunnel_started = tunnel_started
 
     def handlers(self) -> Mapping[Method, Handler]:
@@ -69,8 +65,6 @@ class TunnelMethods:
         async def act() -> Results:
             self._keeper.start(profile, call.incoming.take_fd(secrets), call.caller)
             self._tunnel_started()
-            if profile.tied:
-                await self._names.watch(call.caller.sender)
             return (OBJECT_PATH,)
 
         return act

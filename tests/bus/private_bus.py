@@ -248,6 +248,26 @@ class PrivateBus:
         return found
 
     @contextmanager
+    def logind(self) -> Iterator[Callable[[str], int]]:
+        """Play logind: what is yielded takes ``sleep``, ``wake`` or ``count``, see the program."""
+        command = self.command([_python(), str(HERE / "fake_logind.py")])
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+        ) as logind:
+            stdin, stdout = logind.stdin, logind.stdout
+            assert stdin is not None
+            assert stdout is not None
+            assert stdout.readline() == "ready\n"
+
+            def tell(word: str) -> int:
+                stdin.write(word + "\n")
+                stdin.flush()
+                return int(stdout.readline())
+
+            yield tell
+            stdin.close()
+
+    @contextmanager
     def password_agent(self, user: BusUser, password: str) -> Iterator[None]:
         """Answer polkit's question for a user's password, as somebody at a terminal would."""
         process = user.ask({"process": 0})["process"]

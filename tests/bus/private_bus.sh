@@ -94,6 +94,14 @@ sed -e "s|^Exec=.*|Exec=$BUS_HELPER|" -e /^SystemdService=/d \
     >/usr/share/dbus-1/system-services/org.mqvpn.Helper1.service
 [ -z "$BUS_RULES" ] || printf '%s\n' "$BUS_RULES" >/etc/polkit-1/rules.d/10-test.rules
 
+# Whoever plays logind is root.
+cat >/usr/share/dbus-1/system.d/logind.conf <<'TEXT'
+<busconfig>
+  <policy user="root"><allow own="org.freedesktop.login1"/></policy>
+  <policy context="default"><allow send_destination="org.freedesktop.login1"/></policy>
+</busconfig>
+TEXT
+
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 seat=0
 for user in $BUS_SESSIONS; do

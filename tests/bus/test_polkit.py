@@ -1,5 +1,7 @@
 """The helper behind a real bus and a real polkitd: who may do what, and what it is itself."""
 
+import os
+import signal
 import sys
 
 import pytest
@@ -158,6 +160,19 @@ def test_it_goes_when_idle_and_comes_back_when_called() -> None:
         alice.call("Subscribe", 0)
         last = bus.helper_pid()
         bus.stay(lambda: bus.helper_pid() == last, seconds=1.5)
+
+
+def test_it_ends_in_order_when_the_bus_is_gone() -> None:
+    with open_bus() as bus:
+        alice = bus.user("alice")
+        alice.call("Connect", PROFILE, KEY)
+        helper = bus.helper_pid()
+        (daemon,) = bus.processes("dbus-daemon --system")
+        os.kill(daemon, signal.SIGKILL)
+        # Nobody but the dead bus would have taken note of its end.
+        bus.wait(lambda: process_status(helper).get("State", "Z")[0] == "Z", "end of the helper")
+        assert "the message bus is gone" in bus.log()
+        assert bus.namespace.links() == ["lo"]
 
 
 def test_nobody_but_root_takes_the_name(bus: PrivateBus) -> None:

@@ -270,6 +270,23 @@ def test_paths_follow_the_users_wishes(machine: Machine) -> None:
         alice.call("SetPathPolicy", "lte0", {"role": variant("s", "best")})
 
 
+def test_suspend_and_resume_are_noticed(machine: Machine) -> None:
+    alice = machine.bus.user("alice")
+    with machine.bus.logind() as logind:
+        machine.connect(alice)
+        machine.wait_traffic()
+        eventually(lambda: logind("count") == 1, UP_PATIENCE, "delay lock")
+        logind("sleep")
+        eventually(lambda: logind("count") == 0, UP_PATIENCE, "release of the lock")
+        logind("wake")
+        eventually(lambda: logind("count") == 1, UP_PATIENCE, "another lock")
+        kinds = _event_kinds(alice)
+        assert kinds.index("suspended") < kinds.index("resumed")
+        assert machine.carries()
+        alice.call("Disconnect")
+        assert logind("count") == 0
+
+
 def _connect_by_tunnel() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
