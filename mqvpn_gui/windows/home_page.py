@@ -1,6 +1,7 @@
 """The page with everything about the running tunnel: header, paths, graph, events."""
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import (
@@ -137,13 +138,13 @@ class HomePage(QScrollArea):
         row = FlowLayout(spacing=4)
         for quantity in Quantity:
             button = _choice(quantity_name(quantity), is_on=quantity is Quantity.RTT)
-            button.clicked.connect(lambda _on, each=quantity: self._choose(quantity=each))
+            button.toggled.connect(partial(self._choose_quantity, quantity))
             what.addButton(button)
             row.addWidget(button)
         row.add_gap()
         for span in Span:
             button = _choice(span_name(span), is_on=span is Span.MINUTE)
-            button.clicked.connect(lambda _on, each=span: self._choose(span=each))
+            button.toggled.connect(partial(self._choose_span, span))
             back.addButton(button)
             row.addWidget(button)
         column = QVBoxLayout()
@@ -151,8 +152,15 @@ class HomePage(QScrollArea):
         column.addLayout(row)
         return column
 
-    def _choose(self, quantity: Quantity | None = None, span: Span | None = None) -> None:
-        self._graph.choose(quantity or self._graph.quantity, span or self._graph.span)
+    # Screen readers toggle: that is no click, and the button that goes off tells it as well.
+
+    def _choose_quantity(self, quantity: Quantity, is_on: bool) -> None:
+        if is_on:
+            self._graph.choose(quantity, self._graph.span)
+
+    def _choose_span(self, span: Span, is_on: bool) -> None:
+        if is_on:
+            self._graph.choose(self._graph.quantity, span)
 
 
 def _choice(text: str, *, is_on: bool) -> QPushButton:

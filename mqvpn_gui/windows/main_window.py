@@ -75,7 +75,8 @@ class MainWindow(QMainWindow):
         button.setAccessibleDescription(
             QCoreApplication.translate("main_window", "Shows another page of the window")
         )
-        button.clicked.connect(lambda: self._pages.setCurrentIndex(index))
+        # Screen readers toggle: that is no click.
+        button.toggled.connect(lambda is_on: self._show(index) if is_on else None)
         self._buttons.addButton(button, index)
         self._bar.insertWidget(self._bar.count() - 1, button)
 
@@ -86,6 +87,9 @@ class MainWindow(QMainWindow):
         button = self._buttons.button(index)
         if button is not None:
             button.setChecked(True)
+
+    def _show(self, index: int) -> None:
+        self._pages.setCurrentIndex(index)
 
     @property
     def page(self) -> str:

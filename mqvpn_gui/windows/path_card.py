@@ -88,8 +88,8 @@ class PathCard(QFrame):
         self._used.setText(_used(path))
         with QSignalBlocker(self._role):
             self._role.setCurrentIndex(self._role.findData(path.role))
-        self._role.setAccessibleName(_tr("Role of {0}").format(states.link_name(path)))
-        self._role.setAccessibleDescription(_tr("What this link is used for"))
+        # On Linux the name of such a field is its value; what it is for stands in the description.
+        self._role.setAccessibleDescription(_tr("Role of {0}").format(states.link_name(path)))
         self.setAccessibleName(states.spoken_path(path))
 
     def _on_role(self, index: int) -> None:

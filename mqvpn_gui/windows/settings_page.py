@@ -60,7 +60,7 @@ class SettingsPage(QScrollArea):
             lambda: self._choose(language=self._language.currentData())
         )
         self._autostart = QCheckBox(_tr("Start with the &session"))
-        self._autostart.clicked.connect(self.autostart_chosen)
+        self._autostart.toggled.connect(self.autostart_chosen)
         self._kill_switch = QComboBox()
         for mode in KillSwitch:
             self._kill_switch.addItem(states.kill_switch(mode), mode)
@@ -87,7 +87,8 @@ class SettingsPage(QScrollArea):
         """Show what holds now."""
         self._preferences = preferences
         for name, box in self._boxes.items():
-            box.setChecked(getattr(preferences, name) is True)
+            with QSignalBlocker(box):
+                box.setChecked(getattr(preferences, name) is True)
         self._theme.setCurrentIndex(max(0, self._theme.findData(preferences.theme)))
         self._language.setCurrentIndex(max(0, self._language.findData(preferences.language)))
 
@@ -138,7 +139,7 @@ class SettingsPage(QScrollArea):
 
     def _box(self, name: str, label: str) -> QCheckBox:
         box = QCheckBox(label)
-        box.clicked.connect(lambda is_on: self._choose(**{name: is_on}))
+        box.toggled.connect(lambda is_on: self._choose(**{name: is_on}))
         self._boxes[name] = box
         return box
 

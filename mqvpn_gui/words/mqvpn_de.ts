@@ -699,10 +699,6 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>Rolle von {0}</translation>
     </message>
     <message>
-      <source>What this link is used for</source>
-      <translation>Wofür dieser Anschluss benutzt wird</translation>
-    </message>
-    <message>
       <source>no numbers yet</source>
       <translation>noch keine Werte</translation>
     </message>

@@ -20,6 +20,7 @@ from jeepney import (
     new_method_return,
     new_signal,
 )
+from jeepney.fds import FileDescriptor
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from jeepney.wrappers import DBusAddress
 
@@ -123,7 +124,7 @@ class BusHelper:
 
     def _reply(self, message: Message) -> Message:
         method = str(message.header.fields[HeaderFields.member])
-        self.asked.append((method, tuple(message.body)))
+        self.asked.append((method, tuple(_readable(each) for each in message.body)))
         if method in self.errors:
             return new_error(message, self.errors[method], "s", (f"{method} failed",))
         if method == table.GET_ALL.name:
@@ -134,3 +135,11 @@ class BusHelper:
             return new_method_return(message, "o", ("/org/mqvpn/session/1",))
         assert _RESULTS.get(method) == "", method
         return new_method_return(message)
+
+
+def _readable(argument: object) -> object:
+    """An argument, with what is in the pipe in place of a descriptor."""
+    if not isinstance(argument, FileDescriptor):
+        return argument
+    with open(argument.to_raw_fd(), "rb") as pipe:
+        return pipe.read()

@@ -1,0 +1,162 @@
+"""The whole main flow by names alone, from outside, as a screen reader does it: no mouse."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mqvpn_helper.interface import bus_interface as table
+from tests.desktop.session import Desktop, desktop, eventually, need_desktop, stop
+from tests.gui.private_bus import BusHelper, message_bus_daemon
+
+pytestmark = [pytest.mark.slow, pytest.mark.desktop]
+
+LAUNCHER = "/usr/libexec/at-spi-bus-launcher"
+PYATSPI = "/usr/lib/python3/dist-packages/pyatspi/__init__.py"
+SYSTEM_PYTHON = "/usr/bin/python3"
+READER = Path(__file__).with_name("screen_reader.py")
+PAGE_BUTTON = "check box"
+LINK = "mqvpn://alice@vpn.example.org/?name=Office#0123456789abcdef0123456789abcdef"
+
+OFF: dict[str, tuple[str, object]] = {
+    "Version": ("s", "0.1.0"),
+    "ApiLevel": ("u", 1),
+    "State": ("s", "off"),
+}
+PATHS = (
+    "a{sa{sv}}",
+    {"wlan0": {"kind": ("s", "wireless"), "state": ("s", "active"), "rtt_ms": ("d", 18.0)}},
+)
+
+
+class Reader:
+    """Talks to the screen reader's process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def objects(self) -> list[dict[str, object]]:
+        """Everything that can be seen."""
+        found = self._ask(do="tree")["objects"]
+        assert isinstance(found, list)
+        return found
+
+    def press(self, role: str, name: str) -> None:
+        """Do what a button is for."""
+        answer = self._ask(do="press", role=role, name=name)
+        assert answer.get("ok"), (name, answer, self.names())
+
+    def write(self, role: str, name: str, text: str) -> None:
+        """Put text into a field."""
+        answer = self._ask(do="write", role=role, name=name, text=text)
+        assert answer.get("ok"), (name, answer, self.names())
+
+    def look(self, role: str, name: str) -> str:
+        """The whole name of the first object that begins so."""
+        answer = self._ask(do="look", role=role, name=name)
+        assert answer.get("ok"), (name, answer, self.names())
+        return str(answer["name"])
+
+    def names(self) -> list[str]:
+        """Roles and names of everything, for messages."""
+        return [f"{each['role']}: {each['name']}" for each in self.objects() if each["name"]]
+
+    def _ask(self, **order: str) -> dict[str, object]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, object] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+@contextmanager
+def screen_reader(made: Desktop) -> Iterator[Reader]:
+    process = subprocess.Popen(  # noqa: S603 - a file beside this one
+        [SYSTEM_PYTHON, str(READER)],
+        env={**made.environment, "PYTHONPATH": ""},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Reader(process)
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[tuple[Desktop, BusHelper, Reader]]:
+    need_desktop(LAUNCHER, PYATSPI)
+    for name in ("system", "desk"):
+        (tmp_path / name).mkdir()
+    with message_bus_daemon(tmp_path / "system") as system_bus:
+        helper = BusHelper(system_bus, dict(OFF))
+        with desktop(tmp_path / "desk", system_bus) as made:
+            made.start("at-spi", LAUNCHER, "--launch-immediately")
+            window = made.start_window()
+            with screen_reader(made) as reader:
+                eventually(lambda: bool(reader.objects()), "window for the screen reader")
+                yield made, helper, reader
+            stop(window)
+            assert "Traceback" not in made.log("mqvpn-gui")
+        helper.die()
+
+
+def test_main_flow_by_names_alone(scene: tuple[Desktop, BusHelper, Reader]) -> None:
+    made, helper, reader = scene
+    reader.press(PAGE_BUTTON, "Servers")
+    reader.press("push button", "Add a server")
+    reader.write("text", "Link of the server", LINK)
+    reader.press("push button", "Save")
+    reader.look("list item", "office")
+    reader.press(PAGE_BUTTON, "Tunnel")
+    reader.press("push button", "Connect")
+    # No keyring on this desktop: the key is asked for.
+    reader.write("password text", "", "0123456789abcdef0123456789abcdef")
+    reader.press("push button", "OK")
+    eventually(lambda: "Connect" in [method for method, _ in helper.asked], "Connect on the bus")
+    (profile, secret) = next(body for method, body in helper.asked if method == "Connect")
+    assert isinstance(profile, dict)
+    assert profile["server"] == ("s", "vpn.example.org:443")
+    assert secret == b"0123456789abcdef0123456789abcdef"
+
+    helper.change(State=("s", "up"), Paths=PATHS)
+    reader.look("push button", "Disconnect")
+    said = reader.look("panel", "Path WiFi wlan0")
+    assert "Active, 18 milliseconds" in said
+
+    reader.press("combo box", "Primary")  # opens the list
+    made.run("xdotool", "sleep", "0.3", "key", "Down", "key", "Return")
+    role = ("wlan0", {"role": ("s", "secondary")})
+    eventually(lambda: ("SetPathPolicy", role) in helper.asked, "role on the bus")
+
+    detail = {"to_interface": ("s", "wwan0"), "gap_ms": ("d", 62.0)}
+    helper.signal(table.EVENT, 7, 1_700_000_000_000_000, "failover", "wlan0", detail)
+    line = reader.look("table cell", "WiFi wlan0 lost")
+    assert line == "WiFi wlan0 lost, continuing on wwan0, gap 62 ms"
+
+
+def test_whatever_takes_the_focus_has_a_name(scene: tuple[Desktop, BusHelper, Reader]) -> None:
+    _, helper, reader = scene
+    helper.change(State=("s", "up"), Paths=PATHS)
+    reader.look("panel", "Path WiFi wlan0")
+    for page in ("Tunnel", "Servers", "Settings", "Diagnostics"):
+        reader.press(PAGE_BUTTON, page)
+        nameless = [
+            each["role"]
+            for each in reader.objects()
+            if each["focusable"] and not each["name"] and each["role"] not in CONTAINERS
+        ]
+        assert nameless == [], page
+
+
+CONTAINERS = {"scroll pane", "viewport", "filler", "frame", "layered pane", "panel"}
+"""What a screen reader never stops at by itself."""
