@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import shutil
 import subprocess
 import threading
@@ -141,5 +142,5 @@ def _readable(argument: object) -> object:
     """An argument, with what is in the pipe in place of a descriptor."""
     if not isinstance(argument, FileDescriptor):
         return argument
-    with open(argument.to_raw_fd(), "rb") as pipe:
+    with os.fdopen(argument.to_raw_fd(), "rb") as pipe:
         return pipe.read()
