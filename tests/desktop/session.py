@@ -4,7 +4,6 @@ Home, configuration and buses are new, so nothing of whoever runs the tests is t
 """
 
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -81,21 +80,32 @@ class Desktop:
     """What programs on it find around them."""
     folder: Path
     """Where they write."""
+    wrap: Callable[[Sequence[str]], Sequence[str]]
+    """Makes the command line that runs a command as the user of the desktop."""
     _stack: ExitStack
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program; it ends with the desktop at the latest."""
+    def start(self, name: str, *command: str, given: bytes = b"") -> subprocess.Popen[bytes]:
+        """Start a program; it ends with the desktop at the latest.
+
+        Args:
+            name: what its log is called.
+            command: the program and its arguments.
+            given: what it reads from its standard input.
+        """
         log = (self.folder / f"{name}.log").open("ab")
         self._stack.callback(log.close)
         process = subprocess.Popen(  # noqa: S603 - programs of the desktop
-            command,
+            self.wrap(command),
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=self.folder,
         )
+        assert process.stdin is not None
+        process.stdin.write(given)
+        process.stdin.close()
         self._running[name] = process
         self._stack.callback(stop, process)
         return process
@@ -114,7 +124,12 @@ class Desktop:
     def run(self, *command: str) -> str:
         """Run a program to its end and return what it wrote."""
         done = subprocess.run(  # noqa: S603 - programs of the desktop
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=30
+            self.wrap(command),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
         return done.stdout
 
@@ -151,18 +166,23 @@ def eventually(is_so: Callable[[], bool], what: str, patience: float = _PATIENCE
 
 @contextmanager
 def desktop(
-    folder: Path, system_bus: str, *, panel: str | None = "xfce4-panel"
+    folder: Path,
+    system_bus: str,
+    *,
+    panel: str | None = "xfce4-panel",
+    wrap: Callable[[Sequence[str]], Sequence[str]] = tuple,
 ) -> Iterator[Desktop]:
     """Hold a desktop for the length of a block.
 
     Args:
-        folder: an empty folder.
+        folder: an empty folder of the user.
         system_bus: socket of the system bus.
         panel: which panel to start; None: none yet.
+        wrap: makes the command line that runs a command as the user.
     """
     with ExitStack() as stack:
-        made = Desktop(_environment(folder, system_bus), folder, stack)
-        made.environment["DISPLAY"] = _start_screen(stack, made)
+        made = Desktop(_environment(folder, system_bus), folder, wrap, stack)
+        made.environment["DISPLAY"] = _start_screen(made)
         bus = folder / "session-bus"
         made.start(
             "session-bus", "dbus-daemon", "--session", "--nofork", f"--address=unix:path={bus}"
@@ -201,20 +221,10 @@ def _environment(folder: Path, system_bus: str) -> dict[str, str]:
     }
 
 
-def _start_screen(stack: ExitStack, made: Desktop) -> str:
-    reading, writing = os.pipe()
-    stack.callback(os.close, reading)
-    command: Sequence[str] = (
-        *("Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x900x24"),
-        *("-nolisten", "tcp"),
-    )
-    log = (made.folder / "screen.log").open("ab")
-    stack.callback(log.close)
-    screen = subprocess.Popen(  # noqa: S603 - the screen
-        command, env=made.environment, stdout=log, stderr=log, pass_fds=(writing,)
-    )
-    os.close(writing)
-    stack.callback(stop, screen)
-    ready, _, _ = select.select([reading], [], [], _PATIENCE)
-    assert ready, "no screen"
-    return f":{os.read(reading, 16).decode().strip()}"
+def _start_screen(made: Desktop) -> str:
+    number = made.folder / "display"
+    # The screen chooses a number that is free, and writes it where it is told.
+    screen = f"exec Xvfb -displayfd 3 -screen 0 1280x900x24 -nolisten tcp 3>{number}"
+    made.start("screen", "sh", "-c", screen)
+    eventually(lambda: number.exists() and number.read_text().endswith("\n"), "screen")
+    return f":{number.read_text().strip()}"
