@@ -60,6 +60,7 @@ RESTORE_LIMIT = 15.0
 """Seconds that restoring the machine may take, whatever else is being cancelled."""
 SECRET_PATIENCE = 300.0
 """Seconds to wait for another secret when the server refused the first."""
+_TAKING_OVER = (TunnelState.RECONNECTING, TunnelState.CONNECTING)
 
 
 class TunnelSession:
@@ -336,8 +337,7 @@ class TunnelSession:
                 await self._refresh(keeper)
             except HostChangeError as error:
                 _LOGGER.exception("the machine refuses what the user wants")
-                detail = {"text": str(error)}
-                self._emit(EventReported(kind=BusEventKind.OTHER, detail=detail))
+                self._emit(EventReported(kind=BusEventKind.OTHER, detail={"text": str(error)}))
 
     async def _refresh(self, keeper: HostKeeper) -> None:
         self._changed = trio.Event()
@@ -373,7 +373,9 @@ class TunnelSession:
     def _note(self, news: CoreNews) -> None:
         match news:
             case StateReport():
-                self._set_state(news.state, news.reason)
+                # To the user a core that takes over does not begin anew.
+                if (self.state, news.state) != _TAKING_OVER:
+                    self._set_state(news.state, news.reason)
             case PathsReport():
                 self._emit(PathStats(paths=news.paths, is_periodic=news.is_periodic))
             case EventReport():

@@ -17,13 +17,19 @@ class HelperSession:
     """One session of a helper in the client's namespace, with what it has told."""
 
     def __init__(
-        self, lab: Lab, *, secret: Path | None = None, **members: bool | str | Sequence[str]
+        self,
+        lab: Lab,
+        *,
+        secret: Path | None = None,
+        resolver_file: Path | None = None,
+        **members: bool | str | Sequence[str],
     ) -> None:
         """Start it.
 
         Args:
             lab: the world, whose server is the profile's.
             secret: file with the key; the right one by default.
+            resolver_file: what it sees in place of /etc/resolv.conf.
             members: more of the profile.
         """
         self._lab = lab
@@ -42,6 +48,8 @@ class HelperSession:
             str(self._commands),
         ]
         environment = {"PYTHONPATH": str(_ROOT)}
+        if resolver_file is not None:
+            environment["MQVPN_TEST_RESOLV_CONF"] = str(resolver_file)
         self.process: Process = lab.world.client.start(command, self.log, environment)
 
     def events(self, kind: str | None = None) -> list[Mapping[str, object]]:

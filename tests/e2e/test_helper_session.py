@@ -3,19 +3,25 @@
 import os
 import signal
 import socket
+import struct
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from mqvpn_core.demo.topology import WEB_IPV4
+from mqvpn_core.demo.namespaces import NetworkNamespace
+from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4
 from tests.e2e.helper_lab import HelperSession
-from tests.e2e.topology import INNER_SERVER_IPV4, Lab, eventually
+from tests.e2e.topology import INNER_SERVER_IPV4, Lab, eventually, packet_socket, udp_socket
 from tests.helper.session_runner import CORE_UID
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 _ZERO = "0" * 16
+ROUTER_IPV4 = "192.0.2.1"
+CLIENT_IPV4 = "192.0.2.2"
 
 
 @pytest.fixture
@@ -117,6 +123,91 @@ def test_a_killed_helper_takes_its_core_along_and_the_next_one_tidies_up(lab: La
         assert lab.world.client.host_state() == before
     finally:
         second.stop()
+
+
+def test_a_kill_switch_holds_from_the_first_question_and_through_a_death(lab: Lab) -> None:
+    """The server's name is asked for by the core alone; everybody else is shut out all the time."""
+    lab.start_server()
+    client = lab.world.client
+    resolver_file = lab.directory / "resolv.conf"
+    resolver_file.write_text(f"nameserver {ROUTER_IPV4}\n")
+    with (
+        udp_socket(lab.world.router, ROUTER_IPV4, 53) as router,
+        packet_socket(lab.world.router, "w0") as outside,
+        udp_socket(client, "0.0.0.0") as stranger,  # noqa: S104 - in a namespace of its own
+        _answering(router, SERVER_IPV4) as asked,
+    ):
+        session = HelperSession(
+            lab, resolver_file=resolver_file, server="vpn.example.test", kill_switch="standard"
+        )
+        try:
+            session.wait_state("up")
+            assert asked
+            reached = len(asked)
+            for destination in ((ROUTER_IPV4, 53), (ROUTER_IPV4, 9), (SERVER_IPV4, 9)):
+                _try_to_leave(client, stranger, destination)
+            os.kill(session.core_pids[-1], signal.SIGKILL)
+            session.wait_event("Launched", 2)
+            for destination in ((ROUTER_IPV4, 53), (ROUTER_IPV4, 9), (SERVER_IPV4, 9)):
+                _try_to_leave(client, stranger, destination)
+            eventually(lambda: session.state == "up", 20.0, "second tunnel")
+            assert len(asked) == reached
+            assert _ports_seen(outside) <= {53, 443}
+        finally:
+            session.stop()
+
+
+def _try_to_leave(
+    client: NetworkNamespace, stranger: socket.socket, destination: tuple[str, int]
+) -> None:
+    """Send past the routing table, as a program that binds to a link does."""
+
+    def send() -> None:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wlan0")
+        with suppress(OSError):
+            stranger.sendto(b"leak", destination)
+
+    client.call(send)
+
+
+def _ports_seen(outside: socket.socket) -> set[int]:
+    """Destination ports of the UDP packets from the client that came over a link."""
+    outside.setblocking(False)
+    ports = set()
+    with suppress(BlockingIOError):
+        while True:
+            packet = outside.recv(2048)
+            is_udp = packet[0] >> 4 == 4 and packet[9] == 17
+            if is_udp and packet[12:16] == socket.inet_aton(CLIENT_IPV4):
+                header = packet[(packet[0] & 15) * 4 :]
+                ports.add(int.from_bytes(header[2:4]))
+    return ports
+
+
+@contextmanager
+def _answering(server: socket.socket, address: str) -> Iterator[list[bytes]]:
+    """Be a name server that knows one IPv4 address for everything; yield the questions."""
+    asked: list[bytes] = []
+    server.settimeout(0.1)
+    is_over = threading.Event()
+
+    def serve() -> None:
+        while not is_over.is_set():
+            with suppress(TimeoutError):
+                query, peer = server.recvfrom(4096)
+                asked.append(query)
+                is_ipv4 = query[-4:-2] == b"\0\1"
+                header = query[:2] + struct.pack("!HHHHH", 0x8180, 1, int(is_ipv4), 0, 0)
+                record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address)
+                server.sendto(header + query[12:] + (record if is_ipv4 else b""), peer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_a_refused_secret_is_asked_for_again(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 In a mount namespace of its own a process puts an open directory in place of each closed one above
 the interpreter and the checkout, and shows below it only what is needed. Nothing outside changes.
+MQVPN_TEST_RESOLV_CONF names a file to be seen in place of /etc/resolv.conf.
 """
 
 import ctypes
@@ -28,6 +29,14 @@ def open_interpreter() -> None:
     for directory in sorted(closed):
         _replace(directory, [path for path in wanted if directory in path.parents])
     _open_tun()
+    resolver_file = os.environ.get("MQVPN_TEST_RESOLV_CONF")
+    if resolver_file is not None:
+        target = os.path.realpath("/etc/resolv.conf")
+        _check(
+            _LIBRARY.mount(
+                os.fsencode(resolver_file), os.fsencode(target), None, _MS_REC_BIND, None
+            )
+        )
 
 
 def _open_tun() -> None:
