@@ -22,7 +22,7 @@ from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import ConnectionStatistics
 from mqvpn_core.quic.trace import TraceRecord
 from mqvpn_core.quic.transport_config import TransportConfig
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.wire.code_points import FrameType
 
 _DATAGRAM_TYPE_AND_LENGTH = 3
@@ -33,7 +33,7 @@ class MultipathConnection:
 
     A: engine, is_client, is_closed, handshake_complete, handshake_confirmed, multipath_negotiated,
        max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der
-    B: receive_datagrams, handle_timeout
+    B: receive_datagrams, handle_timeout, on_send_refused
     C: connect, open_path, migrate_path, abandon_path, set_path_use, limit_path_rate,
        queue_datagrams, note_stream_activity, request_key_update, close
     D: transmits, next_timeout, next_event; polled in this order after every B and C; take_trace
@@ -176,6 +176,10 @@ class MultipathConnection:
             self._tracer.set_time(now)
         self._timers.run(now)
         self._after_input(now)
+
+    def on_send_refused(self, refused: RefusedDatagram, now: Instant) -> bool:
+        """The host did not send a datagram; tell whether it was one of this connection."""
+        return self._upkeep.on_send_refused(self._paths.values(), refused, now)
 
     def connect(self, four_tuple: FourTuple, now: Instant) -> None:
         """Client: start the handshake over a network path.

@@ -35,7 +35,7 @@ from mqvpn_core.quic.transport_config import (
     ServerTls,
     TransportConfig,
 )
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 
 _RESET_TOKEN_LENGTH = 16
 _STATELESS_BURST = 200
@@ -97,7 +97,7 @@ EndpointEvent: TypeAlias = ConnectionAccepted | ConnectionDiscarded
 class ServerEndpoint:
     """Demultiplexer and owner of a server's connections.
 
-    A: connections, serving; B: receive_datagrams, handle_timeout
+    A: connections, serving; B: receive_datagrams, handle_timeout, on_send_refused
     C: set_config, wake, poll, discard, close
     D: transmits, next_timeout, next_event, take_ready; polled in this order
     """
@@ -148,6 +148,13 @@ class ServerEndpoint:
             self.serving = handle
             self.connections[handle].handle_timeout(now)
             self.wake(handle)
+
+    def on_send_refused(self, refused: RefusedDatagram, now: Instant) -> None:
+        """The host did not send a datagram that is larger than the link takes."""
+        # Rare enough to ask everybody.
+        for handle, connection in self.connections.items():
+            if connection.on_send_refused(refused, now):
+                self.wake(handle)
 
     def set_config(self, config: EndpointConfig) -> None:
         """Use other settings for new connections."""

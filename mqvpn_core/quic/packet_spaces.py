@@ -335,6 +335,11 @@ class SentPackets:
                 return
             yield run
 
+    def forget_probes(self, size: int) -> list[SentRun]:
+        """Take out and return the probes of the path MTU of this size, which never left."""
+        probes = [run for run in self._runs if run.is_probe_of_mtu == size]
+        return [part for run in probes for part in self._remove(run.first, run.stop)]
+
     def forget_all(self) -> list[SentRun]:
         """Empty the ledger, as when the path is discarded, and return what was outstanding."""
         runs = self._runs

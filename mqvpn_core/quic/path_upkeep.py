@@ -4,6 +4,7 @@ Acts on one path at a time and tells the connection's owner by events.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant, PathId
@@ -20,6 +21,7 @@ from mqvpn_core.quic.network_paths import NetworkPathFactory
 from mqvpn_core.quic.path_manager import PathManager
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.timers import is_due
+from mqvpn_core.quic.udp_datagrams import RefusedDatagram
 from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import TransportErrorCode
 
@@ -28,7 +30,7 @@ MAX_SUSPICION_SECONDS = 10.0
 
 
 class PathUpkeep:
-    """B: on_ack, on_challenge, on_response, on_new_address, on_timeout."""
+    """B: on_ack, on_challenge, on_response, on_new_address, on_timeout, on_send_refused."""
 
     def __init__(
         self,
@@ -109,6 +111,26 @@ class PathUpkeep:
         for network_path in list(path.network_paths.values()):
             if network_path.has_failed(now) and network_path is path.current:
                 self._leave_unreachable(path, now)
+
+    def on_send_refused(
+        self, paths: Iterable[Path], refused: RefusedDatagram, now: Instant
+    ) -> bool:
+        """The host did not send a datagram that is larger than the link takes.
+
+        Returns:
+            True when it was one of these paths.
+        """
+        is_ours = False
+        for path in paths:
+            carrier = path.network_paths.get(refused.four_tuple)
+            if carrier is None or path.is_abandoned:
+                continue
+            is_ours = True
+            # A probe that never left is not waited for.
+            carrier.recovery.forget(path.sent.forget_probes(refused.size))
+            if carrier.pmtu.on_send_refused(refused.size, now) and carrier is path.current:
+                self._tell_mtu(path)
+        return is_ours
 
     def _on_silence(self, path: Path, now: Instant) -> None:
         """Nothing is acknowledged: suspect the path and go on without it, if another one works."""

@@ -23,6 +23,15 @@ class ReceivedDatagrams(NamedTuple):
     """ECN codepoint of the IP header, 0 to 3 (RFC 3168)."""
 
 
+class RefusedDatagram(NamedTuple):
+    """A UDP payload that the host did not send: it is larger than the link takes (EMSGSIZE)."""
+
+    four_tuple: FourTuple
+    """Where it should have gone."""
+    size: int
+    """Its bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transmit:
     """UDP payloads for one network path, ready for one (GSO) send."""

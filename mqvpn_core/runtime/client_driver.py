@@ -16,7 +16,7 @@ import trio
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
@@ -77,6 +77,9 @@ class Transport(Protocol):
 
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` wants to be called."""
+
+    def on_send_refused(self, refused: RefusedDatagram, now: Instant) -> bool:
+        """Learn that a datagram was too large for its link."""
 
     def statistics(self) -> TransportNumbers:
         """Take a snapshot of the numbers."""
@@ -321,6 +324,11 @@ class ClientDriver:
     def _send(self, now: Instant) -> None:
         transport = self._transport
         self._outbox.send(transport.transmits(now))
+        if refused := self._outbox.take_refused():
+            for each in refused:
+                transport.on_send_refused(each, now)
+            # Smaller ones in their place; what is still too large comes up the next time.
+            self._outbox.send(transport.transmits(now))
         deadline = transport.next_timeout()
         if self._session is not None:
             deadline = earlier(deadline, self._session.next_timeout())

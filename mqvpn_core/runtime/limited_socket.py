@@ -13,7 +13,7 @@ import trio
 from typing_extensions import override
 
 from mqvpn_core.ids import SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.packet_ports import DatagramSocket, LimitableSocket
 
 QUEUE_SECONDS = 0.1
@@ -105,6 +105,10 @@ class LimitedSocket(LimitableSocket):
     @override
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
         return self._inner.send(transmits)
+
+    @override
+    def take_refused(self) -> list[RefusedDatagram]:
+        return self._inner.take_refused()
 
     @override
     def close(self) -> None:

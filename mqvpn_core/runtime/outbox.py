@@ -11,7 +11,7 @@ from itertools import islice
 import trio
 
 from mqvpn_core.ids import SocketAddress
-from mqvpn_core.quic.udp_datagrams import Transmit
+from mqvpn_core.quic.udp_datagrams import RefusedDatagram, Transmit
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 
 MAX_BACKLOG = 128
@@ -22,8 +22,8 @@ _BATCH = 32
 class Outbox:
     """Sends each transmit on the socket its local address names.
 
-    A: `dropped_count`, `unroutable_count`. C: `send`, `add`, `remove`. Tasks: `run`, or `flush` for
-    each socket.
+    A: `dropped_count`, `unroutable_count`. C: `send`, `add`, `remove`. D: `take_refused`. Tasks:
+    `run`, or `flush` for each socket.
     """
 
     def __init__(self, sockets: Iterable[DatagramSocket]) -> None:
@@ -47,6 +47,10 @@ class Outbox:
             else:
                 self.dropped_count += lane.send(transmits[start:end])
             start = end
+
+    def take_refused(self) -> list[RefusedDatagram]:
+        """Return what was too large for a link since the last call."""
+        return [refused for lane in self._lanes for refused in lane.socket.take_refused()]
 
     def add(self, socket: DatagramSocket) -> None:
         """Take one more socket."""

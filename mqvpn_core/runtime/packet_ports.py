@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mqvpn_core.ids import SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 
 
 class DatagramSocket(Protocol):
@@ -29,6 +29,9 @@ class DatagramSocket(Protocol):
 
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
         """Send in order; return the rest that did not fit the socket's buffer."""
+
+    def take_refused(self) -> list[RefusedDatagram]:
+        """Return what was too large for the link since the last call, a size once."""
 
     def close(self) -> None:
         """Close the socket; what is waiting in it is lost."""

@@ -17,7 +17,7 @@ import trio
 
 from mqvpn_core.ids import ConnectionHandle, Instant
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_PACKETS_UNDER_LOAD,
@@ -51,6 +51,9 @@ class EndpointPort(Protocol):
 
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` wants to be called."""
+
+    def on_send_refused(self, refused: RefusedDatagram, now: Instant) -> None:
+        """Learn that a datagram was too large for its link."""
 
     def take_ready(self) -> set[ConnectionHandle]:
         """Return the connections that something happened to since the last call."""
@@ -288,6 +291,11 @@ class ServerDriver(Generic[S]):
 
     def _send(self, now: Instant) -> None:
         self._outbox.send(self._guard(self._endpoint.transmits, now))
+        if refused := self._outbox.take_refused():
+            for each in refused:
+                self._endpoint.on_send_refused(each, now)
+            # Smaller ones in their place; what is still too large comes up the next time.
+            self._outbox.send(self._guard(self._endpoint.transmits, now))
         # Sending may have ended connections: their sessions must not wait for the next round.
         self._keeper.take_endpoint_events(now)
         self._due_at = earlier(self._endpoint.next_timeout(), self._deadlines.earliest())

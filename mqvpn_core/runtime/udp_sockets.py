@@ -24,7 +24,7 @@ import trio
 from typing_extensions import override
 
 from mqvpn_core.ids import FourTuple, SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.joined_reads import join_reads
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.udp_opening import (
@@ -109,6 +109,7 @@ class UdpSocket(DatagramSocket):
         # By the remote address and the raw control message: parsing once a peer is enough.
         self._four_tuples: dict[tuple[_Address, bytes], FourTuple] = {}
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
+        self._refused: dict[RefusedDatagram, None] = {}
         self._socket = open_udp(local, options)
         bound = self._socket.getsockname()
         self._local_address = SocketAddress(host=bound[0], port=bound[1])
@@ -174,6 +175,13 @@ class UdpSocket(DatagramSocket):
         return []
 
     @override
+    def take_refused(self) -> list[RefusedDatagram]:
+        if not self._refused:
+            return []
+        refused, self._refused = list(self._refused), {}
+        return refused
+
+    @override
     def close(self) -> None:
         if self._socket.fileno() >= 0:
             if trio.lowlevel.in_trio_run():
@@ -232,7 +240,7 @@ class UdpSocket(DatagramSocket):
             # EIO: the device cannot fill in checksums. EINVAL: the kernel knows no segmentation,
             # or it is an older one and a segment is too big for the link.
             if error.errno not in {errno.EIO, errno.EINVAL}:
-                self._note_lost(error, count)
+                self._note_lost(error, count, transmit.four_tuple, transmit.segment_size)
                 return None
         else:
             self._note_sent(count, len(transmit.data))
@@ -246,15 +254,15 @@ class UdpSocket(DatagramSocket):
     def _send_each(
         self, transmit: Transmit, control: tuple[_ControlMessage, ...]
     ) -> Transmit | None:
-        data, size, remote = transmit.data, transmit.segment_size, transmit.four_tuple.remote
+        data, size, four_tuple = transmit.data, transmit.segment_size, transmit.four_tuple
         for offset in range(0, len(data), size):
             segment = data[offset : offset + size]
             try:
-                self._socket.sendmsg((segment,), control, 0, remote)
+                self._socket.sendmsg((segment,), control, 0, four_tuple.remote)
             except BlockingIOError:
                 return replace(transmit, data=data[offset:]) if offset else transmit
             except OSError as error:
-                self._note_lost(error, 1)
+                self._note_lost(error, 1, four_tuple, len(segment))
             else:
                 self._note_sent(1, len(segment))
         return None
@@ -283,9 +291,11 @@ class UdpSocket(DatagramSocket):
         self._counters.sent_count += count
         self._counters.sent_bytes += byte_count
 
-    def _note_lost(self, error: OSError, count: int) -> None:
+    def _note_lost(self, error: OSError, count: int, four_tuple: FourTuple, size: int) -> None:
         if error.errno in _FATAL_ERRORS:
             raise error
+        if error.errno == errno.EMSGSIZE and len(self._refused) < _MAX_CACHED:
+            self._refused[RefusedDatagram(four_tuple, size)] = None
         self._counters.send_errors[error.errno or 0] += count
 
 

@@ -12,7 +12,7 @@ import trio
 from typing_extensions import override
 
 from mqvpn_core.ids import FourTuple, SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, never bound
@@ -80,6 +80,8 @@ class FakeUdp(DatagramSocket):
         self._readable = trio.Event()
         self._writable = trio.Event()
         self._room: int | None = None
+        self._largest: int | None = None
+        self._refused: list[RefusedDatagram] = []
         if network is not None:
             network.attach(self)
 
@@ -107,6 +109,14 @@ class FakeUdp(DatagramSocket):
         if room != 0:
             self._writable.set()
 
+    def refuse_above(self, largest: int | None) -> None:
+        """Let the link take no datagrams larger than this from now on.
+
+        Args:
+            largest: bytes of UDP payload; None for any.
+        """
+        self._largest = largest
+
     @override
     async def wait_readable(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -128,6 +138,9 @@ class FakeUdp(DatagramSocket):
     @override
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
         for index, transmit in enumerate(transmits):
+            if self._largest is not None and transmit.segment_size > self._largest:
+                self._refused.append(RefusedDatagram(transmit.four_tuple, transmit.segment_size))
+                continue
             room_bytes = len(transmit.data)
             if self._room is not None:
                 room_bytes = min(room_bytes, self._room * transmit.segment_size)
@@ -138,6 +151,11 @@ class FakeUdp(DatagramSocket):
                 rest = replace(transmit, data=transmit.data[room_bytes:])
                 return [rest, *transmits[index + 1 :]]
         return []
+
+    @override
+    def take_refused(self) -> list[RefusedDatagram]:
+        refused, self._refused = self._refused, []
+        return refused
 
     @override
     def close(self) -> None:

@@ -8,7 +8,7 @@ import trio
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.tun_device import TunCounters
 
 LOCAL = SocketAddress("192.0.2.10", 5000)
@@ -55,6 +55,8 @@ class FakeSocket:
         self.is_closed = False
         self.rate: float | None = None
         self.reads: list[int] = []
+        self.largest = 65535
+        self._refused: list[RefusedDatagram] = []
         self._incoming: deque[ReceivedDatagrams] = deque()
         self._readable = Gate(is_open=False)
         self._writable = Gate(is_open=True)
@@ -86,11 +88,19 @@ class FakeSocket:
 
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
         taken = transmits[: self.room]
-        self.sent += [each.data for each in taken]
+        for each in taken:
+            if len(each.data) > self.largest:
+                self._refused.append(RefusedDatagram(each.four_tuple, len(each.data)))
+            else:
+                self.sent.append(each.data)
         self.room -= len(taken)
         if self.room == 0:
             self._writable.shut()
         return list(transmits[len(taken) :])
+
+    def take_refused(self) -> list[RefusedDatagram]:
+        refused, self._refused = self._refused, []
+        return refused
 
     def limit(self, bytes_per_second: float | None) -> None:
         self.rate = bytes_per_second
@@ -164,6 +174,11 @@ class FakeTransport:
         self.has_given_up_path = False
         self.period: float | None = None
         self._quiet = quiet
+
+    def on_send_refused(self, refused: RefusedDatagram, now: Instant) -> bool:
+        del now
+        self.outgoing.append(transmit(b"instead of %d" % refused.size))
+        return True
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         self.received.append((now, batch.data))

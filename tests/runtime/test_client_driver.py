@@ -238,6 +238,18 @@ def test_timers_fire_when_load_has_ended() -> None:
     run_virtual(main)
 
 
+def test_the_connection_learns_what_the_link_does_not_take() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.socket.largest = 20
+        async with scene.running():
+            scene.transport.outgoing += [transmit(bytes(21)), transmit(b"small")]
+            scene.driver.kick()
+            assert scene.socket.sent == [b"small", b"instead of 21"]
+
+    run_virtual(main)
+
+
 def test_timers_of_connection_and_session_fire_when_due() -> None:
     async def main() -> None:
         scene = Scene()

@@ -9,12 +9,19 @@ import trio.testing
 from typing_extensions import override
 
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.client_driver import MAX_READS
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.load_watch import HIGH_COUNT, INTERVAL, WINDOW
 from mqvpn_core.runtime.server_driver import ServerDriver
-from tests.runtime.fakes import FakeSession, FakeSocket, FakeTransport, FakeTun, datagram
+from tests.runtime.fakes import (
+    FakeSession,
+    FakeSocket,
+    FakeTransport,
+    FakeTun,
+    datagram,
+    transmit,
+)
 from tests.runtime.virtual_time import run_virtual
 
 LISTEN = SocketAddress("192.0.2.1", 443)
@@ -71,6 +78,10 @@ class FakeEndpoint:
 
     def next_timeout(self) -> Instant | None:
         return self.deadline
+
+    def on_send_refused(self, refused: RefusedDatagram, now: Instant) -> None:
+        handle = ConnectionHandle(refused.four_tuple.remote.port)
+        self.transports[handle].on_send_refused(refused, now)
 
     def take_ready(self) -> set[ConnectionHandle]:
         ready, self.ready = self.ready, set()
@@ -252,6 +263,19 @@ def test_timers_fire_under_load_and_after_it() -> None:
             await scene.client_sends(1, b"x")
             await trio.sleep(20.0)
             assert [round(at - start, 2) for at in scene.endpoint.timeouts] == [0.01, 5.0]
+
+    run_virtual(main)
+
+
+def test_the_connection_learns_what_the_link_does_not_take() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"a")
+            scene.socket.largest = 20
+            scene.endpoint.transports[ConnectionHandle(1)].outgoing.append(transmit(bytes(21)))
+            scene.driver.kick(ConnectionHandle(1))
+            assert scene.socket.sent == [b"instead of 21"]
 
     run_virtual(main)
 

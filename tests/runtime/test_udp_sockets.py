@@ -238,6 +238,9 @@ def test_packets_are_never_fragmented(opener: Opener) -> None:
             assert sender.send([to(sender, remote, bytes(size), ecn=1) for size in sizes]) == []
             assert sender.counters.send_errors == Counter({errno.EMSGSIZE: 2})
             assert sender.counters.sent_count == 2
+            where = FourTuple(sender.local_address, remote)
+            assert sender.take_refused() == [(where, fits + 1), (where, 3000)]
+            assert sender.take_refused() == []
             for _ in range(2):
                 packet = tap.next_packet()
                 assert len(packet) == 1500
@@ -258,6 +261,7 @@ def test_too_big_segments_do_not_end_segmentation(opener: Opener) -> None:
     remote = SocketAddress("198.51.100.1", 443)
     assert sender.send([to(sender, remote, bytes(4000), segment_size=2000)]) == []
     assert sender.counters.send_errors == Counter({errno.EMSGSIZE: 2})
+    assert sender.take_refused() == [(FourTuple(sender.local_address, remote), 2000)]
     assert sender.uses_segmentation
     assert sender.send([to(sender, remote, bytes(2400), segment_size=1200)]) == []
     assert sender.counters.sent_count == 2

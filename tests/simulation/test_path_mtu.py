@@ -2,11 +2,12 @@
 
 import pytest
 
-from mqvpn_core.ids import Instant
-from mqvpn_core.quic.events import PathMtuChanged
+from mqvpn_core.ids import FourTuple, Instant, SocketAddress
+from mqvpn_core.quic.events import PathMtuChanged, PathSuspected
 from mqvpn_core.quic.transport_config import TransportConfig
+from mqvpn_core.quic.udp_datagrams import RefusedDatagram
 from mqvpn_core.testing.link_elements import Delay, Jitter, LinkElement, Loss, Mtu, UdpDatagram
-from mqvpn_core.testing.pair import Pair, PairConfig
+from mqvpn_core.testing.pair import CLIENT_ADDRESS, SERVER_ADDRESS, Pair, PairConfig
 from tests.simulation.rules import PairRules
 
 DELAY = Delay(0.02)
@@ -134,6 +135,63 @@ def test_a_black_hole_for_bulk_datagrams_is_noticed(small_bytes: list[int]) -> N
             pair.simulator.run_for(0.02)
         assert pair.client.path.max_datagram_size <= 1272
         assert pair.client.connection.max_datagram_payload < 1272
+
+
+def refuse_above(pair: Pair, largest: int) -> list[int]:
+    """Let the client's host refuse what is larger; return the sizes that it refuses."""
+    refused: list[int] = []
+    client_path = FourTuple(CLIENT_ADDRESS, SERVER_ADDRESS)
+
+    def refuse(now: Instant, what: str, datagram: UdpDatagram) -> None:
+        size = len(datagram.payload)
+        if what == "sent" and datagram.source == CLIENT_ADDRESS and size > largest:
+            refused.append(size)
+            # As the driver: when everything of this round was handed to the sockets.
+            pair.simulator.at(
+                pair.simulator.elapsed,
+                "the host refuses",
+                lambda: pair.client.connection.on_send_refused(
+                    RefusedDatagram(client_path, size), now
+                ),
+            )
+
+    pair.simulator.add_tap(refuse)
+    return refused
+
+
+def test_the_search_believes_the_host() -> None:
+    with pair_with(Mtu(1400)) as pair:
+        refused = refuse_above(pair, 1372)
+        pair.handshake()
+        pair.simulator.run_for(30)
+        assert 1330 <= pair.client.path.max_datagram_size <= 1372
+        assert len(refused) == len(set(refused)), "asked once, not three times"
+        assert pair.client.events_of(PathSuspected) == []
+        assert pair.client.path.bytes_in_flight == 0
+
+
+def test_a_link_that_shrinks_under_our_eyes_is_noticed_at_once() -> None:
+    with pair_with(Mtu(1500), config=CHATTY) as pair:
+        pair.handshake()
+        pair.simulator.run_for(30)
+        assert sizes_of(pair) == (1472, 1472)
+        pair.simulator.link("client", "wifi").replace([Mtu(1300), DELAY])
+        refuse_above(pair, 1272)
+        pair.client.send_datagrams([bytes(1400)], pair.simulator.now)
+        pair.simulator.run_for(0.001)
+        assert pair.client.path.max_datagram_size == 1200
+        pair.simulator.run_for(30)
+        assert 1230 <= pair.client.path.max_datagram_size <= 1272
+
+
+def test_what_was_sent_elsewhere_is_refused_elsewhere() -> None:
+    with pair_with(Mtu(1500)) as pair:
+        pair.handshake()
+        stranger = FourTuple(CLIENT_ADDRESS, SocketAddress("192.0.2.99", 443))
+        refused = RefusedDatagram(stranger, 1300)
+        assert not pair.client.connection.on_send_refused(refused, pair.simulator.now)
+        pair.simulator.run_for(30)
+        assert sizes_of(pair) == (1472, 1472)
 
 
 @pytest.mark.slow
