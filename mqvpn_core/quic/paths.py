@@ -231,6 +231,7 @@ class Path:
             # RFC 9000 s9.4: only the port changed, as behind a NAT: keep what was learnt
             network_path.recovery.rtt = left.recovery.rtt
             network_path.recovery.congestion = left.recovery.congestion
+            network_path.recovery.deliveries = left.recovery.deliveries
             network_path.pmtu.current = left.pmtu.current
             network_path.recovery.set_max_datagram_size(left.pmtu.current)
         if not network_path.is_validated and not network_path.is_validating:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.congestion import create_congestion_controller
+from mqvpn_core.quic.congestion.delivery_rate import DeliveryRateSampler
 from mqvpn_core.quic.loss_history import LossHistory, LostStreak
 from mqvpn_core.quic.pacer import Pacer
 from mqvpn_core.quic.packet_spaces import SentPackets, SentRun
@@ -130,6 +131,7 @@ class PathRecovery:
         self._earliest_unlost_sent_at: Instant | None = None
         self._ecn_ce_count: int | None = 0 if generation == 0 else None
         self._usage = _WindowUsage()
+        self.deliveries = DeliveryRateSampler()
         self._lost_streak = LostStreak()
         self._loss_history = LossHistory()
         self._update_pacing_rate()
@@ -139,6 +141,7 @@ class PathRecovery:
         if not run.in_flight:
             return
         run.app_limited = self._usage.is_application_limited
+        run.delivery_mark = self.deliveries.mark_sent(self.bytes_in_flight, now)
         self.bytes_in_flight += run.total_bytes
         self._update_pacing_rate()
         self.pacer.on_sent(run.total_bytes, now)
@@ -148,6 +151,8 @@ class PathRecovery:
     def on_application_limited(self) -> None:
         """There was nothing more to send although `send_budget` allowed a packet."""
         self._usage.is_application_limited = True
+        if self.bytes_in_flight < self.congestion.congestion_window:
+            self.deliveries.on_app_limited(self.bytes_in_flight)
 
     def on_ack(
         self,
@@ -175,13 +180,14 @@ class PathRecovery:
         if not acked:
             return AckOutcome([], [])
         own = [run for run in acked if run.generation == self.generation]
-        self._sample_rtt(own, ranges[0][1], ack_delay, now)
+        has_rtt = self._sample_rtt(own, ranges[0][1], ack_delay, now)
         newest = acked[-1]
         if ecn_counts is not None and newest.generation == self.generation:
             self._process_ecn(ecn_counts[2], newest.sent_at, now)
         lost = self._detect_lost(sent, now)
         is_persistent = self._process_lost(lost, now)
         self._process_acked(own, sent, now)
+        self._sample_rate(now, has_rtt=has_rtt)
         if is_persistent:
             # Last, so that what arrived before the congestion does not open the window again.
             self._collapse(now)
@@ -257,14 +263,27 @@ class PathRecovery:
 
     def _sample_rtt(
         self, own: Sequence[SentRun], largest: int, ack_delay: float, now: Instant
-    ) -> None:
+    ) -> bool:
+        """Take a round-trip time if these newly acknowledged runs give one."""
         # RFC 9002 s5.1: the largest must be newly acknowledged, and something ack-eliciting too.
         if not own or own[-1].stop - 1 != largest or not any(run.ack_eliciting for run in own):
-            return
+            return False
         if self._first_sample_at is None:
             self._first_sample_at = now
         latest = max(now - own[-1].sent_at, 0.0)
         self.rtt.update(latest, min(ack_delay, self.max_ack_delay), now)
+        return True
+
+    def _sample_rate(self, now: Instant, *, has_rtt: bool) -> None:
+        """Tell the controller once how fast the path delivers, whatever the ACK covers."""
+        sample = self.deliveries.take_sample(
+            bytes_in_flight=self.bytes_in_flight,
+            rtt=self.rtt.latest if has_rtt else 0.0,
+            shortest=self.rtt.minimum,
+            now=now,
+        )
+        if sample is not None:
+            self.congestion.on_rate_sample(sample, self.rtt, now)
 
     def _process_ecn(self, ce_count: int, newest_sent_at: Instant, now: Instant) -> None:
         # RFC 9002 appendix B.7. Counts belong to the path ID: after a migration the first report
@@ -283,6 +302,7 @@ class PathRecovery:
                 continue
             self.bytes_in_flight -= run.total_bytes
             self.acked_bytes += run.total_bytes
+            self.deliveries.on_run_acked(run.delivery_mark, run.total_bytes, run.sent_at)
             self.congestion.on_acked(
                 run.total_bytes, run.sent_at, self.rtt, now, app_limited=is_underused
             )
@@ -360,6 +380,10 @@ class PathRecovery:
         return self._lost_streak.extend(run) > duration
 
     def _update_pacing_rate(self) -> None:
+        wanted = self.congestion.pacing_rate
+        if wanted is not None:
+            self.pacer.set_rate(wanted)
+            return
         gain = _PACING_GAIN_SLOW_START if self.congestion.is_in_slow_start else _PACING_GAIN
         rtt = max(self.rtt.smoothed, TIMER_GRANULARITY)
         self.pacer.set_rate(gain * self.congestion.congestion_window / rtt)

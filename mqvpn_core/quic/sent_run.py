@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.congestion.delivery_rate import DeliveryMark
 from mqvpn_core.quic.packet_room import Datagram
 
 # Every frame's handler takes other arguments; the ledger only carries them, its owner calls them.
@@ -41,6 +42,8 @@ class SentRun:
     """Largest number of the ACK this packet carried, if it carried one."""
     app_limited: bool = False
     """Sent while there was less to send than the congestion window allowed."""
+    delivery_mark: DeliveryMark | None = None
+    """What was known of the path's deliveries then; see `DeliveryRateSampler`."""
     contents: Sequence[Sequence[Datagram]] = ()
     """DATAGRAMs in each packet, to be sent again on another path if this one fails; empty when
     nothing would be."""
@@ -72,5 +75,6 @@ class SentRun:
             is_probe_of_mtu=self.is_probe_of_mtu,
             key_phase=self.key_phase,
             app_limited=self.app_limited,
+            delivery_mark=self.delivery_mark,
             contents=self.contents[start - self.first : stop - self.first],
         )

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.quic.congestion.base import CongestionController
+from mqvpn_core.quic.congestion.bbr import BbrController
 from mqvpn_core.quic.congestion.cubic import CubicController
 from mqvpn_core.quic.congestion.newreno import NewRenoController
 
 CONGESTION_CONTROLLERS: dict[str, Callable[[int], CongestionController]] = {
+    "bbr": BbrController,
     "cubic": CubicController,
     "newreno": NewRenoController,
 }

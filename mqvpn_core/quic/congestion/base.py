@@ -7,6 +7,7 @@ to one network path (RFC 9002 s7, RFC 9000 s9.4).
 from typing import Protocol
 
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.congestion.delivery_rate import RateSample
 
 INITIAL_WINDOW_PACKETS = 10
 MINIMUM_WINDOW_PACKETS = 2
@@ -25,6 +26,10 @@ class RttView(Protocol):
         """Moving average, in seconds."""
 
     @property
+    def variance(self) -> float:
+        """Mean deviation, in seconds."""
+
+    @property
     def minimum(self) -> float:
         """Smallest sample, in seconds; 0 before the first."""
 
@@ -37,12 +42,28 @@ class CongestionController(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """Key of `CONGESTION_CONTROLLERS`."""
+
+    @property
     def congestion_window(self) -> int:
         """Bytes that may be in flight."""
 
     @property
     def slow_start_threshold(self) -> float:
         """Window in bytes at which slow start ends; infinite before the first congestion event."""
+
+    @property
+    def pacing_rate(self) -> float | None:
+        """Bytes per second to send; None: as window and round-trip time have it."""
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes per second that the path is believed to carry; None when nobody knows."""
+
+    @property
+    def state_name(self) -> str:
+        """What it is doing, in a word or two for people."""
 
     @property
     def is_in_slow_start(self) -> bool:
@@ -60,6 +81,9 @@ class CongestionController(Protocol):
             now: when the acknowledgment arrived.
             app_limited: the window was not used up, so it must not grow (RFC 9002 s7.8).
         """
+
+    def on_rate_sample(self, sample: RateSample, rtt: RttView, now: Instant) -> None:
+        """One ACK has been processed: once for each, after ``on_acked`` and ``on_lost``."""
 
     def on_lost(self, lost_bytes: int, largest_sent_at: Instant, now: Instant) -> None:
         """Bytes in flight were declared lost; the newest of them was sent at this time."""

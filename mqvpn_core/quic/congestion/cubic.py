@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.congestion.base import RttView, initial_window, minimum_window
+from mqvpn_core.quic.congestion.delivery_rate import RateSample
 from mqvpn_core.quic.congestion.hystart import HyStart
 
 _C = 0.4
@@ -19,6 +20,8 @@ class CubicController:
 
     Windows inside the curve are counted in packets, as in the RFC; the public ones in bytes.
     """
+
+    name = "cubic"
 
     def __init__(self, max_datagram_size: int) -> None:
         """Start with the initial window.
@@ -41,6 +44,19 @@ class CubicController:
         return int(self._window)
 
     @property
+    def pacing_rate(self) -> None:
+        """Left to whoever knows the round-trip time."""
+
+    @property
+    def bandwidth(self) -> None:
+        """Not known: only the window is."""
+
+    @property
+    def state_name(self) -> str:
+        """Slow start or not."""
+        return "slow start" if self.is_in_slow_start else "avoidance"
+
+    @property
     def is_in_slow_start(self) -> bool:
         """The window still doubles in a round trip."""
         return self._window < self.slow_start_threshold
@@ -60,6 +76,9 @@ class CubicController:
             self._grow_in_slow_start(acked_bytes, sent_at, rtt, now)
         else:
             self._grow_in_avoidance(acked_bytes, rtt, now)
+
+    def on_rate_sample(self, sample: RateSample, rtt: RttView, now: Instant) -> None:
+        """Do nothing: rates do not matter here."""
 
     def on_lost(self, lost_bytes: int, largest_sent_at: Instant, now: Instant) -> None:  # noqa: ARG002 - the interface
         """Reduce the window once per round trip (RFC 9438 s4.6)."""

@@ -4,12 +4,15 @@ import math
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.congestion.base import RttView, initial_window, minimum_window
+from mqvpn_core.quic.congestion.delivery_rate import RateSample
 
 _LOSS_REDUCTION_FACTOR = 0.5
 
 
 class NewRenoController:
     """Doubles per round trip in slow start, then one packet per round trip; halves on loss."""
+
+    name = "newreno"
 
     def __init__(self, max_datagram_size: int) -> None:
         """Start with the initial window.
@@ -23,6 +26,19 @@ class NewRenoController:
         self._recovery_started_at: Instant | None = None
         self._acked_in_avoidance = 0
         self._before_reduction: tuple[int, float] | None = None
+
+    @property
+    def pacing_rate(self) -> None:
+        """Left to whoever knows the round-trip time."""
+
+    @property
+    def bandwidth(self) -> None:
+        """Not known: only the window is."""
+
+    @property
+    def state_name(self) -> str:
+        """Slow start or not."""
+        return "slow start" if self.is_in_slow_start else "avoidance"
 
     @property
     def is_in_slow_start(self) -> bool:
@@ -50,6 +66,9 @@ class NewRenoController:
         if self._acked_in_avoidance >= self.congestion_window:
             self._acked_in_avoidance -= self.congestion_window
             self.congestion_window += self._max_datagram_size
+
+    def on_rate_sample(self, sample: RateSample, rtt: RttView, now: Instant) -> None:
+        """Do nothing: rates do not matter here."""
 
     def on_lost(self, lost_bytes: int, largest_sent_at: Instant, now: Instant) -> None:  # noqa: ARG002 - the interface
         """Halve the window once per round trip (RFC 9002 s7.3.2)."""

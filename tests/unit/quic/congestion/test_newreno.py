@@ -27,13 +27,14 @@ def rtt() -> RttEstimator:
     return estimator
 
 
-@pytest.fixture(params=sorted(CONGESTION_CONTROLLERS))
+# The third one has its own tests: it follows rates, and its window follows from them.
+@pytest.fixture(params=sorted(set(CONGESTION_CONTROLLERS) - {"bbr"}))
 def controller(request: pytest.FixtureRequest) -> CongestionController:
     return create_congestion_controller(str(request.param), SIZE)
 
 
 def test_an_unknown_name_says_which_exist() -> None:
-    with pytest.raises(ConfigError, match="cubic, newreno"):
+    with pytest.raises(ConfigError, match="bbr, cubic, newreno"):
         create_congestion_controller("vegas", SIZE)
 
 
@@ -45,7 +46,7 @@ def test_initial_window(size: int, window: int) -> None:
     assert initial_window(size) == window
 
 
-class TestEveryController:
+class TestEveryWindowController:
     def test_starts_in_slow_start(self, controller: CongestionController) -> None:
         assert controller.congestion_window == 12_000
         assert controller.slow_start_threshold == math.inf
