@@ -2,7 +2,9 @@
 
 The same TCP transfers through the tunnel over the first link alone, over the second alone, and
 over both, one after the other for each load, so that they meet the same machine. Once with two
-equal links, once with a WiFi-like and an LTE-like one.
+equal links, once with a WiFi-like and an LTE-like one. Takes six minutes for each of the
+``--rounds``. A machine that does anything else meanwhile is not worth measuring: both ends of the
+tunnel, two emulated links and 32 ends of TCP flows share its processors.
 """
 
 import argparse
@@ -23,6 +25,8 @@ from tests.linkem.building import EmulatorError
 from tests.linkem.impairments import MEGABIT, Impairments
 from tests.linkem.two_links import EQUAL, LTE_LIKE, WIFI_LIKE
 
+_DIRECTIONS = ("up", "down")
+
 SUM_BAR = 0.85
 """Share of the links' rates that many flows reach on the equal pair."""
 SUM_BAR_FLOWS = 16
@@ -34,16 +38,16 @@ BEST_SINGLE_BAR = 0.95
 class Plan:
     """How thoroughly to measure."""
 
-    seconds: float
-    """Length of one transfer."""
+    seconds: float = 6.0
+    """Length of one transfer, as far as it counts."""
+    ramp: float = 1.5
+    """Seconds of it before that: each begins in a fresh tunnel."""
     rounds: int
     """How often everything; the median counts."""
     flows: tuple[int, ...]
     """Numbers of parallel TCP flows."""
-
-
-QUICK = Plan(seconds=4, rounds=1, flows=(1, 16))
-THOROUGH = Plan(seconds=10, rounds=3, flows=(1, 4, 16))
+    directions: tuple[str, ...]
+    """``up``, ``down`` or both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,10 @@ class Result:
     """Processors that the client kept busy over both."""
     cpu_server: float
     """The same of the server."""
+    cpu_seconds_per_gigabyte: float
+    """Processor time of client and server together for a gigabyte of payload over both."""
+    kernel: str
+    """Which kernel sealed and opened the packets."""
     bars: dict[str, bool]
     """The bars that hold here, and whether they are passed."""
 
@@ -109,24 +117,29 @@ class _Sample:
     paths: int
     cpu_client: float
     cpu_server: float
+    kernel: str
 
 
 def main() -> int:
     """Measure, print a table, write the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.aggregation", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2 minutes instead of half an hour")
+    parser.add_argument("--quick", action="store_true", help="only 1 and 16 flows, 4 minutes")
+    parser.add_argument("--rounds", type=int, default=1, help="how often; the median counts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
     parser.add_argument(
         "--scenario", action="append", choices=[each.name for each in SCENARIOS], help="only this"
     )
     parser.add_argument("--flows", type=int, action="append", help="only this number")
+    parser.add_argument("--direction", choices=_DIRECTIONS, help="only this one")
     parser.add_argument(
         "--option", action="append", default=[], help="more for client and server, like --option=-x"
     )
     arguments = parser.parse_args()
-    plan = QUICK if arguments.quick else THOROUGH
-    if arguments.flows:
-        plan = Plan(seconds=plan.seconds, rounds=plan.rounds, flows=tuple(arguments.flows))
+    plan = Plan(
+        rounds=arguments.rounds,
+        flows=tuple(arguments.flows or ((1, 16) if arguments.quick else (1, 4, 16))),
+        directions=(arguments.direction,) if arguments.direction else _DIRECTIONS,
+    )
     machine = describe_machine()
     print("  ".join(f"{name}: {value}" for name, value in machine.items()))
     print(_ROW.format(*_HEADINGS))
@@ -161,9 +174,15 @@ def _measure(scenario: Scenario, plan: Plan, options: Sequence[str]) -> Iterator
         tempfile.TemporaryDirectory(prefix="mq-bench-") as folder,
         two_link_tunnel(Path(folder), options, scenario.wlan, scenario.lte) as tunnel,
     ):
-        for direction in ("up", "down"):
+        for direction in plan.directions:
             for flows in plan.flows:
-                load = Load(direction=direction, proto="tcp", flows=flows, seconds=plan.seconds)
+                load = Load(
+                    direction=direction,
+                    proto="tcp",
+                    flows=flows,
+                    seconds=plan.seconds,
+                    ramp=plan.ramp,
+                )
                 rounds = [_three_ways(tunnel, load, Path(folder)) for _ in range(plan.rounds)]
                 yield _summary(scenario, load, rounds)
 
@@ -188,17 +207,20 @@ def _transfer(
     world = tunnel.links.world
     pair = Pair(client=world.client, server=world.web, address=WEB_IPV4, scratch=folder)
     programs = (tunnel.client, tunnel.server)
+    status = tunnel.client.status()
+    kernel = status.kernel if status is not None else ""
     before = processor_seconds(programs)
     moved = transfer(pair, load)
     after = processor_seconds(programs)
     client, server = (
-        (late - early) / load.seconds for early, late in zip(before, after, strict=True)
+        (late - early) / load.whole_seconds for early, late in zip(before, after, strict=True)
     )
     return _Sample(
         mbit=moved.mbit,
         paths=len(tunnel.usable_links()),
         cpu_client=client,
         cpu_server=server,
+        kernel=kernel,
     )
 
 
@@ -225,15 +247,19 @@ def _summary(
         of_links=round(of_links, 3),
         cpu_client=round(median(each.cpu_client for each in together), 2),
         cpu_server=round(median(each.cpu_server for each in together), 2),
+        cpu_seconds_per_gigabyte=round(
+            median((each.cpu_client + each.cpu_server) / each.mbit * 8000 for each in together), 1
+        ),
+        kernel=together[-1].kernel,
         bars=bars,
     )
 
 
 _HEADINGS = (
     *("links", "dir", "flows", "first", "second", "both Mbit/s", "paths"),
-    *("of best", "of sum", "of rates", "CPU c", "s", "bars"),
+    *("of best", "of sum", "of rates", "CPU c", "s", "s/GB", "kernel", "bars"),
 )
-_ROW = "{:9} {:4} {:>5} {:>7} {:>7} {:>11} {:>5} {:>8} {:>7} {:>8} {:>6} {:>5}  {}"
+_ROW = "{:9} {:4} {:>5} {:>7} {:>7} {:>11} {:>5} {:>8} {:>7} {:>8} {:>6} {:>5} {:>5} {:9}  {}"
 
 
 def _line(result: Result) -> str:
@@ -246,6 +272,8 @@ def _line(result: Result) -> str:
         *(f"{share:.0%}" for share in (result.of_best_single, result.of_singles, result.of_links)),
         result.cpu_client,
         result.cpu_server,
+        result.cpu_seconds_per_gigabyte,
+        result.kernel,
         ", ".join(f"{bar}: {'pass' if held else 'FAIL'}" for bar, held in result.bars.items()),
     )
 

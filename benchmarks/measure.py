@@ -38,6 +38,13 @@ class Load:
     """How long."""
     offered_mbit: float | None = None
     """UDP: total rate to offer."""
+    ramp: float = 0.0
+    """Seconds before it counts, in which flows and paths find their rates."""
+
+    @property
+    def whole_seconds(self) -> float:
+        """How long it takes in all."""
+        return self.ramp + self.seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +89,13 @@ def transfer(pair: Pair, load: Load) -> Transfer:
     listener = pair.server.start(serve, pair.scratch / "iperf-server.log")
     time.sleep(0.3)
     command = ["iperf3", "--client", pair.address, "--json", "--time", f"{load.seconds:g}"]
-    command += ["--parallel", str(load.flows)]
+    command += ["--parallel", str(load.flows), "--omit", f"{load.ramp:g}"]
     if load.direction == "down":
         command += ["--reverse"]
     if load.proto == "udp":
         rate = (load.offered_mbit or 0) * 1e6 / load.flows
         command += ["--udp", "--length", str(UDP_PAYLOAD_BYTES), "--bitrate", f"{rate:.0f}"]
-    report = json.loads(pair.run(command, load.seconds + 30))
+    report = json.loads(pair.run(command, load.whole_seconds + 30))
     listener.wait(_START_PATIENCE)
     received = _member(report, "end", "sum_received")
     seconds = _number(received, "seconds")
