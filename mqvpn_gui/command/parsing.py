@@ -143,7 +143,7 @@ def _unknown(commands: Sequence[Command], name: str, path: Sequence[str]) -> Usa
     whole = " ".join([PROGRAM, *path])
     hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
     shown = _LINK.sub("mqvpn:...", name)[:_SHOWN]
-    return UsageError(f"{whole}: there is no command {shown!r}", f"{hint} (see {whole} --help)")
+    return UsageError(f"there is no command {whole} {shown}", f"{hint} (see {whole} --help)")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
