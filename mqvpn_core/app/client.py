@@ -7,6 +7,7 @@ The tree of tasks:
     |- LinkWatch.run      follows the links of this machine
     |- PlanKeeper         keeps the machine in step with links and names
     |- UsageKeeper.run    counts what goes over each link
+    |- LinkControl.run    keeps what the user changes at his links
     |- serve_control      answers ``mqvpn-core status`` and ``events``
     |- attend             accompanies the client for somebody else, such as the helper
     |- _disconnect_on     asks the supervisor to disconnect
@@ -14,6 +15,7 @@ The tree of tasks:
 """
 
 import datetime as dt
+import json
 import logging
 import secrets
 import signal
@@ -62,6 +64,7 @@ from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
+from mqvpn_core.runtime.link_changes import LinkChanges
 from mqvpn_core.runtime.link_control import LinkControl
 from mqvpn_core.runtime.link_sockets import LinkSockets
 from mqvpn_core.runtime.link_watch import LinkWatch
@@ -144,7 +147,7 @@ async def run_client(
             watch = LinkWatch(source)
             board = RuleBoard(_link_rules(config, handle.name))
             usage = UsageKeeper(_usage_settings(config), board)
-            usage.load()
+            control = _restore_links(config, board, usage)
             links = ClientLinks(
                 watch,
                 board,
@@ -160,13 +163,13 @@ async def run_client(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(records.run)
                 nursery.start_soon(usage.run)
+                nursery.start_soon(control.run)
                 await nursery.start(watch.run)
                 await protect(config, keeper, links, resolver)
                 nursery.start_soon(keeper.follow_links, links)
                 nursery.start_soon(keeper.follow_names, split_names(config), resolver)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
-                    control = LinkControl(board, usage)
                     sources = ControlSources(
                         status=status, events=records.events, set_link=control.set_link
                     )
@@ -298,6 +301,24 @@ def _link_rules(config: ClientConfig, tun_name: str) -> LinkRules:
         rate_limits=config.rate_limits,
         own_device=tun_name,
     )
+
+
+def _restore_links(config: ClientConfig, board: RuleBoard, usage: UsageKeeper) -> LinkControl:
+    """Take up what earlier runs have left about links."""
+    usage.load()
+    usage_file = config.usage_file
+    configured = [
+        [(pattern, role.value) for pattern, role in config.roles],
+        config.caps,
+        config.rate_limits,
+    ]
+    changes = LinkChanges(
+        None if usage_file is None else usage_file.with_suffix(".links.json"),
+        json.dumps(configured),
+    )
+    control = LinkControl(board, usage, changes)
+    control.restore()
+    return control
 
 
 def _usage_settings(config: ClientConfig) -> UsageSettings:

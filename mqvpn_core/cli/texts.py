@@ -112,7 +112,9 @@ the server's configuration needs users_file = "users"; a running server is told 
     "path": """\
   mqvpn-core path set wlan0 --role backup
   mqvpn-core path set 'wwan*' --cap '5 GB' --rate-limit '10 Mbit/s'
-  mqvpn-core path set wwan0 --role default --cap none""",
+  mqvpn-core path set wwan0 --role default --cap none
+
+holds at once and after a restart, until it is set again or the configuration of links changes""",
     "events": """\
   mqvpn-core events
   mqvpn-core events --follow

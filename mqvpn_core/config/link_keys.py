@@ -116,7 +116,8 @@ USAGE_FILE: Setting[str] = Setting(
     form=Form.TEXT,
     allowed="a file name, off, or auto: /var/lib/mqvpn/usage-TUN_NAME.json",
     default=("auto",),
-    doc="Where the amounts that count for caps survive a restart.",
+    doc="Where the amounts that count for caps survive a restart; what 'path set' changed is kept"
+    " beside it.",
     parse=last(lambda text: str(parsing.path(text))),
     placeholder="FILE",
     is_file=True,

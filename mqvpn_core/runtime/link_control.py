@@ -1,5 +1,6 @@
 """Changes that the user makes to his links while the client runs."""
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -8,24 +9,39 @@ from mqvpn_core.config.parsing import choice, link_name, optional
 from mqvpn_core.config.quantities import rate, size
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.runtime.control_codec import SetLinkRequest
+from mqvpn_core.runtime.link_changes import DEFAULT_ROLE, LinkChanges
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.usage_keeper import UsageKeeper
 
-DEFAULT_ROLE = "default"
-"""In place of a role: what the configuration says, or what the link suggests."""
 NO_LIMIT = "none"
 """In place of an amount or a rate."""
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
 class LinkControl:
-    """Carries out what is asked over the control socket. C: `set_link`."""
+    """Carries out what is asked over the control socket. C: `restore`, `set_link`. Tasks: `run`."""
 
-    def __init__(self, board: RuleBoard, usage: UsageKeeper) -> None:
-        """Change these rules and caps."""
+    def __init__(self, board: RuleBoard, usage: UsageKeeper, changes: LinkChanges) -> None:
+        """Change these rules and caps, and have that remembered."""
         self._board = board
         self._usage = usage
+        self._changes = changes
+
+    def restore(self) -> None:
+        """Carry out again what was asked for in earlier runs."""
+        self._changes.load()
+        for request in self._changes.requests:
+            try:
+                self._carry_out(request)
+            except ConfigError as error:
+                _log.warning("an earlier change of %s does not count: %s", request.link, error)
+
+    async def run(self) -> None:
+        """Keep what is changed over restarts, until cancelled."""
+        await self._changes.run()
 
     def set_link(self, request: SetLinkRequest) -> None:
         """Change what is asked for, or nothing at all.
@@ -33,6 +49,10 @@ class LinkControl:
         Raises:
             ConfigError: a value is not allowed.
         """
+        self._carry_out(request)
+        self._changes.note(request)
+
+    def _carry_out(self, request: SetLinkRequest) -> None:
         check_request(request)
         name = request.link
         if request.role is not None:

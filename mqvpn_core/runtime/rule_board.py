@@ -24,7 +24,7 @@ class RuleBoard:
         self._changed = trio.Event()
 
     def set_role(self, pattern: str, role: LinkRole | None) -> None:
-        """Give a link, or all links of a pattern, another role until the program ends.
+        """Give a link, or all links of a pattern, another role.
 
         Args:
             pattern: name or pattern of links; what was said last goes first.

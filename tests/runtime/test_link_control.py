@@ -5,6 +5,7 @@ import pytest
 from mqvpn_core.config import LinkRole
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.runtime.control_codec import SetLinkRequest
+from mqvpn_core.runtime.link_changes import LinkChanges
 from mqvpn_core.runtime.link_control import LinkControl
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.usage_keeper import UsageKeeper, UsageSettings
@@ -16,7 +17,8 @@ class Scene:
         self.board = RuleBoard(LinkRules())
         settings = UsageSettings(file=None, month=lambda: "2026-11")
         self.usage = UsageKeeper(settings, self.board)
-        self.control = LinkControl(self.board, self.usage)
+        self.changes = LinkChanges(None, "")
+        self.control = LinkControl(self.board, self.usage, self.changes)
 
 
 def test_everything_at_once_and_back() -> None:
@@ -32,6 +34,7 @@ def test_everything_at_once_and_back() -> None:
     )
     assert scene.board.rules == LinkRules()
     assert scene.usage.caps == ()
+    assert scene.changes.requests == (SetLinkRequest(link="wwan*", cap="none", rate_limit="none"),)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,4 @@ def test_a_wrong_request_changes_nothing(request_: SetLinkRequest) -> None:
         scene.control.set_link(request_)
     assert scene.board.rules == LinkRules()
     assert scene.usage.caps == ()
+    assert scene.changes.requests == ()
