@@ -78,4 +78,4 @@ async def protect(
                 await keeper.let_through(await resolver.resolve(config.server.host))
             except HostError as error:
                 _log.debug("%s", error)
-    await keeper.prepare(usable_links(links), ())
+    await keeper.prepare(usable_links(links))

@@ -61,6 +61,10 @@ class HostOperations(Protocol):
         del plan
         return HostReport()
 
+    async def name_servers(self) -> tuple[IPAddress, ...]:
+        """Say whom this machine asks for names; here nobody knows."""
+        return ()
+
     async def apply(self, plan: HostPlan) -> HostReport:
         """Bring the machine to the plan; doing so again changes nothing."""
         ...

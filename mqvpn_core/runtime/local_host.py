@@ -15,6 +15,7 @@ from typing_extensions import override
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import IfIndex
 from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
+from mqvpn_helper.host.dns import NameService
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
@@ -78,6 +79,10 @@ class LocalHost(HostOperations):
     @override
     async def prepare(self, plan: HostPlan) -> HostReport:
         return await self.apply(plan)
+
+    @override
+    async def name_servers(self) -> tuple[IPAddress, ...]:
+        return await self._call(NameService().present_servers)
 
     @override
     async def undo(self) -> None:

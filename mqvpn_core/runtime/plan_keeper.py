@@ -5,23 +5,27 @@ split tunnelling where names lead. Each makes one plan, and plans are applied on
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from ipaddress import ip_address
+from typing import Protocol, TypeAlias
 
 import trio
 from typing_extensions import override
 
 from mqvpn_core.config import LinkRole
 from mqvpn_core.errors import HostError
+from mqvpn_core.runtime.direct_names import ask_directly
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.link_watch import Links
-from mqvpn_core.runtime.name_resolution import NameResolver
+from mqvpn_core.runtime.name_resolution import NameNotFoundError, NameResolver
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.host_plan import ClientFacts, ClientHostSettings, client_host_plan
 from mqvpn_core.tunnel.link_rules import role_of
 from mqvpn_helper.interface.host_plan import (
+    CORE_MARK,
     DnsMethod,
     HostPlan,
     HostReport,
@@ -94,17 +98,16 @@ class PlanKeeper:
         """Whether traffic outside the tunnel is to be blocked."""
         return self._settings.kill_switch is not KillSwitchMode.OFF
 
-    async def prepare(self, links: tuple[str, ...], name_servers: tuple[IPAddress, ...]) -> None:
+    async def prepare(self, links: tuple[str, ...]) -> None:
         """Bring into force what must be there before the first connection.
 
         Args:
             links: links the connection may use.
-            name_servers: whom to ask for the server when its address is not known.
 
         Raises:
             HostError: the machine refuses.
         """
-        self.facts = replace(self.facts, links=links, name_servers=name_servers)
+        self.facts = replace(self.facts, links=links, name_servers=await self._name_servers())
         async with self._lock:
             plan = client_host_plan(self._settings, self.facts)
             self._take(plan, await self._host.prepare(plan))
@@ -181,9 +184,10 @@ class PlanKeeper:
         """
         while True:
             version = watched.links.version
-            names = usable_links(watched)
-            has_news = names != self.facts.links
-            self.facts = replace(self.facts, links=names)
+            before = self.facts
+            names = await self._name_servers()
+            self.facts = replace(self.facts, links=usable_links(watched), name_servers=names)
+            has_news = self.facts != before
             plan = self._in_force
             # Routes past the tunnel go with the link they were on.
             if has_news or (plan is not None and plan.split is not None):
@@ -216,6 +220,11 @@ class PlanKeeper:
                 await self._refresh_if_possible()
             is_whole = excluded.is_whole and included.is_whole
             await trio.sleep(NAMES_AGAIN if is_whole else NAMES_AGAIN_AFTER_FAILURE)
+
+    async def _name_servers(self) -> tuple[IPAddress, ...]:
+        """Return whom to ask for the server behind our own kill switch, while that is needed."""
+        needs_some = self.has_kill_switch and not self.facts.servers
+        return (await self._host.name_servers())[:_MAX_SERVERS] if needs_some else ()
 
     async def _look_up(self, names: Sequence[str], resolver: NameResolver) -> "_Found":
         found: list[IPAddress] = []
@@ -271,19 +280,39 @@ class _Found:
     """Every name was found."""
 
 
+AskDirectly: TypeAlias = Callable[[str, Sequence[IPAddress]], Awaitable[tuple[IPAddress, ...]]]
+
+
+async def ask_with_mark(host: str, name_servers: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
+    """Ask with the mark that a kill switch lets through.
+
+    Args:
+        host: a name.
+        name_servers: whom to ask.
+
+    Raises:
+        NameNotFoundError: nobody knows.
+    """
+    return await ask_directly(host, name_servers, mark=CORE_MARK)
+
+
 class LettingResolver(NameResolver):
     """Finds the server, and has its addresses let through before they are used."""
 
-    def __init__(self, resolver: NameResolver, keeper: PlanKeeper) -> None:
+    def __init__(
+        self, resolver: NameResolver, keeper: PlanKeeper, ask: AskDirectly = ask_with_mark
+    ) -> None:
         """Prepare.
 
         Args:
             resolver: who really finds.
             keeper: who lets through.
+            ask: asks a name server past the machine's resolver.
         """
         super().__init__()
         self._resolver = resolver
         self._keeper = keeper
+        self._ask = ask
 
     @override
     async def resolve(self, host: str) -> tuple[IPAddress, ...]:
@@ -292,9 +321,23 @@ class LettingResolver(NameResolver):
         Raises:
             HostError: there are none, or the machine refuses.
         """
-        found = await self._resolver.resolve(host)
+        found = await self._find(host)
         await self._keeper.let_through(found)
         return found
+
+    async def _find(self, host: str) -> tuple[IPAddress, ...]:
+        facts = self._keeper.facts
+        if facts.name_servers and not facts.servers and not _is_address(host):
+            # The machine's own resolver is behind the kill switch like everybody else.
+            with suppress(NameNotFoundError):
+                return await self._ask(host, facts.name_servers)
+        try:
+            return await self._resolver.resolve(host)
+        except NameNotFoundError:
+            # Nobody answers behind a kill switch; what was right a while ago may be right still.
+            if not facts.servers or not self._keeper.has_kill_switch:
+                raise
+            return facts.servers
 
 
 def usable_links(watched: LinkBoard) -> tuple[str, ...]:
@@ -311,6 +354,14 @@ def usable_links(watched: LinkBoard) -> tuple[str, ...]:
             if role_of(rules, link) is not LinkRole.NEVER
         )
     )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _grown(known: tuple[IPAddress, ...], found: Sequence[IPAddress]) -> tuple[IPAddress, ...]:

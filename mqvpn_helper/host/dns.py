@@ -7,6 +7,8 @@ NetworkManager, and /etc/resolv.conf itself, which always is.
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from mqvpn_helper.host.dns_file import ResolvConf
@@ -22,7 +24,8 @@ _STUBS = ("127.0.0.53", "127.0.0.54")
 class NameService:
     """The resolver of one machine.
 
-    A: ``methods``. C: ``silence``, ``set_servers``, ``restore``, ``restore_forgotten``.
+    A: ``methods``, ``present_servers``. C: ``silence``, ``set_servers``, ``restore``,
+    ``restore_forgotten``.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class NameService:
             search_path: where to look for resolvconf; the system's directories by default.
         """
         self._file = ResolvConf(etc)
+        self._behind_stub = run / "systemd/resolve/resolv.conf"
         self._resolved = Resolved()
         self._resolvconf = Resolvconf() if search_path is None else Resolvconf(search_path)
         self._network_manager = NetworkManager(run)
@@ -55,6 +59,19 @@ class NameService:
         ) and self._network_manager.is_running():
             yield DnsMethod.NETWORK_MANAGER
         yield DnsMethod.FILE
+
+    def present_servers(self) -> tuple[IPAddress, ...]:
+        """Return the name servers that this machine asks now, whoever answers for it here."""
+        texts = [self._file.text]
+        with suppress(OSError, UnicodeError):
+            texts.append(self._behind_stub.read_text("utf-8"))
+        found: dict[IPAddress, None] = {}
+        for line in "\n".join(texts).splitlines():
+            match line.split():
+                case ["nameserver", address, *_] if "%" not in address:
+                    with suppress(ValueError):
+                        found[ip_address(address)] = None
+        return tuple(server for server in found if not server.is_loopback)
 
     def silence(self, tun: OpenedTun) -> None:
         """Keep the resolver from speaking in the tunnel by itself, before the device is up.

@@ -3,13 +3,18 @@
 import os
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from mqvpn_core.demo.namespaces import NetworkNamespace
 from mqvpn_core.demo.programs import executable
-from tests.e2e.topology import Lab, current_status, eventually, wait_connected
+from mqvpn_core.demo.topology import SERVER_IPV4
+from tests.e2e.topology import Lab, current_status, eventually, udp_socket, wait_connected
+from tests.resolver.name_servers import answer
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -21,6 +26,48 @@ def machine(namespace: NetworkNamespace) -> str:
     """What must be the same again, byte for byte."""
     commands = ("nft list ruleset", "ip rule", "ip -6 rule", "ip route show table all")
     return namespace.call(lambda: "".join(_output(command) for command in commands))
+
+
+def private_etc(lab: Lab, resolv_conf: str) -> Path:
+    """A copy of /etc with another resolv.conf."""
+    etc = lab.directory / "etc"
+    subprocess.run(["cp", "-a", "/etc", str(etc)], check=True)
+    file = etc / "resolv.conf"
+    file.unlink(missing_ok=True)
+    file.write_text(resolv_conf)
+    (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+    return etc
+
+
+def in_etc(etc: Path) -> list[str]:
+    """Start ``mqvpn-core`` where a copy is /etc."""
+    script = f'mount --bind {etc} /etc && exec "$0" "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, executable()]
+
+
+@contextmanager
+def name_server(namespace: NetworkNamespace, address: str) -> Iterator[list[bytes]]:
+    """Answer every question for an IPv4 address with that of the server; note the questions."""
+    asked: list[bytes] = []
+    is_over = threading.Event()
+    serving = udp_socket(namespace, address, 53)
+    serving.settimeout(0.1)
+
+    def serve() -> None:
+        while not is_over.is_set():
+            with suppress(TimeoutError):
+                question, client = serving.recvfrom(2000)
+                asked.append(question)
+                serving.sendto(answer(question, SERVER_IPV4), client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        is_over.set()
+        thread.join()
+        serving.close()
 
 
 def test_from_start_to_stop(lab: Lab) -> None:
@@ -79,6 +126,25 @@ def test_failure_keeps_the_network_shut(lab: Lab) -> None:
     assert lab.ping(lab.world.client, ROUTER, count=1).code == 0
 
 
+def test_server_is_found_by_name_through_its_own_kill_switch(lab: Lab) -> None:
+    """After a crash nobody may ask for names but the client, and it only for its server."""
+    etc = private_etc(lab, "nameserver 192.0.2.1\n")
+    with name_server(lab.world.router, "192.0.2.1") as asked:
+        lab.start_server()
+        first = lab.start_client("--kill-switch", launcher=in_etc(etc), server="vpn.example.org")
+        wait_connected(first)
+        first.stop(signal.SIGKILL)
+        asked.clear()
+        again = lab.start_client("--kill-switch", launcher=in_etc(etc), server="vpn.example.org")
+        wait_connected(again)
+        assert len(asked) >= 2  # one question of each family
+        asked.clear()
+        # Now that the server is known, not even the client may ask there.
+        lookup = [*in_etc(etc)[:-1], "getent", "ahosts", "vpn.example.org"]
+        lab.run(lab.world.client, lookup, seconds=60)
+        assert asked == []
+
+
 def test_ipv6_does_not_go_round_a_tunnel_without_it(lab: Lab) -> None:
     lab.start_server()
     lab.connect("--kill-switch", "--no-ipv6")
@@ -88,15 +154,10 @@ def test_ipv6_does_not_go_round_a_tunnel_without_it(lab: Lab) -> None:
 
 def test_name_servers_are_those_of_the_tunnel_meanwhile(lab: Lab) -> None:
     """With an /etc of its own, so that the machine's stays as it is."""
-    etc = lab.directory / "etc"
-    subprocess.run(["cp", "-a", "/etc", str(etc)], check=True)
+    etc = private_etc(lab, "# by hand\nnameserver 192.0.2.53\n")
     file = etc / "resolv.conf"
-    file.unlink(missing_ok=True)
-    file.write_text("# by hand\nnameserver 192.0.2.53\n")
-    script = f'mount --bind {etc} /etc && exec "$0" "$@"'
-    launcher = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, executable()]
     lab.start_server()
-    client = lab.start_client("--dns", "10.0.0.1", launcher=launcher)
+    client = lab.start_client("--dns", "10.0.0.1", launcher=in_etc(etc))
     wait_connected(client)
     assert file.read_text().splitlines()[1:] == ["nameserver 10.0.0.1"]
     assert "by resolv.conf" in client.log.read_text()

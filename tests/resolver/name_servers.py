@@ -47,18 +47,19 @@ class TunNameServer:
         self.seen.add((socket.inet_ntoa(packet[16:20]), port))
         if port != _NAME_SERVICE:
             return b""
-        answer = _answer(packet[header_length + 8 :])
-        udp = struct.pack(">4H", port, source_port, 8 + len(answer), 0) + answer
+        reply = answer(packet[header_length + 8 :])
+        udp = struct.pack(">4H", port, source_port, 8 + len(reply), 0) + reply
         return _ipv4(packet[16:20], packet[12:16], udp)
 
 
-def _answer(question: bytes) -> bytes:
+def answer(question: bytes, address: str = ANSWER) -> bytes:
+    """Return the answer to a DNS question: `ANSWER`, or nothing of another type."""
     end = 12 + question[12:].index(b"\0") + 5
     is_ipv4 = question[end - 4 : end - 2] == b"\0\1"
-    answer = question[:2] + struct.pack(">5H", 0x8180, 1, int(is_ipv4), 0, 0) + question[12:end]
+    reply = question[:2] + struct.pack(">5H", 0x8180, 1, int(is_ipv4), 0, 0) + question[12:end]
     if is_ipv4:
-        answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(ANSWER)
-    return answer
+        reply += struct.pack(">HHHIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(address)
+    return reply
 
 
 def _ipv4(source: bytes, destination: bytes, payload: bytes) -> bytes:
