@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 from mqvpn_gui.look.theme import Colours
 from mqvpn_gui.model.event_store import EventRecord, EventStore
 from mqvpn_gui.model.helper_state import HelperState
-from mqvpn_gui.model.history import History, Quantity, Span
+from mqvpn_gui.model.history import MAX_INTERFACES, History, Quantity, Span
 from mqvpn_gui.windows.banner import Banner
 from mqvpn_gui.windows.event_panel import EventPanel
 from mqvpn_gui.windows.flow_layout import FlowLayout
@@ -57,6 +57,7 @@ class HomePage(QScrollArea):
         self._colours = chosen
         self._state = HelperState()
         self._cards: dict[str, PathCard] = {}
+        self._link_names: dict[str, str] = {}
         self.banner = Banner()
         """What is wrong."""
         self.header = Header(chosen)
@@ -88,8 +89,8 @@ class HomePage(QScrollArea):
 
     def name_of(self, interface: str) -> str:
         """What the user calls an interface."""
-        path = self._state.path(interface)
-        return link_name(path) if path is not None else interface
+        # Also of a link that is gone: all who tell of its loss call it the same.
+        return self._link_names.get(interface, interface)
 
     def show_state(self, state: HelperState) -> None:
         """Write everything anew."""
@@ -102,6 +103,9 @@ class HomePage(QScrollArea):
             card.deleteLater()
         now = self._clock()
         names = self._history.interfaces
+        if len(self._link_names) > MAX_INTERFACES:
+            self._link_names.clear()
+        self._link_names |= {path.interface: link_name(path) for path in state.paths}
         for position, path in enumerate(state.paths):
             card = self._cards.get(path.interface) or self._add_card(path.interface, position)
             points = self._history.points(path.interface, Span.MINUTE, now)

@@ -86,8 +86,9 @@ class PathCard(QFrame):
         self._traffic.setText(_traffic(path))
         self._line.show_values(round_trips, colour)
         self._used.setText(_used(path))
-        with QSignalBlocker(self._role):
-            self._role.setCurrentIndex(self._role.findData(path.role))
+        if not self._role.view().isVisible():  # else the user is about to choose
+            with QSignalBlocker(self._role):
+                self._role.setCurrentIndex(self._role.findData(path.role))
         # On Linux the name of such a field is its value; what it is for stands in the description.
         self._role.setAccessibleDescription(_tr("Role of {0}").format(states.link_name(path)))
         self.setAccessibleName(states.spoken_path(path))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyatspi
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 APPLICATION = "mqvpn"
 
 

@@ -1,23 +1,17 @@
 """The whole main flow by names alone, from outside, as a screen reader does it: no mouse."""
 
-import json
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mqvpn_helper.interface import bus_interface as table
+from tests.desktop.reading import LAUNCHER, PYATSPI, Reader, screen_reader
 from tests.desktop.session import Desktop, desktop, eventually, need_desktop, stop
 from tests.gui.private_bus import BusHelper, message_bus_daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.desktop]
 
-LAUNCHER = "/usr/libexec/at-spi-bus-launcher"
-PYATSPI = "/usr/lib/python3/dist-packages/pyatspi/__init__.py"
-SYSTEM_PYTHON = "/usr/bin/python3"
-READER = Path(__file__).with_name("screen_reader.py")
 PAGE_BUTTON = "check box"
 LINK = "mqvpn://alice@vpn.example.org/?name=Office#0123456789abcdef0123456789abcdef"
 
@@ -30,66 +24,6 @@ PATHS = (
     "a{sa{sv}}",
     {"wlan0": {"kind": ("s", "wireless"), "state": ("s", "active"), "rtt_ms": ("d", 18.0)}},
 )
-
-
-class Reader:
-    """Talks to the screen reader's process."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def objects(self) -> list[dict[str, object]]:
-        """Everything that can be seen."""
-        found = self._ask(do="tree")["objects"]
-        assert isinstance(found, list)
-        return found
-
-    def press(self, role: str, name: str) -> None:
-        """Do what a button is for."""
-        answer = self._ask(do="press", role=role, name=name)
-        assert answer.get("ok"), (name, answer, self.names())
-
-    def write(self, role: str, name: str, text: str) -> None:
-        """Put text into a field."""
-        answer = self._ask(do="write", role=role, name=name, text=text)
-        assert answer.get("ok"), (name, answer, self.names())
-
-    def look(self, role: str, name: str) -> str:
-        """The whole name of the first object that begins so."""
-        answer = self._ask(do="look", role=role, name=name)
-        assert answer.get("ok"), (name, answer, self.names())
-        return str(answer["name"])
-
-    def names(self) -> list[str]:
-        """Roles and names of everything, for messages."""
-        return [f"{each['role']}: {each['name']}" for each in self.objects() if each["name"]]
-
-    def _ask(self, **order: str) -> dict[str, object]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, object] = json.loads(self._process.stdout.readline())
-        return answer
-
-
-@contextmanager
-def screen_reader(made: Desktop) -> Iterator[Reader]:
-    process = subprocess.Popen(  # noqa: S603 - a file beside this one
-        [SYSTEM_PYTHON, str(READER)],
-        env={**made.environment, "PYTHONPATH": ""},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield Reader(process)
-    finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture
