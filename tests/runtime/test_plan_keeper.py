@@ -59,7 +59,7 @@ class PlanningHost(HostOperations):
 
     @override
     async def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> TunHandle:
-        raise NotImplementedError
+        raise HostError(f"no device {name} for this test")
 
     @override
     async def prepare(self, plan: HostPlan) -> HostReport:
