@@ -173,6 +173,8 @@ def client_config(profile: Profile, secret: str, ca_file: Path | None) -> Client
             scheduler=Scheduler(profile.scheduler.value),
         ),
         control_socket=None,
+        split_exclude=profile.split.exclude_names,
+        split_include=profile.split.include_names,
     )
 
 

@@ -1,6 +1,7 @@
 """The machine by way of the privileged helper, for a core that may change nothing itself."""
 
 import contextlib
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import trio
@@ -14,6 +15,7 @@ from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHand
 from mqvpn_core.runtime.name_resolution import Lookup, NameNotFoundError, NameResolver
 from mqvpn_helper.interface.control_messages import (
     MAX_LINKS,
+    MAX_NAMED,
     MAX_ROUTES,
     Done,
     FindLink,
@@ -23,7 +25,7 @@ from mqvpn_helper.interface.control_messages import (
     UseNetwork,
     UseServers,
 )
-from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress, IPNetwork
 from mqvpn_helper.interface.profile import MAX_SERVER_ADDRESSES
 
 KNOWN_LIMIT = 0.8
@@ -64,15 +66,21 @@ class HelperHost(HostOperations):
     async def apply(self, plan: HostPlan) -> HostReport:
         if not plan.addresses:
             return HostReport()  # nothing of the server's yet
-        if len(plan.routes) > MAX_ROUTES:
+        # Routes to where names lead are told as such: the helper makes both kinds of routes itself.
+        has_names = bool(self._start.profile.split.include_names)
+        routes = () if has_names else plan.routes
+        if len(routes) > MAX_ROUTES:
             raise HostError(f"the server advertises more than {MAX_ROUTES} routes")
+        excluded = plan.split.networks if plan.split is not None else ()
         reply = await self._link.ask(
             lambda number: UseNetwork(
                 id=number,
                 mtu=plan.mtu,
                 addresses=plan.addresses,
-                routes=plan.routes,
+                routes=routes,
                 links=plan.links[:MAX_LINKS],
+                excluded=_hosts(excluded),
+                included=_hosts(plan.routes) if has_names else (),
             )
         )
         self.has_network = True
@@ -136,6 +144,10 @@ class HelperResolver(NameResolver):
             with contextlib.suppress(NameNotFoundError):
                 return await ask_directly(host, self._name_servers)
         return await super().resolve(host)
+
+
+def _hosts(networks: Sequence[IPNetwork]) -> tuple[IPAddress, ...]:
+    return tuple(network.network_address for network in networks)[:MAX_NAMED]
 
 
 def _is_address(host: str) -> bool:

@@ -27,6 +27,8 @@ MAX_ADDRESSES = 16
 """Addresses in one request."""
 MAX_PATHS = 64
 """Paths in one report."""
+MAX_NAMED = 256
+"""Addresses of names of one kind in one request."""
 MAX_LINKS = 32
 """Links in one request."""
 MAX_DETAILS = 16
@@ -137,6 +139,10 @@ class UseNetwork:
     """Destinations that the server carries."""
     links: tuple[str, ...] = ()
     """Physical links that may be used."""
+    excluded: tuple[IPAddress, ...] = ()
+    """Where the names lead that the user excludes."""
+    included: tuple[IPAddress, ...] = ()
+    """Where the names lead that the user includes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from mqvpn_helper.interface.control_messages import (
     MAX_ADDRESSES,
     MAX_DETAILS,
     MAX_LINKS,
+    MAX_NAMED,
     MAX_PATHS,
     MAX_ROUTES,
     CoreMessage,
@@ -135,6 +136,8 @@ def _network_members(message: UseNetwork) -> dict[str, PacketValue]:
         "addresses": [str(each) for each in message.addresses],
         "routes": [str(each) for each in message.routes],
         "links": list(message.links),
+        "excluded": [str(each) for each in message.excluded],
+        "included": [str(each) for each in message.included],
     }
 
 
@@ -155,6 +158,8 @@ def _read_use_network(reader: MemberReader) -> UseNetwork:
         addresses=reader.many("addresses", _interface, count=MAX_ADDRESSES),
         routes=reader.networks("routes", count=MAX_ROUTES),
         links=reader.texts("links", LINK, MAX_TEXT, count=MAX_LINKS),
+        excluded=reader.addresses("excluded", count=MAX_NAMED),
+        included=reader.addresses("included", count=MAX_NAMED),
     )
 
 

@@ -5,8 +5,9 @@ The names of members are those of the profile.
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from mqvpn_helper.interface.host_plan import IPAddress, IPNetwork
 from mqvpn_helper.interface.members import MemberError, MemberReader
@@ -18,6 +19,11 @@ MAX_BYTES = 1 << 62
 _MAX_NAME_SERVERS = 8
 _MAX_CGROUPS = 64
 _MAX_CGROUP_NAME = 255
+_MAX_NAME = 253
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+# The last label of a name has a letter; everything else is to be a network.
+_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*(?=[0-9_-]*[A-Za-z]){_LABEL}\.?", re.ASCII)
+_DESTINATION = re.compile(r"[A-Za-z0-9._:/-]+", re.ASCII)
 
 # A path below the cgroup2 root; nothing in it may mean something to nftables or climb out.
 _CGROUP = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.@:-]+(?:/[A-Za-z0-9_.@:-]+)*", re.ASCII)
@@ -88,12 +94,21 @@ class SplitSettings:
 
     exclude: tuple[IPNetwork, ...] = ()
     """Networks that stay outside."""
+    exclude_names: tuple[str, ...] = ()
+    """Hosts that do, by name."""
     include: tuple[IPNetwork, ...] = ()
-    """When not empty, only these go into the tunnel."""
+    """When these or `include_names` are not empty, nothing else goes into the tunnel."""
+    include_names: tuple[str, ...] = ()
+    """Hosts that do, by name."""
     exclude_cgroups: tuple[str, ...] = ()
     """Control groups (below the cgroup2 root) whose processes stay outside."""
     allow_lan: bool = False
     """Networks this machine is directly connected to stay reachable."""
+
+    @property
+    def has_include(self) -> bool:
+        """Only what is named goes into the tunnel."""
+        return bool(self.include or self.include_names)
 
     @classmethod
     def from_mapping(cls, members: Mapping[str, object]) -> "SplitSettings":
@@ -146,12 +161,30 @@ def read_dns(reader: MemberReader) -> DnsSettings:
 
 
 def read_split(reader: MemberReader) -> SplitSettings:
-    """Take split settings out of a larger mapping."""
+    """Take split settings out of a larger mapping; networks and names stand in one list."""
+    excluded = reader.texts("exclude", _DESTINATION, _MAX_NAME, count=MAX_NETWORKS)
+    included = reader.texts("include", _DESTINATION, _MAX_NAME, count=MAX_NETWORKS)
     return SplitSettings(
-        exclude=reader.networks("exclude", count=MAX_NETWORKS),
-        include=reader.networks("include", count=MAX_NETWORKS),
+        exclude=_networks("exclude", excluded),
+        exclude_names=_names(excluded),
+        include=_networks("include", included),
+        include_names=_names(included),
         exclude_cgroups=reader.texts(
             "exclude_cgroups", _CGROUP, _MAX_CGROUP_NAME, count=_MAX_CGROUPS
         ),
         allow_lan=reader.truth("allow_lan", default=False),
     )
+
+
+def _names(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text for text in texts if _HOST_NAME.fullmatch(text))
+
+
+def _networks(member: str, texts: Iterable[str]) -> tuple[IPNetwork, ...]:
+    try:
+        return tuple(ip_network(text) for text in texts if not _HOST_NAME.fullmatch(text))
+    except ValueError:
+        raise MemberError(
+            f"{member} has something that is neither a network, without bits behind its prefix, nor"
+            " the name of a host"
+        ) from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 
-from mqvpn_helper.host.routes import split_default
+from mqvpn_helper.host.routes import host_network, split_default
 from mqvpn_helper.interface.control_messages import UseNetwork
 from mqvpn_helper.interface.host_plan import (
     CaptivePortal,
@@ -61,9 +61,10 @@ def make_plan(facts: TunnelFacts) -> HostPlan:
         if isinstance(address, IPv4Interface) or network.mtu >= _IPV6_MIN_MTU
     )
     has_routes = profile.routes is not TunnelRoutes.NONE
+    outside = (*profile.split.exclude, *map(host_network, network.excluded))
     split = None
-    if profile.split.exclude or profile.split.exclude_cgroups:
-        split = Split(networks=profile.split.exclude, cgroups=profile.split.exclude_cgroups)
+    if outside or profile.split.exclude_cgroups:
+        split = Split(networks=tuple(dict.fromkeys(outside)), cgroups=profile.split.exclude_cgroups)
     return HostPlan(
         tun_name=facts.tun_name,
         mtu=network.mtu,
@@ -79,15 +80,18 @@ def make_plan(facts: TunnelFacts) -> HostPlan:
 
 def core_profile(profile: Profile) -> Profile:
     """Return what a core has to know; what the helper does for itself is none of its business."""
-    return replace(profile, name="", dns=DnsSettings(), split=SplitSettings(), inner_networks=())
+    names = SplitSettings(
+        exclude_names=profile.split.exclude_names, include_names=profile.split.include_names
+    )
+    return replace(profile, name="", dns=DnsSettings(), split=names, inner_networks=())
 
 
 def _routes(profile: Profile, network: UseNetwork, versions: set[int]) -> tuple[IPNetwork, ...]:
     if profile.routes is TunnelRoutes.NONE:
         return ()
     wanted = network.routes if profile.routes is TunnelRoutes.ADVERTISED else _EVERYTHING
-    if profile.split.include:
-        wanted = profile.split.include
+    if profile.split.has_include:
+        wanted = (*profile.split.include, *map(host_network, network.included))
     # A route without an address of its family would only swallow packets.
     return split_default(each for each in wanted if each.version in versions)
 

@@ -82,6 +82,8 @@ def check_network(profile: Profile, asked: UseNetwork, facts: MachineFacts) -> N
     if profile.routes is TunnelRoutes.ADVERTISED:
         for network in asked.routes:
             _check_route(network, beside)
+    _check_named(asked.excluded, profile.split.exclude_names, beside)
+    _check_named(asked.included, profile.split.include_names, beside)
     for name in asked.links:
         if name in _RESERVED_LINKS or name == facts.tun_name or name not in facts.link_names:
             raise RequestRefusedError(f"{name} is no link to the network")
@@ -104,6 +106,19 @@ def _check_address(profile: Profile, address: IPInterface, beside: Iterable[Rout
             continue
         if route.destination.prefixlen and _overlap(address.network, route.destination):
             raise RequestRefusedError(f"{address} collides with the network {route.destination}")
+
+
+def _check_named(
+    addresses: Sequence[IPAddress], names: Sequence[str], beside: Iterable[Route]
+) -> None:
+    if addresses and not names:
+        raise RequestRefusedError("the profile has no names whose addresses these could be")
+    for address in addresses:
+        if _is_special(address):
+            raise RequestRefusedError(f"{address} cannot be the address of a named host")
+        for route in beside:
+            if address == route.gateway:
+                raise RequestRefusedError(f"{address} is the gateway of this machine")
 
 
 def _check_route(network: IPNetwork, beside: Iterable[Route]) -> None:

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import IPv4Interface, ip_address, ip_network
 
 import pytest
@@ -32,7 +33,7 @@ from mqvpn_helper.interface.control_messages import (
 )
 from mqvpn_helper.interface.core_coding import decode_core_message
 from mqvpn_helper.interface.helper_coding import encode_helper_message
-from mqvpn_helper.interface.host_plan import HostPlan
+from mqvpn_helper.interface.host_plan import HostPlan, Split
 from mqvpn_helper.interface.profile import Profile
 
 SERVER = ip_address("203.0.113.2")
@@ -152,6 +153,29 @@ def test_the_machine_is_asked_for_what_the_server_gave() -> None:
         assert (network.routes, network.links) == (PLAN.routes, PLAN.links)
 
     _with_link(body)
+
+
+def test_where_names_lead_is_told_apart_from_routes() -> None:
+    split = Split(networks=(ip_network("198.51.100.7/32"),))
+    plan = replace(PLAN, routes=(ip_network("192.0.2.7/32"),), split=split)
+    excluding = _asked(_start(exclude=["a.example"]), plan)
+    assert (excluding.routes, excluding.included) == (plan.routes, ())
+    including = _asked(_start(include=["b.example"]), plan)
+    assert (including.routes, including.included) == ((), (ip_address("192.0.2.7"),))
+    for network in (excluding, including):
+        assert network.excluded == (ip_address("198.51.100.7"),)
+
+
+def _asked(start: Start, plan: HostPlan) -> UseNetwork:
+    heard: list[CoreMessage] = []
+
+    async def body(link: HelperLink, helper: _Helper, _nursery: trio.Nursery) -> None:
+        await HelperHost(link, start, tun_fd=99).apply(plan)
+        heard.extend(helper.heard)
+
+    _with_link(body)
+    assert isinstance(heard[0], UseNetwork)
+    return heard[0]
 
 
 def test_a_refusal_is_the_machines() -> None:

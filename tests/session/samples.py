@@ -51,8 +51,8 @@ FULL_PROFILE = {
     "routes": "advertised",
     "dns": ["10.0.0.53"],
     "kill_switch": "standard",
-    "exclude": ["198.51.100.0/24"],
-    "include": ["0.0.0.0/0"],
+    "exclude": ["198.51.100.0/24", "bank.example.org"],
+    "include": ["0.0.0.0/0", "localhost"],
     "exclude_cgroups": ["user.slice/app.scope"],
     "allow_lan": True,
     "paths": ["wlan0", "wwan*"],
@@ -88,6 +88,8 @@ NETWORK = UseNetwork(
     addresses=(IPv4Interface("10.0.0.2/32"), IPv6Interface("fd00::2/128")),
     routes=(IPv4Network("10.0.0.0/24"),),
     links=("wlan0",),
+    excluded=(ip_address("198.51.100.7"),),
+    included=(ip_address("2001:db8::7"),),
 )
 CORE_MESSAGES: tuple[CoreMessage, ...] = (
     Hello(protocol=1),

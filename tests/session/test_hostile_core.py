@@ -4,6 +4,7 @@ import array
 import os
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
@@ -71,6 +72,7 @@ async def _disconnect_late(stage: Stage) -> None:
         _network(routes=("224.0.0.0/4",)),
         _network(links=("..",)),
         _network(links=("lo",)),
+        replace(_network(), excluded=(ip_address("198.51.100.66"),)),
     ],
 )
 def test_what_is_outside_the_profile_is_refused_and_changes_nothing(request_: CoreRequest) -> None:

@@ -59,6 +59,21 @@ def test_a_literal_address_is_the_only_one_the_server_may_have() -> None:
     assert Profile.from_mapping(_SERVER).known_addresses == ()
 
 
+def test_networks_and_names_share_a_list() -> None:
+    members = {"exclude": ["2001:db8::/32", "bank.example.org", "192.0.2.7", "a_b.x1"]}
+    split = SplitSettings.from_mapping(members)
+    assert [str(each) for each in split.exclude] == ["2001:db8::/32", "192.0.2.7/32"]
+    assert split.exclude_names == ("bank.example.org", "a_b.x1")
+    assert not split.has_include
+    assert SplitSettings.from_mapping({"include": ["x.org"]}).has_include
+
+
+@pytest.mark.parametrize("wrong", ["a/b", "10.0.0.1/8", "1.2.3", "-x.org", "a..b", "*.org", "a b"])
+def test_what_is_neither_network_nor_name(wrong: str) -> None:
+    with pytest.raises(MemberError):
+        SplitSettings.from_mapping({"exclude": [wrong]})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

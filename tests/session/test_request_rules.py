@@ -7,6 +7,7 @@ import pytest
 
 from mqvpn_helper.interface.control_messages import UseNetwork, UseServers
 from mqvpn_helper.interface.profile import Profile
+from mqvpn_helper.interface.tunnel_settings import SplitSettings
 from mqvpn_helper.session.request_rules import (
     MAX_SERVERS,
     RequestRefusedError,
@@ -137,3 +138,17 @@ def test_routes_that_a_server_may_advertise(route: str) -> None:
 def test_routes_that_no_server_may_advertise(route: str) -> None:
     with pytest.raises(RequestRefusedError):
         check_network(ADVERTISED, _network("10.0.0.2/32", routes=(route,)), MACHINE)
+
+
+def test_addresses_of_names_count_only_where_the_profile_has_names() -> None:
+    asked = replace(_network("10.0.0.2/32"), excluded=(ip_address("198.51.100.7"),))
+    with pytest.raises(RequestRefusedError):
+        check_network(NAMED, asked, MACHINE)
+    split = SplitSettings(exclude_names=("bank.example.org",))
+    profile = replace(NAMED, split=split)
+    check_network(profile, asked, MACHINE)
+    with pytest.raises(RequestRefusedError):
+        check_network(profile, replace(asked, included=asked.excluded), MACHINE)
+    for wrong in ("127.0.0.1", "224.0.0.1", GATEWAY):
+        with pytest.raises(RequestRefusedError):
+            check_network(profile, replace(asked, excluded=(ip_address(wrong),)), MACHINE)

@@ -44,7 +44,8 @@ from mqvpn_helper.session.events import (
     StateChanged,
 )
 from mqvpn_helper.session.tunnel_session import MAX_DEATHS
-from tests.session.samples import NETWORK, PATH
+from tests.session.samples import NETWORK as NAMED_NETWORK
+from tests.session.samples import PATH
 from tests.session.stage import (
     CORE_UID,
     SECRET,
@@ -57,6 +58,7 @@ from tests.session.stage import (
     up,
 )
 
+NETWORK = replace(NAMED_NETWORK, excluded=(), included=())
 _CREDENTIALS = FailureReport(kind=BusError.CREDENTIALS, text="the key is not accepted")
 
 
