@@ -29,9 +29,9 @@ class Reader:
         assert isinstance(found, list)
         return found
 
-    def press(self, role: str, name: str) -> None:
+    def press(self, role: str, name: str, description: str = "") -> None:
         """Do what a button is for."""
-        answer = self._ask(do="press", role=role, name=name)
+        answer = self._ask(do="press", role=role, name=name, description=description)
         assert answer.get("ok"), (name, answer, self.names())
 
     def write(self, role: str, name: str, text: str) -> None:

@@ -1,7 +1,8 @@
 """A screen reader for tests: does what a blind user would, by names alone.
 
 Runs under the system's Python, which has pyatspi, and imports nothing else. Reads one JSON object
-a line (``do``, ``role``, ``name``, ``text``) and answers each with one: ``ok`` and what it saw.
+a line (``do``, ``role``, ``name``, ``description``, ``text``) and answers each with one: ``ok`` and
+what it saw.
 """
 
 import json
@@ -71,13 +72,14 @@ def visible() -> list[Node]:
     return [each for each in walk(application()) if has(each, pyatspi.STATE_SHOWING)]
 
 
-def wait_for(role: str, name: str) -> Node | None:
-    """The object with this role whose name has this beginning, with patience."""
+def wait_for(role: str, name: str, description: str) -> Node | None:
+    """The object with this role whose name and description begin so, with patience."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
             for each in visible():
-                if each.getRoleName() == role and each.name.startswith(name):
+                fits = each.name.startswith(name) and each.description.startswith(description)
+                if fits and each.getRoleName() == role:
                     return each
         except Exception:  # noqa: BLE001, S110 - the tree changes while it is walked
             pass
@@ -102,7 +104,7 @@ def act(order: dict[str, str]) -> dict[str, object]:
     """Carry out one order."""
     if order["do"] == "tree":
         return {"objects": tree()}
-    node = wait_for(order["role"], order["name"])
+    node = wait_for(order["role"], order["name"], order.get("description", ""))
     if node is None:
         return {"error": "not there"}
     match order["do"]:

@@ -67,7 +67,7 @@ def test_main_flow_by_names_alone(scene: tuple[Desktop, BusHelper, Reader]) -> N
     said = reader.look("panel", "Path WiFi wlan0")
     assert "Active, 18 milliseconds" in said
 
-    reader.press("combo box", "Primary")  # opens the list
+    reader.press("combo box", "Primary", "Role of WiFi wlan0")  # opens the list
     made.run("xdotool", "sleep", "0.3", "key", "Down", "key", "Return")
     role = ("wlan0", {"role": ("s", "secondary")})
     eventually(lambda: ("SetPathPolicy", role) in helper.asked, "role on the bus")

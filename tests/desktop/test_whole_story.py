@@ -101,7 +101,7 @@ def tell(lab: Lab, made: Desktop, reader: Reader) -> None:
         return made.run(sys.executable, "-c", TRAY)
 
     eventually(lambda: "2 of 2 paths" in tooltip(), "both paths in the tray")
-    reader.press("combo box", "Primary")  # of lte0, the first one
+    reader.press("combo box", "Primary", "Role of Ethernet lte0")
     for key in ("b", "Return"):  # the first letter of Backup
         made.run("xdotool", "sleep", "1", "key", key)
     reader.look("table cell", "Ethernet lte0 is now backup")
