@@ -21,7 +21,14 @@ _OTHER_SCHEDULERS: Mapping[str, Scheduler] = {
     "backup_fec": Scheduler.BACKUP,
     "rap": Scheduler.REDUNDANT,
 }
-_KNOWN_CONGESTION_CONTROLS = frozenset({"bbr", "bbr2", "copa", "reno", "none"})
+_SAME_CONGESTION_CONTROLS: Mapping[str, CongestionControl] = {
+    "bbr2": CongestionControl.BBR,
+    "reno": CongestionControl.NEWRENO,
+}
+_OTHER_CONGESTION_CONTROLS: Mapping[str, CongestionControl] = {
+    "copa": CongestionControl.BBR,
+    "none": CongestionControl.BBR,
+}
 _LEVEL_NAMES: Mapping[str, str] = {"warn": "warning"}
 
 
@@ -36,15 +43,16 @@ def _advise_scheduler(texts: Sequence[str]) -> str | None:
 
 
 def _congestion_control(text: str) -> CongestionControl:
-    if text.lower() in _KNOWN_CONGESTION_CONTROLS:
-        return CongestionControl.CUBIC
+    name = text.lower()
+    other = _SAME_CONGESTION_CONTROLS.get(name) or _OTHER_CONGESTION_CONTROLS.get(name)
+    if other is not None:
+        return other
     return parsing.choice(CongestionControl)(text)
 
 
 def _advise_congestion_control(texts: Sequence[str]) -> str | None:
-    if texts[-1].lower() in _KNOWN_CONGESTION_CONTROLS:
-        return f"congestion control {texts[-1]} is not available; cubic is used"
-    return None
+    other = _OTHER_CONGESTION_CONTROLS.get(texts[-1].lower())
+    return f"congestion control {texts[-1]} is not ours; {other.value} is used" if other else None
 
 
 def _log_level(text: str) -> LogLevel:
@@ -177,9 +185,10 @@ CONGESTION_CONTROL: Setting[CongestionControl] = Setting(
     roles=BOTH,
     group=Group.CONNECTION,
     form=Form.TEXT,
-    allowed="cubic; bbr, bbr2, copa, reno and none are accepted with a warning",
+    allowed="bbr (or bbr2), cubic or newreno (or reno); copa and none with a warning",
     default=("cubic",),
-    doc="How fast a path sends.",
+    doc="How fast a path sends: at the rate it delivers whatever is lost at random, with short"
+    " queues, or by losses alone.",
     parse=last(_congestion_control),
     placeholder="NAME",
     options=("--cc",),

@@ -124,5 +124,9 @@ class Scheduler(enum.Enum):
 class CongestionControl(enum.Enum):
     """How fast a path sends."""
 
+    BBR = "bbr"
+    """Follows the rate that a path delivers; loss alone does not slow it down."""
     CUBIC = "cubic"
-    """RFC 9438."""
+    """RFC 9438: slows down at every loss, fills the queues of the way."""
+    NEWRENO = "newreno"
+    """RFC 9002 s7: as that, and slower to come back."""

@@ -292,6 +292,10 @@ class Path:
             probe_timeouts=recovery.pto_count,
             max_datagram_size=self.current.pmtu.current,
             last_received_at=self.last_received_at,
+            congestion_control=recovery.congestion.name,
+            congestion_state=recovery.congestion.state_name,
+            bandwidth=recovery.congestion.bandwidth or 0.0,
+            pacing_rate=recovery.pacer.rate,
         )
 
 

@@ -51,6 +51,14 @@ class PathStatistics:
 
     last_received_at: float
     """Instant of the last authentic packet on it; 0 before the first."""
+    congestion_control: str = ""
+    """Name of its congestion controller."""
+    congestion_state: str = ""
+    """What the controller is doing, in a word or two for people."""
+    bandwidth: float = 0.0
+    """Bytes per second that it is believed to carry; 0 when that is not known."""
+    pacing_rate: float = 0.0
+    """Bytes per second at which packets leave when there are enough of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

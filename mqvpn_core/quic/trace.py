@@ -88,7 +88,20 @@ class MetricsTraced:
     path_id: PathId
     """The path."""
     values: Mapping[str, int | float]
-    """What is different from the last record of the path, named as in qlog; times in seconds."""
+    """What is different from the last record of the path, named as in qlog; times in seconds, the
+    rate in bits per second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CongestionStateTraced:
+    """The congestion control of a path does something else now."""
+
+    at: Instant
+    """When."""
+    path_id: PathId
+    """The path."""
+    state: str
+    """What it does, in its own words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +120,7 @@ TraceRecord: TypeAlias = (
     | PacketTraced
     | PacketsLostTraced
     | MetricsTraced
+    | CongestionStateTraced
     | EventTraced
 )
 
@@ -123,6 +137,7 @@ class Tracer:
         self._has_started = False
         self._records: list[TraceRecord] = []
         self._dropped_count = 0
+        self._congestion_states: dict[PathId, str] = {}
         self._metrics: dict[PathId, dict[str, int | float]] = {}
 
     def set_time(self, now: Instant) -> None:
@@ -179,6 +194,7 @@ class Tracer:
             "congestion_window": recovery.congestion.congestion_window,
             "bytes_in_flight": recovery.bytes_in_flight,
             "pto_count": recovery.pto_count,
+            "pacing_rate": round(8 * recovery.pacer.rate),
         }
         if recovery.rtt.has_sample:
             values |= {
@@ -192,6 +208,10 @@ class Tracer:
         self._metrics[path.path_id] = values
         if changed:
             self._add(MetricsTraced(at=self._now, path_id=path.path_id, values=changed))
+        state = recovery.congestion.state_name
+        if state != self._congestion_states.get(path.path_id):
+            self._congestion_states[path.path_id] = state
+            self._add(CongestionStateTraced(at=self._now, path_id=path.path_id, state=state))
 
     def note_event(self, event: Event) -> None:
         """Note an event, unless the packets tell it already."""

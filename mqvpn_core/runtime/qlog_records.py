@@ -29,6 +29,7 @@ from mqvpn_core.quic.events import (
     TrafficMoved,
 )
 from mqvpn_core.quic.trace import (
+    CongestionStateTraced,
     ConnectionStarted,
     DatagramTraced,
     EventTraced,
@@ -130,6 +131,9 @@ def _entries(record: TraceRecord) -> Iterator[_Entry]:
                 yield _Entry("recovery:packet_lost", data, record.path_id)
         case MetricsTraced():
             yield _Entry("recovery:metrics_updated", _metrics(record.values), record.path_id)
+        case CongestionStateTraced():
+            state: dict[str, JsonValue] = {"new": record.state}
+            yield _Entry("recovery:congestion_state_updated", state, record.path_id)
         case EventTraced():
             yield from _event_entries(record.event)
         case _:

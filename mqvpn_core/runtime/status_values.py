@@ -43,6 +43,14 @@ class PathStatus:
     """Bytes that may be in flight."""
     bytes_in_flight: int = 0
     """Bytes that are."""
+    cc: str = ""
+    """Name of the congestion control."""
+    cc_state: str = ""
+    """What that is doing: ``startup``, ``cruise``, ``avoidance`` and the like."""
+    capacity: float = 0.0
+    """Bytes a second that the path is believed to carry our way; 0 when that is not known."""
+    pacing_rate: float = 0.0
+    """Bytes a second at which we send when there is enough to send."""
     tx_rate: float = 0.0
     """Bytes sent a second, over the last two seconds."""
     rx_rate: float = 0.0
@@ -202,6 +210,10 @@ def _decode_path(value: JsonValue) -> PathStatus:
         loss_total=members.number("loss_total"),
         congestion_window=members.count("congestion_window"),
         bytes_in_flight=members.count("bytes_in_flight"),
+        cc=members.text("cc"),
+        cc_state=members.text("cc_state"),
+        capacity=members.number("capacity"),
+        pacing_rate=members.number("pacing_rate"),
         tx_rate=members.number("tx_rate"),
         rx_rate=members.number("rx_rate"),
         share=members.number("share"),

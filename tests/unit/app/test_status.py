@@ -22,11 +22,11 @@ client on mqvpn0: connected for 1 h 2 min
              reference because: the native kernel is not built
 
   path  interface  role     state       RTT      min  jitter  loss         down           up  share\
-       cwnd  received    sent   MTU  local            remote
+     capacity  cc               cwnd  received    sent   MTU  local            remote
   0     wlan0      primary  active  18.2 ms  17.0 ms  1.5 ms  1.2%  10.0 Mbit/s  1.00 Mbit/s    75%\
-  120.6 KiB   4.7 GiB  1000 B  1400  192.0.2.7:50000  203.0.113.1:443
+  20.0 Mbit/s  bbr cruise  120.6 KiB   4.7 GiB  1000 B  1400  192.0.2.7:50000  203.0.113.1:443
   1     wwan0      backup   active  18.2 ms  17.0 ms  1.5 ms  1.2%      0 bit/s      0 bit/s     0%\
-  120.6 KiB   4.7 GiB  1000 B  1400  192.0.2.7:50000  203.0.113.1:443
+  20.0 Mbit/s  bbr cruise  120.6 KiB   4.7 GiB  1000 B  1400  192.0.2.7:50000  203.0.113.1:443
 
 counters
   dropped: too big                 3
@@ -46,9 +46,11 @@ server on mqvpn1: listening for 1 min 1 s
    2.0 KiB   0 B
 
   client        path  from             role     state       RTT      min  jitter  loss\
-           in          out  share       cwnd  received    sent   MTU
+           in          out  share     capacity  cc               cwnd  received\
+    sent   MTU
   (shared key)  0     203.0.113.1:443  primary  active  18.2 ms  17.0 ms  1.5 ms  1.2%\
-  10.0 Mbit/s  1.00 Mbit/s    75%  120.6 KiB   4.7 GiB  1000 B  1400
+  10.0 Mbit/s  1.00 Mbit/s    75%  20.0 Mbit/s  bbr cruise  120.6 KiB\
+   4.7 GiB  1000 B  1400
 """
 
 

@@ -18,6 +18,7 @@ from mqvpn_core.config.build import build_client, build_server
 from mqvpn_core.config.setting import Role
 from mqvpn_core.config.table import settings_of
 from mqvpn_core.errors import ConfigError
+from mqvpn_core.quic.congestion import CONGESTION_CONTROLLERS
 from tests.unit.config.samples import (
     KEY,
     MINIMAL_SERVER,
@@ -195,7 +196,7 @@ def test_users_alone_are_enough() -> None:
         ({}, "no auth_key is set"),
         ({"auth_key": "short"}, "fewer than 16 characters"),
         ({"auth_key": KEY, "scheduler": "wlb"}, "scheduler wlb is not ours; weighted is used"),
-        ({"auth_key": KEY, "congestion_control": "BBR2"}, "BBR2 is not available"),
+        ({"auth_key": KEY, "congestion_control": "Copa"}, "Copa is not ours; bbr is used"),
         ({"auth_key": KEY, "control_listen": "127.0.0.1:9"}, "no control interface over TCP"),
     ],
 )
@@ -222,8 +223,25 @@ def test_schedulers_of_the_c_program(name: str, member: Scheduler) -> None:
     assert client(scheduler=name)[0].quic.scheduler is member
 
 
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [
+        ("bbr", CongestionControl.BBR),
+        ("BBR2", CongestionControl.BBR),
+        ("none", CongestionControl.BBR),
+        ("cubic", CongestionControl.CUBIC),
+        ("reno", CongestionControl.NEWRENO),
+    ],
+)
+def test_congestion_controls_of_the_c_program(name: str, member: CongestionControl) -> None:
+    assert client(congestion_control=name)[0].quic.congestion_control is member
+
+
+def test_every_congestion_control_exists() -> None:
+    assert {member.value for member in CongestionControl} == set(CONGESTION_CONTROLLERS)
+
+
 def test_values_of_the_c_program() -> None:
-    assert client(congestion_control="none")[0].quic.congestion_control is CongestionControl.CUBIC
     assert client(log_level="warn")[0].log_level is LogLevel.WARNING
     with pytest.raises(ConfigError, match="not one of: weighted"):
         client(scheduler="fastest")

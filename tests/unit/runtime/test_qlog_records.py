@@ -27,6 +27,7 @@ from mqvpn_core.quic.events import (
 )
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.trace import (
+    CongestionStateTraced,
     ConnectionStarted,
     DatagramTraced,
     EventTraced,
@@ -272,3 +273,13 @@ def test_remarks_are_warnings() -> None:
         "loglevel:warning",
         {"message": "5 records are missing"},
     )
+
+
+def test_congestion_control_says_what_it_does() -> None:
+    (line,) = encoded(CongestionStateTraced(at=AT, path_id=LTE, state="startup"))
+    assert line == {
+        "time": 500.0,
+        "name": "recovery:congestion_state_updated",
+        "path": "1",
+        "data": {"new": "startup"},
+    }
