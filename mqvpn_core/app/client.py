@@ -5,7 +5,7 @@ The tree of tasks:
     run_client
     |- records.run        writes traces, if they are wanted
     |- LinkWatch.run      follows the links of this machine
-    |- PlanKeeper         keeps the machine in step with links and names
+    |- keep_protected     keeps the machine in step with links, names and the firewall
     |- UsageKeeper.run    counts what goes over each link
     |- LinkControl.run    keeps what the user changes at his links
     |- serve_control      answers ``mqvpn-core status`` and ``events``
@@ -30,8 +30,7 @@ from mqvpn_core.app.client_parts import ClientParts
 from mqvpn_core.app.client_protection import (
     has_kill_switch,
     host_settings,
-    protect,
-    split_names,
+    keep_protected,
 )
 from mqvpn_core.app.client_status import client_status
 from mqvpn_core.app.exit_codes import ExitCode
@@ -165,9 +164,7 @@ async def run_client(
                 nursery.start_soon(usage.run)
                 nursery.start_soon(control.run)
                 await nursery.start(watch.run)
-                await protect(config, keeper, links, resolver)
-                nursery.start_soon(keeper.follow_links, links)
-                nursery.start_soon(keeper.follow_names, split_names(config), resolver)
+                await nursery.start(keep_protected, config, keeper, links, resolver)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
                     sources = ControlSources(

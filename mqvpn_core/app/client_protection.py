@@ -1,11 +1,13 @@
 """What a client's configuration means for its own machine: kill switch, names, split tunnelling."""
 
 import logging
+from contextlib import closing
 
 import trio
 
 from mqvpn_core.config import ClientConfig, KillSwitchSetting, RoutesMode
 from mqvpn_core.errors import HostError
+from mqvpn_core.runtime.firewall_watch import FirewallWatch
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver
 from mqvpn_core.runtime.plan_keeper import LinkBoard, PlanKeeper, SplitNames, usable_links
 from mqvpn_core.tunnel.host_plan import ClientHostSettings
@@ -57,20 +59,39 @@ def has_kill_switch(config: ClientConfig) -> bool:
     return config.kill_switch is not KillSwitchSetting.OFF
 
 
-async def protect(
-    config: ClientConfig, keeper: PlanKeeper, links: LinkBoard, resolver: NameResolver
+async def keep_protected(
+    config: ClientConfig,
+    keeper: PlanKeeper,
+    links: LinkBoard,
+    resolver: NameResolver,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Bring into force what must be there before the first connection.
+    """Bring into force what must be there before the first connection, and keep it in step.
 
     Args:
         config: the settings.
         keeper: brings it into force.
         links: the links of this machine.
         resolver: the machine's name service.
+        task_status: told when everything is in force.
 
     Raises:
         HostError: the machine refuses.
     """
+    async with trio.open_nursery() as nursery:
+        await _protect(config, keeper, links, resolver)
+        task_status.started()
+        nursery.start_soon(keeper.follow_links, links)
+        nursery.start_soon(keeper.follow_names, split_names(config), resolver)
+        if keeper.has_kill_switch:
+            with closing(FirewallWatch()) as watch:
+                await keeper.follow_firewall(watch.wait_change)
+
+
+async def _protect(
+    config: ClientConfig, keeper: PlanKeeper, links: LinkBoard, resolver: NameResolver
+) -> None:
     if keeper.has_kill_switch:
         # Later there is nobody to ask; now it is as without a tunnel.
         with trio.move_on_after(RESOLVE_LIMIT):

@@ -70,7 +70,7 @@ class PlanKeeper:
     """The machine as the client wants it.
 
     A: `facts`, `dns_method`. C: `prepare`, `let_through`, `plan`, `apply`, `leave`, `undo`.
-    Tasks: `follow_links`, `follow_names`.
+    Tasks: `follow_links`, `follow_names`, `follow_firewall`.
     """
 
     def __init__(self, host: HostOperations, settings: ClientHostSettings) -> None:
@@ -193,6 +193,16 @@ class PlanKeeper:
             if has_news or (plan is not None and plan.split is not None):
                 await self._refresh_if_possible(always=not has_news)
             await watched.links.wait_change(version)
+
+    async def follow_firewall(self, wait_change: Callable[[], Awaitable[None]]) -> None:
+        """Put a kill switch back when somebody has removed it, until cancelled.
+
+        Args:
+            wait_change: returns after a change of the firewall, our own ones included.
+        """
+        while True:
+            await wait_change()
+            await self._refresh_if_possible(always=True)
 
     async def follow_names(self, names: SplitNames, resolver: NameResolver) -> None:
         """Look up the names of split tunnelling again and again, until cancelled.

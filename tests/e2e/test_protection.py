@@ -101,6 +101,19 @@ def test_before_the_first_connection_and_after_a_kill(lab: Lab) -> None:
     assert (again.code, again.output) == (0, "nothing of mqvpn was left on this machine\n")
 
 
+def test_kill_switch_comes_back_when_the_firewall_is_emptied(lab: Lab) -> None:
+    """As when somebody reloads his own firewall."""
+    client = lab.start_client("--kill-switch")
+    client.wait_for(lambda _status: True, 10, "answer")
+    assert lab.ping(lab.world.client, ROUTER, count=1).code != 0
+    for _ in range(3):
+        lab.world.client.call(lambda: _output("nft flush ruleset"))
+        eventually(lambda: "kill_switch" in machine(lab.world.client), 3, "kill switch")
+    assert lab.ping(lab.world.client, ROUTER, count=1).code != 0
+    assert client.stop() == 0
+    assert "kill_switch" not in machine(lab.world.client)
+
+
 def test_recovery_leaves_a_running_tunnel_alone(lab: Lab) -> None:
     lab.start_server()
     client = lab.connect("--kill-switch")
