@@ -81,13 +81,14 @@ def test_losing_a_link_is_the_same_story_everywhere(lab: Lab) -> None:
     server = lab.start_server("--users-file", str(users_file))
     link = invite(lab, users_file, server.control_socket)
     with desktop_of_alice(lab) as (made, log):
-        made.start_window(link)
+        window = made.start_window(link)
         with screen_reader(made) as reader:
             try:
                 tell(lab, made, reader)
             except BaseException:
-                print(log(), made.log("mqvpn-gui"), reader.names(), sep="\n")  # noqa: T201
+                print(log(), made.log("mqvpn-gui"), reader.names(), window.poll(), sep="\n")  # noqa: T201
                 raise
+        assert window.poll() is None
         assert "Traceback" not in made.log("mqvpn-gui")
 
 
