@@ -34,7 +34,7 @@ class MultipathConnection:
     A: engine, is_client, is_closed, handshake_complete, handshake_confirmed, multipath_negotiated,
        max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der
     B: receive_datagrams, handle_timeout, on_send_refused
-    C: connect, open_path, migrate_path, abandon_path, set_path_use, limit_path_rate,
+    C: connect, open_path, migrate_path, abandon_path, set_path_use, probe_paths, limit_path_rate,
        queue_datagrams, note_stream_activity, request_key_update, close
     D: transmits, next_timeout, next_event; polled in this order after every B and C; take_trace
     """
@@ -262,6 +262,11 @@ class MultipathConnection:
             LocalProtocolError: there is no such path.
         """
         self._manager.set_use(path_id, use)
+
+    def probe_paths(self) -> None:
+        """Ask the peer for an answer on each path, to learn at once which of them still work."""
+        for path in self._manager.sending_paths():
+            path.ping_is_due = True
 
     def limit_path_rate(self, path_id: PathId, bytes_per_second: float | None) -> None:
         """Send on a path no faster than this, acknowledgements aside; None takes the limit away.

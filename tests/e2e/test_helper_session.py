@@ -51,6 +51,11 @@ def test_the_core_has_no_privilege_and_two_paths(lab: Lab, session: HelperSessio
     assert reply.code == 0, reply.output
     session.tell("stats 0.2")
     eventually(lambda: _interfaces(session) == {"wlan0", "lte0"}, 10.0, "two paths")
+    session.tell("revalidate")
+    assert lab.ping(lab.world.client, WEB_IPV4, count=1).code == 0
+    assert session.state == "up"
+    session.tell("role lte0 never")
+    eventually(lambda: _interfaces(session) == {"wlan0"}, 10.0, "one path")
 
 
 def _interfaces(session: HelperSession) -> set[str]:
