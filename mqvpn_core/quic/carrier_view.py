@@ -10,6 +10,10 @@ _USE_ORDER = {PathUse.PRIMARY: 0, PathUse.SECONDARY: 1, PathUse.BACKUP: 2}
 _BACKUP = _USE_ORDER[PathUse.BACKUP]
 _UNKNOWN_RATE_PACKETS = 10
 _SHORTEST_RTT = 0.001
+_TARGET_SHARE = 0.3
+_SHORTEST_TARGET = 0.01
+_LONGEST_TARGET = 0.03
+_STARTING_FACTOR = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class CarrierView:
     """UDP payload of a full packet."""
     packet_overhead: int
     """Bytes of every packet that are no frames."""
+    is_starting: bool = False
+    """How fast it is has still to be found out."""
 
     @property
     def frame_capacity(self) -> int:
@@ -66,3 +72,14 @@ def usable_paths(views: Sequence[CarrierView]) -> list[CarrierView]:
     chosen = [view for view in views if not view.is_suspect] or views
     chosen = [view for view in chosen if view.use_order < _BACKUP] or chosen
     return sorted(chosen, key=lambda view: (view.use_order, view.smoothed_rtt, view.path_id))
+
+
+def queue_target(usable: Sequence[CarrierView]) -> float:
+    """Seconds for which a flow's queue may stand.
+
+    Long enough for a flow that halves its window to keep the path busy. While it is not known how
+    fast a path is, what waits is the fault of the path and not of the flow.
+    """
+    longest = max(view.smoothed_rtt for view in usable)
+    target = min(max(_TARGET_SHARE * longest, _SHORTEST_TARGET), _LONGEST_TARGET)
+    return target * (_STARTING_FACTOR if any(view.is_starting for view in usable) else 1)

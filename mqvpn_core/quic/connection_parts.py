@@ -139,6 +139,8 @@ def _make_sources(
             max_age=config.datagram_max_age,
             strategy=config.scheduler,
             classify=config.classify_datagram,
+            mark=config.mark_datagram,
+            manages_queues=config.manages_datagram_queues,
         ),
         entropy=entropy,
         paths={},

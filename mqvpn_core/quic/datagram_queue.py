@@ -8,11 +8,13 @@ only adds delay for all packets behind it. So the oldest give way, and flows wai
 alone: a ping does not stand behind somebody's download.
 """
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mqvpn_core.ids import Instant, PathId
+from mqvpn_core.quic.codel import CodelState
 from mqvpn_core.quic.packet_room import TYPE_BYTES, Datagram, PacketRoom
 
 IDLE_SECONDS = 1.0
@@ -28,7 +30,10 @@ _NO_LIMIT = 1 << 40
 
 @dataclass(slots=True, kw_only=True)
 class QueueTotals:
-    """What all flows of a connection have waiting and lost, kept up to date by their rings."""
+    """What all flows of a connection have waiting and lost, kept up to date by their rings.
+
+    And what their rings have to know of the connection: ``target`` and ``mark``.
+    """
 
     waiting_count: int = 0
     """Datagrams that wait."""
@@ -40,6 +45,14 @@ class QueueTotals:
     """Dropped because there was no room."""
     expired_count: int = 0
     """Dropped because they waited too long."""
+    signalled_count: int = 0
+    """Dropped so that their flow slows down."""
+    marked_count: int = 0
+    """Marked instead (ECN)."""
+    target: float = math.inf
+    """Seconds for which the queue of a flow may stand; infinite does not manage queues."""
+    mark: Callable[[bytes], bytes | None] | None = None
+    """Returns a payload with a congestion mark, or None where there can be none."""
 
 
 class Flow:
@@ -52,6 +65,7 @@ class Flow:
     __slots__ = (
         "_marks",
         "_taken_count",
+        "codel",
         "deficit",
         "is_queued",
         "items",
@@ -69,6 +83,7 @@ class Flow:
     def __init__(self) -> None:
         self.items: deque[Datagram] = deque()
         self.waiting_bytes = 0
+        self.codel = CodelState()
         self.requeued_count = 0
         """Datagrams at the head that had been sent before, on a path that failed."""
         self.deficit = 0
@@ -245,6 +260,8 @@ class FlowRing:
             flow = ring[0]
             if flow.items and flow.oldest_at < oldest:
                 self._totals.expired_count += self.discard(flow, flow.count_older_than(oldest))
+            elif flow.items and self._totals.target < math.inf and not flow.requeued_count:
+                self._signal(flow, now)
             serve = self._serve_one_by_one if room.takes_one_by_one else self._serve
             if flow.items and not serve(flow, room):
                 head = flow.items[0]
@@ -256,6 +273,26 @@ class FlowRing:
                 self._totals.too_big_count += self.discard(flow, 1)
                 continue
             self._end_turn(ring)
+
+    def _signal(self, flow: Flow, now: Instant) -> None:
+        """Tell a flow whose queue does not get shorter that it sends too fast."""
+        totals = self._totals
+        # RFC 8289 s4.2: what one turn takes away is no standing queue.
+        waited = now - flow.oldest_at if flow.waiting_bytes > MAX_TURN_BYTES else 0.0
+        due = flow.codel.signals_due(waited, totals.target, now)
+        position = 0
+        while due > 0 and len(flow.items) > position + 1:
+            due -= 1
+            prefix, payload = flow.items[position]
+            marked = totals.mark(payload) if totals.mark is not None else None
+            if marked is not None:
+                flow.items[position] = (prefix, marked)
+                totals.marked_count += 1
+                position += 1
+            elif position == 0:
+                totals.signalled_count += self.discard(flow, 1)
+            else:
+                return
 
     def discard(self, flow: Flow, count: int) -> int:
         """Drop datagrams from the head of a flow and return how many."""

@@ -397,6 +397,7 @@ def _view(path: Path, now: Instant) -> CarrierView:
         send_budget=budget if room is None else min(budget, room),
         max_packet_bytes=current.pmtu.current,
         packet_overhead=PACKET_OVERHEAD,
+        is_starting=recovery.congestion.is_in_slow_start,
     )
 
 
@@ -404,5 +405,10 @@ def _rate(path: Path, smoothed_rtt: float) -> float:
     """Bytes a second that a path may carry; 0 while nobody knows."""
     if not smoothed_rtt:
         return 0.0
-    rate = path.current.recovery.congestion.congestion_window / smoothed_rtt
+    congestion = path.current.recovery.congestion
+    rate = congestion.congestion_window / smoothed_rtt
+    if congestion.bandwidth is not None:
+        # The window may be larger than the path; as long as it starts up the path may be larger.
+        in_start = congestion.is_in_slow_start
+        rate = max(rate, congestion.bandwidth) if in_start else congestion.bandwidth
     return rate if path.rate_limit is None else min(rate, path.rate_limit)

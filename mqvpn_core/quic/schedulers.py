@@ -17,7 +17,7 @@ from enum import Enum
 
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, PathId
-from mqvpn_core.quic.carrier_view import CarrierView, usable_paths
+from mqvpn_core.quic.carrier_view import CarrierView, queue_target, usable_paths
 from mqvpn_core.quic.datagram_queue import IDLE_SECONDS, Flow, FlowRing, QueueTotals
 from mqvpn_core.quic.duplication import Duplication, SecondCopies
 from mqvpn_core.quic.flow_pinning import FlowPinning
@@ -67,6 +67,8 @@ class DatagramScheduler:
         max_age: float,
         strategy: str = Strategy.WEIGHTED.value,
         classify: Callable[[bytes], int] | None = None,
+        mark: Callable[[bytes], bytes | None] | None = None,
+        manages_queues: bool = False,
     ) -> None:
         """Start empty.
 
@@ -75,6 +77,8 @@ class DatagramScheduler:
             max_age: seconds after which a datagram is dropped.
             strategy: value of a `Strategy`.
             classify: tells the flow of a payload; None puts all into one.
+            mark: returns a payload with a congestion mark, or None where there can be none.
+            manages_queues: tell flows whose queues stand (`codel`).
 
         Raises:
             LocalProtocolError: there is no such strategy.
@@ -84,7 +88,8 @@ class DatagramScheduler:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._classify = classify
-        self._totals = QueueTotals()
+        self._totals = QueueTotals(mark=mark)
+        self._manages_queues = manages_queues
         self._flows: dict[int, Flow] = {}
         self._crowd = Flow()  # of flows beyond the limit
         # Flows that have something to send and stand in no ring yet.
@@ -128,7 +133,17 @@ class DatagramScheduler:
     def dropped_count(self) -> int:
         """Datagrams dropped for any reason."""
         totals = self._totals
-        return totals.too_big_count + totals.overflow_count + totals.expired_count
+        return (
+            totals.too_big_count
+            + totals.overflow_count
+            + totals.expired_count
+            + totals.signalled_count
+        )
+
+    @property
+    def marked_count(self) -> int:
+        """Datagrams that got a congestion mark because their flow's queue stood."""
+        return self._totals.marked_count
 
     def flows_by_path(self) -> dict[PathId, int]:
         """How many flows are pinned to each path; empty for strategies that pin none."""
@@ -231,6 +246,8 @@ class DatagramScheduler:
         usable = usable_paths(views)
         if not usable or not len(self):
             return {}
+        if self._manages_queues:
+            self._totals.target = queue_target(usable)
         if self._strategy is Strategy.BACKUP:
             usable = [self._keep_path(usable)]
         if self._strategy is Strategy.REDUNDANT:

@@ -42,6 +42,10 @@ class TransportConfig:
     """How paths are chosen for DATAGRAMs: a value of `quic.schedulers.Strategy`."""
     classify_datagram: Callable[[bytes], int] | None = None
     """Tells which inner flow a DATAGRAM payload belongs to; None takes all for one."""
+    mark_datagram: Callable[[bytes], bytes | None] | None = None
+    """Returns a DATAGRAM payload with a congestion mark (ECN), None for one that cannot have it."""
+    manages_datagram_queues: bool = False
+    """Mark or drop DATAGRAMs of inner flows whose queues do not empty."""
     datagram_max_age: float = 0.2
     """Seconds a DATAGRAM payload may wait before it is dropped as stale."""
     key_update_interval: float | None = None

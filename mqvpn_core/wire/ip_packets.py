@@ -27,6 +27,8 @@ _IPV4_HEADER: Final = Struct("!xBHxxHBBxx4s4s")
 _IPV6_HEADER: Final = Struct("!IHBB16s16s")
 _IPV4_TTL_FIELDS: Final = Struct("!BBH")
 _TTL_OFFSET: Final = 8
+_ECN: Final = 0b11
+_IPV6_ECN: Final = 0b11 << 4
 _MIN_IHL: Final = 0x45  # version 4, five words
 
 _DONT_FRAGMENT: Final = 0x4000
@@ -231,6 +233,39 @@ def flow_key(packet: bytes) -> int:
             return hash(packet[8:44]) + protocol
         return hash(packet[8:40])
     return hash(packet[12:20])
+
+
+def with_congestion_mark(packet: bytes) -> bytes | None:
+    """Return the packet with "congestion experienced" (RFC 3168 s5), IPv4 checksum updated.
+
+    None when its sender does not understand the mark, or it is no IP packet. Never raises,
+    whatever the bytes.
+    """
+    if len(packet) < IPV4_HEADER_BYTES:
+        return None
+    version = packet[0] >> 4
+    if version == _IPV6:
+        traffic_class = packet[1]
+        if not traffic_class & _IPV6_ECN:
+            return None
+        return b"".join((packet[:1], _ONE_BYTE[traffic_class | _IPV6_ECN], packet[2:]))
+    tos = packet[1]
+    if version != _IPV4 or not tos & _ECN:
+        return None
+    if tos & _ECN == _ECN:
+        return packet
+    # RFC 1624: HC' = ~(~HC + ~m + m'), and m' - m is the change of the last two bits.
+    checksum = 0xFFFF - int.from_bytes(packet[10:12], "big") + (tos | _ECN) - tos
+    checksum = 0xFFFF - (checksum % 0xFFFF or 0xFFFF)
+    return b"".join(
+        (
+            packet[:1],
+            _ONE_BYTE[tos | _ECN],
+            packet[2:10],
+            checksum.to_bytes(2, "big"),
+            packet[12:],
+        )
+    )
 
 
 def with_decremented_hop_limit(packet: Buffer) -> bytes:
