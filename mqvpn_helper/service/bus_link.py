@@ -21,7 +21,13 @@ from jeepney.bus import get_bus
 from jeepney.bus_messages import MatchRule, message_bus
 from jeepney.low_level import HeaderFields, Message, MessageType
 
-from mqvpn_helper.service.message_stream import Arrival, Incoming, MessageStream, Unreadable
+from mqvpn_helper.service.message_stream import (
+    Arrival,
+    Incoming,
+    MessageStream,
+    UndecodableError,
+    Unreadable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -166,8 +172,12 @@ class BusLink:
             BusReplyError: it answered with an error.
         """
         incoming = await self.call_for_fds(message)
-        incoming.close()
-        return incoming.message.body
+        try:
+            return incoming.decode()
+        except UndecodableError as error:
+            raise BusReplyError("", str(error)) from error
+        finally:
+            incoming.close()
 
     async def call_for_fds(self, message: Message) -> Incoming:
         """Do the same when descriptors are expected, which the caller takes or closes."""
@@ -179,11 +189,8 @@ class BusLink:
         finally:
             del self._waiters[serial]
         assert waiter.reply is not None
-        header, body = waiter.reply.message.header, waiter.reply.message.body
-        if header.message_type is MessageType.error:
-            waiter.reply.close()
-            text = body[0] if body and isinstance(body[0], str) else ""
-            raise BusReplyError(str(header.fields.get(HeaderFields.error_name, "")), text)
+        if waiter.reply.header.message_type is MessageType.error:
+            raise _reply_error(waiter.reply)
         return waiter.reply
 
     async def add_match(self, rule: MatchRule) -> None:
@@ -216,7 +223,7 @@ class BusLink:
                 self._hand_on(arrival, receive)
 
     def _hand_on(self, arrival: Arrival, receive: Callable[[Incoming | Unreadable], None]) -> None:
-        header = arrival.header if isinstance(arrival, Unreadable) else arrival.message.header
+        header = arrival.header
         if header is None:
             return
         if header.message_type in (MessageType.method_call, MessageType.signal):
@@ -252,6 +259,17 @@ class BusLink:
             sent = await self._socket.sendmsg([rest], control)
             rest, control = rest[sent:], []
             _close_all(outgoing.fds)
+
+
+def _reply_error(reply: Incoming) -> BusReplyError:
+    try:
+        body = reply.decode()
+    except UndecodableError:
+        body = ()
+    finally:
+        reply.close()
+    text = body[0] if body and isinstance(body[0], str) else ""
+    return BusReplyError(str(reply.header.fields.get(HeaderFields.error_name, "")), text)
 
 
 async def _open_socket(address: str) -> trio.socket.SocketType:

@@ -36,13 +36,10 @@ class Call:
 
     caller: Caller
     """Who calls."""
+    arguments: tuple[object, ...]
+    """What it hands over."""
     incoming: Incoming
     """The message; it owns the descriptors that nobody takes."""
-
-    @property
-    def arguments(self) -> tuple[object, ...]:
-        """What the caller hands over."""
-        return self.incoming.message.body
 
     def text(self, index: int) -> str:
         """Return an argument that is a text."""

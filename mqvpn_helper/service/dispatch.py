@@ -1,8 +1,9 @@
 """From a message to a handler and back, by the table: limits, types, permission, errors.
 
 The order is that of cost, and nothing is done before the last question is answered: how often this
-caller asks; whether the method exists; whether its types fit; who the caller is; whether the
-arguments make sense; whether polkit lets it. A call that is refused anywhere has no effect.
+connection calls; whether there is such a method with such types; whose connection it is, and how
+often that user calls; whether the arguments make sense; whether polkit lets it. A call that is
+refused anywhere has no effect.
 """
 
 import logging
@@ -20,8 +21,9 @@ from mqvpn_helper.interface.introspection import introspection_xml_of_parent
 from mqvpn_helper.service.authority import Authority, Verdict
 from mqvpn_helper.service.bus_link import BusLink, BusReplyError
 from mqvpn_helper.service.calls import Action, Call, Caller, CallError, Handler, Results
-from mqvpn_helper.service.message_stream import Incoming, Unreadable
+from mqvpn_helper.service.message_stream import Incoming, UndecodableError, Unreadable
 from mqvpn_helper.service.rate_limits import (
+    BYTES_OF_ONE_CALL,
     MAX_CALLS_AT_ONCE,
     MAX_CALLS_OF_USER,
     SENDER_LIMIT,
@@ -33,6 +35,7 @@ from mqvpn_helper.service.rate_limits import (
 _log = logging.getLogger(__name__)
 
 _MAX_TEXT = 500
+_MAX_REMEMBERED_USERS = 1000
 _UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 _UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
 _REFUSALS = {
@@ -87,6 +90,7 @@ class Dispatcher:
         self._of_sender, self._of_user = RateLimiter(SENDER_LIMIT), RateLimiter(USER_LIMIT)
         self._sender_calls = CallCounter(MAX_CALLS_AT_ONCE)
         self._user_calls = CallCounter(MAX_CALLS_OF_USER)
+        self._users: dict[str, int] = {}
         self._quiet = trio.Event()
         self.last_call_at = trio.current_time()
         """When somebody last called."""
@@ -104,7 +108,7 @@ class Dispatcher:
 
     def receive(self, arrival: Incoming | Unreadable) -> None:
         """Take a method call and answer it, now or in a task of its own."""
-        header = arrival.header if isinstance(arrival, Unreadable) else arrival.message.header
+        header = arrival.header
         sender = header.fields.get(HeaderFields.sender) if header else None
         if header is None or not isinstance(sender, str):
             _close(arrival)
@@ -119,9 +123,11 @@ class Dispatcher:
 
     async def _answer(self, arrival: Incoming | Unreadable, header: Header, sender: str) -> None:
         try:
-            await self._carry_out(_readable(arrival), header, sender)
+            await self._carry_out(_readable(arrival), sender)
         except CallError as error:
             self._refuse(header, error.kind.bus_name, error.text)
+        except UndecodableError as error:
+            self._refuse(header, BusError.BAD_ARGUMENTS.bus_name, str(error))
         except _NoSuchMethodError as error:
             self._refuse(header, error.name, str(error))
         except Exception:  # noqa: BLE001 - fault boundary: ends this call only
@@ -133,28 +139,32 @@ class Dispatcher:
             self._sender_calls.end(sender)
             self._quiet.set()
 
-    async def _carry_out(self, incoming: Incoming, header: Header, sender: str) -> None:
+    async def _carry_out(self, incoming: Incoming, sender: str) -> None:
+        header = incoming.header
         parent = _parent_description(header)
         if parent is not None:
-            self._reply(incoming.message, "s", (parent,))
+            self._reply(header, "s", (parent,))
             return
         method = _find_method(header)
-        given = header.fields.get(HeaderFields.signature, "")
-        if given != method.input_signature:
+        if header.fields.get(HeaderFields.signature, "") != method.input_signature:
             raise CallError(
                 BusError.BAD_ARGUMENTS, f"{method.name} takes {method.input_signature!r}"
             )
-        caller = Caller(sender=sender, uid=await self._uid_of(sender))
-        if not self._of_user.allow(caller.uid, trio.current_time()):
+        uid = await self._uid_of(sender)
+        cost = 1 + len(incoming.data) / BYTES_OF_ONE_CALL
+        if not self._of_user.allow(uid, trio.current_time(), cost):
             raise CallError(BusError.TOO_MANY_REQUESTS, "too many calls of this user, slow down")
-        if not self._user_calls.begin(caller.uid):
+        if not self._user_calls.begin(uid):
             raise CallError(BusError.TOO_MANY_REQUESTS, "too many unfinished calls of this user")
         try:
-            action = self._handlers[method](Call(caller=caller, incoming=incoming))
+            arguments = incoming.decode()
+            caller = Caller(sender=sender, uid=uid)
+            call = Call(caller=caller, arguments=arguments, incoming=incoming)
+            action = self._handlers[method](call)
             results = await self._permitted(method, caller, action, header)
         finally:
-            self._user_calls.end(caller.uid)
-        self._reply(incoming.message, method.output_signature, results)
+            self._user_calls.end(uid)
+        self._reply(header, method.output_signature, results)
 
     async def _permitted(
         self, method: Method, caller: Caller, action: Action, header: Header
@@ -174,15 +184,22 @@ class Dispatcher:
         return await action()
 
     async def _uid_of(self, sender: str) -> int:
+        # The bus gives a unique name once and never again, so what was said of it stays true.
+        if (known := self._users.get(sender)) is not None:
+            return known
         try:
             (uid,) = await self._bus.call(message_bus.GetConnectionUnixUser(sender))
         except BusReplyError as error:
             raise CallError(BusError.NOT_AUTHORIZED, "the caller is gone") from error
         assert isinstance(uid, int)
+        if len(self._users) >= _MAX_REMEMBERED_USERS:
+            self._users.clear()
+        self._users[sender] = uid
         return uid
 
-    def _reply(self, call: Message, signature: str, results: Results) -> None:
-        if not call.header.flags & MessageFlag.no_reply_expected:
+    def _reply(self, header: Header, signature: str, results: Results) -> None:
+        if not header.flags & MessageFlag.no_reply_expected:
+            call = Message(header, ())
             self._bus.post(new_method_return(call, signature or None, results))
 
     def _refuse(self, header: Header, name: str, text: str) -> None:

@@ -112,14 +112,13 @@ class Helper:
 
     def receive(self, arrival: Incoming | Unreadable) -> None:
         """Take what comes over the bus."""
-        if isinstance(arrival, Incoming):
-            message = arrival.message
-            if message.header.message_type is MessageType.signal:
-                self._names.receive_signal(message)
-                self._sleep.receive_signal(message)
-                arrival.close()
-                return
-        self._dispatcher.receive(arrival)
+        header = arrival.header
+        if header is None or header.message_type is not MessageType.signal:
+            self._dispatcher.receive(arrival)
+        elif isinstance(arrival, Incoming):
+            self._names.receive_signal(arrival)
+            self._sleep.receive_signal(arrival)
+            arrival.close()
 
     async def run(self) -> None:
         """Serve until nobody needs the helper.

@@ -34,14 +34,35 @@ class BrokenStreamError(Exception):
     """What comes is not D-Bus at all: the connection is of no use any more."""
 
 
+class UndecodableError(Exception):
+    """A message's body is not what its header says."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Incoming:
-    """A message with the descriptors that came with it, which it owns."""
+    """A message with the descriptors that came with it, which it owns.
 
-    message: Message
-    """The message; a descriptor in its body is a plain number."""
+    Its body is decoded on request only: that costs far more than the header, and anybody may send
+    anything. So whoever receives it looks at the header first.
+    """
+
+    header: Header
+    """Its header; the bus vouches for the sender in it."""
+    data: bytes
+    """All of it."""
     fds: list[int] = field(default_factory=list)
     """Descriptors nobody has taken yet."""
+
+    def decode(self) -> tuple[object, ...]:
+        """Return the body; a descriptor in it is a plain number.
+
+        Raises:
+            UndecodableError: there is none that could be read.
+        """
+        try:
+            return Message.from_buffer(self.data, self.fds).body
+        except _UNDECODABLE as error:
+            raise UndecodableError("the message cannot be decoded") from error
 
     def take_fd(self, fd: int) -> int:
         """Hand a descriptor over to the caller, who closes it from now on."""
@@ -50,8 +71,7 @@ class Incoming:
 
     def close(self) -> None:
         """Close what nobody has taken."""
-        while self.fds:
-            os.close(self.fds.pop())
+        _close_all(self.fds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,23 +142,18 @@ class MessageStream:
         is_whole = not self._discarded
         self._buffer, self._fds = bytearray(), []
         self._size, self._discarded = _FIXED_BYTES, 0
+        header = _header_of(data)
+        reason = ""
         if not is_whole:
+            reason = "the message is too long"
+        elif header is None:
+            reason = "the message cannot be decoded"
+        elif header.fields.get(HeaderFields.unix_fds, 0) != len(fds):
+            reason = "descriptors are missing or superfluous"
+        if header is None or reason:
             _close_all(fds)
-            return Unreadable(header=_header_of(data), reason="the message is too long")
-        try:
-            message = _decode(data, fds)
-        except _UNDECODABLE:
-            _close_all(fds)
-            return Unreadable(header=_header_of(data), reason="the message cannot be decoded")
-        return Incoming(message=message, fds=fds)
-
-
-def _decode(data: bytes, fds: Sequence[int]) -> Message:
-    header, _ = Header.from_buffer(data)
-    announced = header.fields.get(HeaderFields.unix_fds, 0)
-    if announced != len(fds):
-        raise ValueError("descriptors are missing or superfluous")
-    return Message.from_buffer(data, fds)
+            return Unreadable(header=header, reason=reason)
+        return Incoming(header=header, data=data, fds=fds)
 
 
 def _header_of(data: bytes) -> Header | None:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from jeepney.bus_messages import MatchRule, message_bus
-from jeepney.low_level import HeaderFields, Message
+from jeepney.low_level import HeaderFields
 
 from mqvpn_helper.service.bus_link import BusLink
+from mqvpn_helper.service.message_stream import Incoming
 
 _BUS = "org.freedesktop.DBus"
 _OWNER_CHANGED = "NameOwnerChanged"
@@ -40,14 +41,14 @@ class NameWatch:
             del self._watched[name]
             self._bus.post(message_bus.RemoveMatch(_rule(name)))
 
-    def receive_signal(self, message: Message) -> None:
+    def receive_signal(self, incoming: Incoming) -> None:
         """Look whether the bus tells that a name is gone."""
-        fields = message.header.fields
+        fields = incoming.header.fields
         # The bus writes the sender itself: nobody else can be org.freedesktop.DBus.
         if fields.get(HeaderFields.sender) != _BUS:
             return
         if fields.get(HeaderFields.member) == _OWNER_CHANGED:
-            name, _, new_owner = message.body
+            name, _, new_owner = incoming.decode()
             if not new_owner and isinstance(name, str):
                 self._lose(name)
 

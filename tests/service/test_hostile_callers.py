@@ -143,6 +143,23 @@ def test_many_connections_do_not_help_a_user() -> None:
     run(main)
 
 
+def test_long_messages_count_as_many_calls() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            long = {"dns": ("as", ["::"] * 10_000)}  # 80 KiB that take a while to decode
+            failures: list[str] = []
+            for _ in range(12):
+                try:
+                    await scene.bus.caller(ALICE).call("SetDns", long)
+                except CallFailedError as error:
+                    failures.append(error.name)
+            assert failures.count(BAD_ARGUMENTS) < 5
+            assert failures.count(TOO_MANY) > 7
+            assert len(failures) == 12
+
+    run(main)
+
+
 def test_calls_that_wait_for_a_password_do_not_pile_up() -> None:
     async def main() -> None:
         async with helper_on_bus() as scene:
