@@ -15,6 +15,7 @@ from time import thread_time_ns
 from typing_extensions import override
 
 from mqvpn_core.app.quic_settings import INITIAL_MAX_PATH_ID
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
 from mqvpn_core.masque.address_pool import AddressPool
 from mqvpn_core.masque.authentication import Accepted
@@ -132,7 +133,7 @@ class ClientEnd(End):
 
     def _drain(self, now: Instant) -> None:
         self.session.receive_events(now)
-        self._write_device(self.session.take_ip_packets(), now)
+        self._write_device(expand(self.session.take_ip_packets()), now)
 
     @override
     def _transmits(self, now: Instant) -> list[Transmit]:
@@ -195,7 +196,7 @@ class ServerEnd(End):
             for handle in ready:
                 session = self._sessions[handle]
                 session.receive_events(now)
-                to_host += session.take_ip_packets()
+                to_host += expand(session.take_ip_packets())
                 self._session_due = session.next_timeout()
         self._write_device(to_host, now)
 

@@ -60,6 +60,7 @@ __all__ = [
     "plain_frames",
     "seal_batch",
     "seal_runs",
+    "share_destination",
     "split_frames",
 ]
 
@@ -83,6 +84,7 @@ if TYPE_CHECKING or KERNEL_CHOICE.module is None:
         open_segments,
         seal_batch,
         seal_runs,
+        share_destination,
         split_frames,
     )
 else:
@@ -94,5 +96,6 @@ else:
         open_segments,
         seal_batch,
         seal_runs,
+        share_destination,
         split_frames,
     )

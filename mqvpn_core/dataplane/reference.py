@@ -29,7 +29,8 @@ from mqvpn_core.dataplane.packets import (
     SealedRun,
     ShortHeader,
 )
-from mqvpn_core.dataplane.runs import group_runs
+from mqvpn_core.dataplane.parcels import payload_per_packet
+from mqvpn_core.dataplane.runs import group_runs, share_destination
 from mqvpn_core.dataplane.trains import PacketTrain
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "open_segments",
     "seal_batch",
     "seal_runs",
+    "share_destination",
     "split_frames",
 ]
 
@@ -172,13 +174,7 @@ def seal_runs(
         first_packet_number: number of the first packet.
         payloads: frames of a packet, or a train: each packet of it goes into one of its own.
     """
-    plain: list[bytes] = []
-    for payload in payloads:
-        if isinstance(payload, bytes):
-            plain.append(payload)
-        else:
-            front, train = payload
-            plain += [front + packet for packet in train.packets()]
+    plain = payload_per_packet(payloads)
     return group_runs(seal_batch(keys, header, path_id, first_packet_number, plain))
 
 

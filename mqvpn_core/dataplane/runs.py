@@ -5,6 +5,21 @@ from collections.abc import Sequence
 from mqvpn_core.dataplane.packets import MAX_RUN_BYTES, MAX_RUN_PACKETS, SealedRun
 
 
+def share_destination(data: bytes, segment_size: int, cid_length: int) -> bool:
+    """Tell whether packets back to back all have short headers with the same connection ID.
+
+    Args:
+        data: the packets.
+        segment_size: length of each but the last.
+        cid_length: length of our connection IDs.
+    """
+    cid = data[1 : 1 + cid_length]
+    return len(cid) == cid_length and all(
+        not data[start] & 0x80 and data[start + 1 : start + 1 + cid_length] == cid
+        for start in range(0, len(data), max(segment_size, 1))
+    )
+
+
 def group_runs(packets: Sequence[bytes]) -> list[SealedRun]:
     """Join packets of equal length; the last of a run may be shorter."""
     runs: list[SealedRun] = []

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias, assert_never
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.client_config import ClientSessionConfig
@@ -144,14 +146,14 @@ class ClientSession:
             deadlines.append(self._setup_deadline)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         """Send IP packets from the TUN device."""
         if self._tunnel is None or self._state is _State.ENDED:
-            self.counters.count_drop(DropReason.NO_TUNNEL, len(packets))
+            self.counters.count_drop(DropReason.NO_TUNNEL, count_packets(packets))
         else:
             self._tunnel.send_ip_packets(packets, now)
 
-    def take_ip_packets(self) -> list[bytes]:
+    def take_ip_packets(self) -> list[Parcel]:
         """Return IP packets for the TUN device, our own ICMP messages included."""
         return [] if self._tunnel is None else self._tunnel.take_ip_packets()
 
@@ -179,7 +181,7 @@ class ClientSession:
             # RFC 9297 s2.1: datagrams of streams that do not exist (yet) may be dropped. Of
             # other events there are none: we make only one request.
             if isinstance(event, HttpDatagramsReceived):
-                self.counters.count_drop(DropReason.NO_TUNNEL, len(event.payloads))
+                self.counters.count_drop(DropReason.NO_TUNNEL, count_packets(event.payloads))
             return
         try:
             match event:
@@ -289,9 +291,9 @@ class ClientSession:
             raise RemoteProtocolError(Http3ErrorCode.H3_MESSAGE_ERROR, "no response")
         self._tunnel.receive_data(data, end_stream=end_stream, now=now)
 
-    def _take_datagrams(self, payloads: Sequence[bytes], now: Instant) -> None:
+    def _take_datagrams(self, payloads: Sequence[Parcel], now: Instant) -> None:
         if self._tunnel is None:
-            self.counters.count_drop(DropReason.NO_TUNNEL, len(payloads))
+            self.counters.count_drop(DropReason.NO_TUNNEL, count_packets(payloads))
         else:
             self._tunnel.receive_datagrams(payloads, now)
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Generic, TypeAlias, TypeVar
 
+from mqvpn_core.dataplane.packets import Parcel
+
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
 Owner = TypeVar("Owner")
 
@@ -86,23 +88,27 @@ class ClientTable(Generic[Owner]):
                     return owner
         return None
 
-    def dispatch(self, packets: Sequence[bytes]) -> tuple[dict[Owner, list[bytes]], list[bytes]]:
+    def dispatch(self, packets: Sequence[Parcel]) -> tuple[dict[Owner, list[Parcel]], list[Parcel]]:
         """Sort a batch of IP packets by owner of their destination.
+
+        Args:
+            packets: packets, and trains of packets of one flow each.
 
         Returns:
             The packets of each owner in order, and those that belong to nobody.
         """
         hosts = self._hosts
         has_prefixes = bool(self._prefixes)
-        batches: dict[Owner, list[bytes]] = {}
-        strays: list[bytes] = []
+        batches: dict[Owner, list[Parcel]] = {}
+        strays: list[Parcel] = []
         for packet in packets:
-            size = len(packet)
+            head = packet if isinstance(packet, bytes) else packet.head
+            size = len(head)
             # The version is the upper half of the first byte: 0x4? or 0x6?.
-            if size >= _IPV4_HEADER and packet[0] >> 4 == 4:  # noqa: PLR2004 - IP version
-                destination = packet[16:20]
-            elif size >= _IPV6_HEADER and packet[0] >> 4 == 6:  # noqa: PLR2004 - IP version
-                destination = packet[24:40]
+            if size >= _IPV4_HEADER and head[0] >> 4 == 4:  # noqa: PLR2004 - IP version
+                destination = head[16:20]
+            elif size >= _IPV6_HEADER and head[0] >> 4 == 6:  # noqa: PLR2004 - IP version
+                destination = head[24:40]
             else:
                 strays.append(packet)
                 continue

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, ip_network
 from typing import Final, assert_never
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.connect_ip import (
@@ -136,7 +138,7 @@ class ClientTunnel:
                 break
             self._take(event, now)
 
-    def receive_datagrams(self, payloads: Sequence[bytes], now: Instant) -> None:
+    def receive_datagrams(self, payloads: Sequence[Parcel], now: Instant) -> None:
         """Take HTTP Datagrams of the request."""
         self._link.receive_datagrams(payloads, now)
 
@@ -181,14 +183,14 @@ class ClientTunnel:
         """The proxy agreed on numbered packets (`mqvpn_core.masque.sequenced_ip`)."""
         self._link.open_sequence()
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         """Send IP packets from the TUN device."""
         if self._state is _State.ESTABLISHED:
             self._link.send_ip_packets(packets, now)
         else:
-            self.counters.count_drop(DropReason.NO_TUNNEL, len(packets))
+            self.counters.count_drop(DropReason.NO_TUNNEL, count_packets(packets))
 
-    def take_ip_packets(self) -> list[bytes]:
+    def take_ip_packets(self) -> list[Parcel]:
         """Return IP packets for the TUN device."""
         return self._link.take_ip_packets()
 

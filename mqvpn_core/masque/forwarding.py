@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import Instant
 from mqvpn_core.masque.drop_reasons import DropReason, PacketCounters
@@ -154,21 +155,21 @@ class Forwarder:
         self._known_out.clear()
         self._known_in.clear()
 
-    def send_packets(self, packets: Sequence[bytes], now: Instant) -> list[bytes]:
+    def send_packets(self, packets: Sequence[Parcel], now: Instant) -> list[Parcel]:
         """Return what of a batch from the device may go to the peer."""
-        passed, passed_bytes = self._sift(
+        passed, passed_count, passed_bytes = self._sift(
             packets, self._known_out, self._mtu, lambda packet: self._send_slowly(packet, now)
         )
-        self.counters.sent_packet_count += len(passed)
+        self.counters.sent_packet_count += passed_count
         self.counters.sent_bytes += passed_bytes
         return passed
 
-    def receive_packets(self, packets: Sequence[bytes], now: Instant) -> list[bytes]:
+    def receive_packets(self, packets: Sequence[Parcel], now: Instant) -> list[Parcel]:
         """Return what of a batch from the peer may go to the device."""
-        passed, passed_bytes = self._sift(
+        passed, passed_count, passed_bytes = self._sift(
             packets, self._known_in, _UNLIMITED, lambda packet: self._receive_slowly(packet, now)
         )
-        self.counters.received_packet_count += len(passed)
+        self.counters.received_packet_count += passed_count
         self.counters.received_bytes += passed_bytes
         return passed
 
@@ -239,16 +240,31 @@ class Forwarder:
 
     def _sift(
         self,
-        packets: Sequence[bytes],
+        packets: Sequence[Parcel],
         known: set[bytes],
         limit: int,
         judge: Callable[[bytes], Sequence[bytes]],
-    ) -> tuple[list[bytes], int]:
-        """Let known flows pass at once, judge the rest one by one."""
-        passed: list[bytes] = []
+    ) -> tuple[list[Parcel], int, int]:
+        """Let known flows pass at once, judge the rest one by one.
+
+        Returns:
+            What may pass, how many packets and how many bytes that are.
+        """
+        passed: list[Parcel] = []
         append = passed.append
-        passed_bytes = 0
+        passed_count = passed_bytes = 0
         for packet in packets:
+            if not isinstance(packet, bytes):
+                if packet.packet_bytes <= limit and packet.flow in known:
+                    append(packet)
+                    passed_count += len(packet) - 1
+                    passed_bytes += packet.total_bytes
+                else:
+                    for single in packet.packets():
+                        judged = judge(single)
+                        passed += judged
+                        passed_bytes += sum(map(len, judged))
+                continue
             size = len(packet)
             if size >= 20 and size <= limit:  # noqa: PLR2004 - an IPv4 header without options
                 first = packet[0]
@@ -271,10 +287,10 @@ class Forwarder:
                     append(packet)
                     passed_bytes += size
                     continue
-            for judged in judge(packet):
-                append(judged)
-                passed_bytes += len(judged)
-        return passed, passed_bytes
+            judged = judge(packet)
+            passed += judged
+            passed_bytes += sum(map(len, judged))
+        return passed, len(passed) + passed_count, passed_bytes
 
     def _send_slowly(self, packet: bytes, now: Instant) -> Sequence[bytes]:
         decision = self.decide_to_send(packet, now)

@@ -8,6 +8,7 @@ event comes later.
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.quic.duplication import Duplication
@@ -49,7 +50,7 @@ class Http3(Protocol):
         """Send DATA on a request stream."""
 
     def send_http_datagrams(
-        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[bytes], now: Instant
+        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[Parcel], now: Instant
     ) -> None:
         """Queue HTTP Datagrams, each ``context_prefix`` followed by one payload."""
 

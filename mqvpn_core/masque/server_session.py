@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import TypeAlias, assert_never
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.errors import DecodeError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.client_table import ClientTable
@@ -92,7 +94,7 @@ class ServerSession:
         self._site = SiteAnswers(http3)
         # Requests whose client has not finished sending.
         self._unfinished: set[StreamId] = set()
-        self._to_device: list[bytes] = []
+        self._to_device: list[Parcel] = []
         self._counters = PacketCounters()
         self._is_terminated = False
 
@@ -131,7 +133,7 @@ class ServerSession:
         deadlines = [tunnel.next_timeout() for tunnel in self._tunnels.values()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         """Send IP packets from the TUN device that belong to this client."""
         if len(self._tunnels) == 1:
             (tunnel,) = self._tunnels.values()
@@ -141,9 +143,9 @@ class ServerSession:
         for stream_id, batch in batches.items():
             self._tunnels[stream_id].send_ip_packets(batch, now)
         if strays:
-            self._counters.count_drop(DropReason.NO_TUNNEL, len(strays))
+            self._counters.count_drop(DropReason.NO_TUNNEL, count_packets(strays))
 
-    def take_ip_packets(self) -> list[bytes]:
+    def take_ip_packets(self) -> list[Parcel]:
         """Return IP packets for the TUN device: what passed, and our own ICMP messages."""
         packets, self._to_device = self._to_device, []
         for tunnel in self._tunnels.values():
@@ -336,7 +338,7 @@ class ServerSession:
             self._http3.abort_stream(event.stream_id, Http3ErrorCode.H3_DATAGRAM_ERROR)
             self._take_abort(event.stream_id)
         # RFC 9484 s7.1: a client may send before it is accepted; that is no error.
-        self._counters.count_drop(DropReason.NO_TUNNEL, len(event.payloads))
+        self._counters.count_drop(DropReason.NO_TUNNEL, count_packets(event.payloads))
 
     def _take_abort(self, stream_id: StreamId) -> None:
         self._unfinished.discard(stream_id)

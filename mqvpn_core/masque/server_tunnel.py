@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_network
 from typing import Final, assert_never
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.address_pool import AddressPool, Lease
 from mqvpn_core.masque.connect_ip import (
@@ -151,7 +152,7 @@ class ServerTunnel:
             self._take(event, now)
         return self.addresses != before
 
-    def receive_datagrams(self, payloads: Sequence[bytes], now: Instant) -> None:
+    def receive_datagrams(self, payloads: Sequence[Parcel], now: Instant) -> None:
         """Take HTTP Datagrams of the request."""
         self._link.receive_datagrams(payloads, now)
 
@@ -168,11 +169,11 @@ class ServerTunnel:
         """Return when `handle_timeout` is due."""
         return self._link.next_timeout()
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         """Send IP packets from the TUN device to the client."""
         self._link.send_ip_packets(packets, now)
 
-    def take_ip_packets(self) -> list[bytes]:
+    def take_ip_packets(self) -> list[Parcel]:
         """Return IP packets for the TUN device."""
         return self._link.take_ip_packets()
 

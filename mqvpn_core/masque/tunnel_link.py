@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets, expand
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.connect_ip import ConnectIpStream
 from mqvpn_core.masque.drop_reasons import DropReason, PacketCounters
 from mqvpn_core.masque.forwarding import Forwarder, TunnelEnd
 from mqvpn_core.masque.http3_port import Http3, send_data_if_open
-from mqvpn_core.masque.link_local import MtuProof
+from mqvpn_core.masque.link_local import MtuProof, MtuProofState
 from mqvpn_core.masque.packet_filter import FilterRules
 from mqvpn_core.masque.sequenced_ip import SEQUENCED_IP_CONTEXT, SequencedIp
 from mqvpn_core.wire.capsules import CapsuleLimits
@@ -72,7 +74,7 @@ class TunnelLink:
         self._stream_id = stream_id
         self._config = config
         self._forwarder = Forwarder(end, decrements_hop_limit=config.decrements_hop_limit)
-        self._to_device: list[bytes] = []
+        self._to_device: list[Parcel] = []
         self._sequenced: SequencedIp | None = None
 
     @property
@@ -130,28 +132,30 @@ class TunnelLink:
         if self._sequenced is not None:
             self._http3.allow_duplicates(self._stream_id, IP_PACKET_PREFIX, None)
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         """Send what may pass of a batch from the device."""
         forwarder = self._forwarder
         if not forwarder.mtu:
             # The peer's SETTINGS may come after its request. Until then no size is too big.
-            self.counters.count_drop(DropReason.NO_TUNNEL, len(packets))
+            self.counters.count_drop(DropReason.NO_TUNNEL, count_packets(packets))
             return
         passed = forwarder.send_packets(packets, now)
         if passed:
             self._http3.send_http_datagrams(self._stream_id, IP_PACKET_PREFIX, passed, now)
         self._to_device += forwarder.take_replies_to_device()
 
-    def receive_datagrams(self, payloads: Sequence[bytes], now: Instant) -> None:
+    def receive_datagrams(self, payloads: Sequence[Parcel], now: Instant) -> None:
         """Take HTTP Datagrams of the peer."""
         self.stream.settle()
-        packets: Sequence[bytes] = [
-            payload[1:] for payload in payloads if payload[:1] == IP_PACKET_PREFIX
+        packets: Sequence[Parcel] = [
+            payload[1:] if isinstance(payload, bytes) else payload.stripped(1)
+            for payload in payloads
+            if (payload if isinstance(payload, bytes) else payload.head)[:1] == IP_PACKET_PREFIX
         ]
         if len(packets) != len(payloads):
-            packets = self._decode_payloads(payloads)
-        if self.proof is not None:
-            packets = self.proof.take_answers(packets)
+            packets = self._decode_payloads(expand(payloads))
+        if self.proof is not None and self.proof.state is MtuProofState.WAITING:
+            packets = self.proof.take_answers(expand(packets))
         forwarder = self._forwarder
         self._to_device += forwarder.receive_packets(packets, now)
         self._send_unchecked(forwarder.take_replies_to_peer(), now)
@@ -166,7 +170,7 @@ class TunnelLink:
         """Return when `handle_timeout` is due."""
         return None if self.proof is None else self.proof.next_timeout()
 
-    def take_ip_packets(self) -> list[bytes]:
+    def take_ip_packets(self) -> list[Parcel]:
         """Return packets for the device: those of the peer that passed, and our own ICMP."""
         packets, self._to_device = self._to_device, []
         return packets

@@ -6,6 +6,7 @@ calls them in the order of the data walk. It touches no packet bytes itself.
 
 from collections.abc import Callable, Sequence
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
@@ -16,7 +17,6 @@ from mqvpn_core.quic.connection_timers import ConnectionTimers
 from mqvpn_core.quic.duplication import Duplication
 from mqvpn_core.quic.events import Event
 from mqvpn_core.quic.inbound import Inbound
-from mqvpn_core.quic.packet_receiver import split_segments
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import ConnectionStatistics
@@ -160,12 +160,11 @@ class MultipathConnection:
         """Process UDP payloads that came over one four-tuple."""
         if self._tracer is not None:
             self._trace_start(batch.four_tuple, now)
-        packets = split_segments(batch)
         if self.engine.is_ending:
-            self._closing.on_packets_received(len(packets))
+            self._closing.on_packets_received(-(-len(batch.data) // max(batch.segment_size, 1)))
             return
         try:
-            self._inbound.receive(batch.four_tuple, packets, batch.ecn, now)
+            self._inbound.receive(batch, now)
         except RemoteProtocolError as error:
             self._close_for(error)
         self._after_input(now)
@@ -291,7 +290,7 @@ class MultipathConnection:
         """Let DATAGRAMs with a prefix be sent twice where the scheduler wants that."""
         self._sources.datagrams.allow_duplicates(prefix, duplication)
 
-    def queue_datagrams(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
+    def queue_datagrams(self, prefix: bytes, payloads: Sequence[Parcel], now: Instant) -> None:
         """Queue DATAGRAM payloads; each goes out as `prefix` + payload, or is dropped and counted.
 
         RFC 9221 s3: nothing is queued for a peer that does not take DATAGRAM frames.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mqvpn_core.dataplane import kernel
+from mqvpn_core.dataplane.packets import Payload
 from mqvpn_core.ids import FourTuple
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.udp_datagrams import Transmit
@@ -11,13 +12,15 @@ from mqvpn_core.wire.varint import encode_varint
 MAX_SEGMENTS = kernel.MAX_RUN_PACKETS
 """Most UDP payloads in one Transmit."""
 
+_TO_THE_END = b"\x30"
+
 MAX_TRANSMIT_BYTES = kernel.MAX_RUN_BYTES
 """Most bytes in one Transmit."""
 
 
 def pack_datagrams(
     items: Sequence[Datagram], capacity: int
-) -> list[tuple[bytes, Sequence[Datagram]]]:
+) -> list[tuple[Payload, Sequence[Datagram]]]:
     """Make packet payloads of DATAGRAM frames, filling each as far as the order allows.
 
     The last frame of a packet needs no length (RFC 9221 s4, type 0x30).
@@ -27,30 +30,51 @@ def pack_datagrams(
         capacity: most bytes of frames in one packet.
 
     Returns:
-        Payloads, each with the datagrams in it.
+        Payloads, each with the datagrams in it; a train is a payload of several packets.
     """
-    packets: list[tuple[bytes, Sequence[Datagram]]] = []
+    packets: list[tuple[Payload, Sequence[Datagram]]] = []
     start = used = 0
     for index, (prefix, payload) in enumerate(items):
+        if not isinstance(payload, bytes):
+            if index > start:
+                packets.append(_join_datagrams(items[start:index]))
+            packets.append(((_TO_THE_END + prefix, payload), items[index : index + 1]))
+            start, used = index + 1, 0
+            continue
         size = len(prefix) + len(payload)
         # `used` counts 0x31 and a length for every frame before; this one may do with 0x30.
         if index > start and used + size + 1 > capacity:
             packets.append(_join_datagrams(items[start:index]))
             start, used = index, 0
         used += size + 3
-    if items:
+    if start < len(items):
         packets.append(_join_datagrams(items[start:]))
     return packets
 
 
+def contents_by_packet(
+    packets: Sequence[tuple[Payload, Sequence[Datagram]]],
+) -> list[Sequence[Datagram]]:
+    """Return the datagrams in each packet; those of a train one by one."""
+    contents: list[Sequence[Datagram]] = []
+    for payload, held in packets:
+        if isinstance(payload, bytes):
+            contents.append(held)
+        else:
+            ((prefix, _),) = held
+            train = payload[1]
+            contents += [[(prefix, train.part(i, i + 1))] for i in range(len(train))]
+    return contents
+
+
 def _join_datagrams(items: Sequence[Datagram]) -> tuple[bytes, Sequence[Datagram]]:
-    prefix, payload = items[-1]
-    if len(items) == 1:
-        return b"".join((b"\x30", prefix, payload)), items
     parts: list[bytes] = []
-    for front, rest in items[:-1]:
-        parts += (b"\x31", encode_varint(len(front) + len(rest)), front, rest)
-    parts += (b"\x30", prefix, payload)
+    for index, (prefix, payload) in enumerate(items):
+        assert isinstance(payload, bytes)
+        if index < len(items) - 1:
+            parts += (b"\x31", encode_varint(len(prefix) + len(payload)), prefix, payload)
+        else:
+            parts += (_TO_THE_END, prefix, payload)
     return b"".join(parts), items
 
 

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.codel import CodelState
-from mqvpn_core.quic.packet_room import TYPE_BYTES, Datagram, PacketRoom
+from mqvpn_core.quic.packet_room import (
+    Datagram,
+    PacketRoom,
+    datagram_bytes,
+    datagram_count,
+    frame_bytes,
+)
 
 IDLE_SECONDS = 1.0
 """Silence after which a flow counts as new."""
@@ -23,6 +29,9 @@ IDLE_SECONDS = 1.0
 
 MAX_TURN_BYTES = 3000
 """What a flow sends before the next one gets its turn: two full packets."""
+
+MIN_TRAIN_BYTES = 16000
+"""What leaves of a train at least if there is room; its flow waits the longer for the next turn."""
 
 _NEVER = Instant(float("-inf"))
 _NO_LIMIT = 1 << 40
@@ -136,7 +145,7 @@ class Flow:
             ]
         )
         self.requeued_count += count
-        self.waiting_bytes += sum(len(prefix) + len(payload) for prefix, payload in datagrams)
+        self.waiting_bytes += sum(map(datagram_bytes, datagrams))
 
     def note_taken(self, count: int, taken_bytes: int) -> None:
         """Follow up what was taken from the head of ``items``."""
@@ -151,17 +160,38 @@ class Flow:
         while len(marks) > 1 and marks[1][1] <= self._taken_count:
             marks.popleft()
 
-    def drop(self, count: int) -> int:
-        """Drop from the head; return how many bytes that were."""
-        dropped_bytes = 0
+    def has_behind(self, position: int) -> bool:
+        """Tell whether a packet stands behind the first one of an item."""
+        items = self.items
+        return len(items) > position + 1 or (
+            len(items) > position and datagram_count(items[position]) > 1
+        )
+
+    def detach_packet(self, position: int) -> tuple[bytes, bytes]:
+        """Make the first packet of an item an item of its own, and return it."""
+        prefix, payload = self.items[position]
+        if isinstance(payload, bytes):
+            return prefix, payload
+        packet = payload.head
+        self.items[position] = (prefix, packet)
+        if len(payload) > 1:
+            self.items.insert(position + 1, (prefix, payload.part(1, len(payload))))
+            index = self._taken_count + position
+            self._marks = deque((at, before + (before > index)) for at, before in self._marks)
+        return prefix, packet
+
+    def drop(self, count: int) -> tuple[int, int]:
+        """Drop items from the head; return how many datagrams and bytes that were."""
+        dropped_count = dropped_bytes = 0
         for _ in range(count):
-            prefix, payload = self.items.popleft()
-            dropped_bytes += len(prefix) + len(payload)
+            datagram = self.items.popleft()
+            dropped_count += datagram_count(datagram)
+            dropped_bytes += datagram_bytes(datagram)
         self.note_taken(count, dropped_bytes)
-        return dropped_bytes
+        return dropped_count, dropped_bytes
 
     def count_older_than(self, instant: Instant) -> int:
-        """Count the datagrams at the head that were queued before an instant."""
+        """Count the items at the head that were queued before an instant."""
         marks = self._marks
         if not marks or marks[0][0] >= instant:
             return 0
@@ -264,8 +294,7 @@ class FlowRing:
                 self._signal(flow, now)
             serve = self._serve_one_by_one if room.takes_one_by_one else self._serve
             if flow.items and not serve(flow, room):
-                head = flow.items[0]
-                size = len(head[0]) + len(head[1]) + TYPE_BYTES
+                size = frame_bytes(flow.items[0])
                 if size <= room.capacity:
                     return None
                 if size <= largest_frame:
@@ -281,9 +310,9 @@ class FlowRing:
         waited = now - flow.oldest_at if flow.waiting_bytes > MAX_TURN_BYTES else 0.0
         due = flow.codel.signals_due(waited, totals.target, now)
         position = 0
-        while due > 0 and len(flow.items) > position + 1:
+        while due > 0 and flow.has_behind(position):
             due -= 1
-            prefix, payload = flow.items[position]
+            prefix, payload = flow.detach_packet(position)
             marked = totals.mark(payload) if totals.mark is not None else None
             if marked is not None:
                 flow.items[position] = (prefix, marked)
@@ -295,10 +324,11 @@ class FlowRing:
                 return
 
     def discard(self, flow: Flow, count: int) -> int:
-        """Drop datagrams from the head of a flow and return how many."""
-        self._totals.waiting_count -= count
-        self._totals.waiting_bytes -= flow.drop(count)
-        return count
+        """Drop items from the head of a flow and return how many datagrams that were."""
+        dropped_count, dropped_bytes = flow.drop(count)
+        self._totals.waiting_count -= dropped_count
+        self._totals.waiting_bytes -= dropped_bytes
+        return dropped_count
 
     def _end_turn(self, ring: deque[Flow]) -> None:
         flow = ring.popleft()
@@ -320,12 +350,28 @@ class FlowRing:
         capacity, overhead = room.capacity, room.overhead
         budget, open_bytes, packets_left = room.budget, room.open_bytes, room.packets_left
         count = len(items)
+        more_count = 0  # datagrams of trains beyond one for each item
         is_alone = len(self._requeued) + len(self._new) + len(self._old) == 1
         deficit = turn = _NO_LIMIT if is_alone else flow.deficit
         is_over = True
         # `PacketRoom.put` for many datagrams: this runs for every one that leaves.
         while items and deficit > 0:
             prefix, payload = items[0]
+            if not isinstance(payload, bytes):
+                room.budget, room.packets_left = budget, packets_left
+                rest, train_count, train_bytes = room.put_train(
+                    items[0], max(deficit, MIN_TRAIN_BYTES)
+                )
+                budget, packets_left, open_bytes = room.budget, room.packets_left, 0
+                deficit -= train_bytes
+                if rest is None:
+                    items.popleft()
+                    more_count += train_count - 1
+                    continue
+                items[0] = rest
+                more_count += train_count
+                is_over = deficit <= 0
+                break
             size = len(prefix) + len(payload)
             if open_bytes and open_bytes + size < capacity:
                 cost = size + 3
@@ -348,15 +394,27 @@ class FlowRing:
         if not is_alone:
             flow.deficit = deficit
         self._note_taken(flow, count - len(items), taken_bytes)
+        self._totals.waiting_count -= more_count
         return is_over
 
     def _serve_one_by_one(self, flow: Flow, room: PacketRoom) -> bool:
         """Do what `_serve` does for a room with an accounting of its own."""
         turn_before = flow.deficit
         count = 0
-        while flow.items and flow.deficit > 0 and room.put(flow.items[0]):
-            prefix, payload = flow.items.popleft()
-            flow.deficit -= len(prefix) + len(payload)
+        while flow.items and flow.deficit > 0:
+            head = flow.items[0]
+            if not isinstance(head[1], bytes):
+                rest, train_count, train_bytes = room.put_train(head, MIN_TRAIN_BYTES)
+                flow.deficit -= train_bytes
+                self._totals.waiting_count -= train_count - (rest is None)
+                if rest is not None:
+                    flow.items[0] = rest
+                    break
+            elif room.put(head):
+                flow.deficit -= datagram_bytes(head)
+            else:
+                break
+            flow.items.popleft()
             count += 1
         is_over = not flow.items or flow.deficit <= 0
         taken_bytes = turn_before - flow.deficit

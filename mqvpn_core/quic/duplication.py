@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from mqvpn_core.dataplane.parcels import first_packet
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.packet_room import TYPE_BYTES, Datagram, PacketRoom
@@ -90,7 +91,7 @@ class SecondCopies:
     def duplication_of(self, datagram: Datagram) -> Duplication | None:
         """Tell how a datagram is sent twice, None when it is not to be."""
         duplication = self._duplications.get(datagram[0])
-        if duplication is None or not duplication.may_duplicate(datagram[1]):
+        if duplication is None or not duplication.may_duplicate(first_packet(datagram[1])):
             return None
         return duplication
 

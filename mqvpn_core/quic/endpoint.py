@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant
 from mqvpn_core.quic.aioquic_bridge.configuration import server_engine
@@ -369,6 +370,9 @@ def _destination_cid(data: bytes, start: int) -> bytes:
 def _by_connection_id(batch: ReceivedDatagrams) -> Iterator[ReceivedDatagrams]:
     """Split a coalesced read where the destination changes; mostly there is nothing to split."""
     data, size = batch.data, batch.segment_size
+    if len(data) > size and kernel.share_destination(data, size, CONNECTION_ID_LENGTH):
+        yield batch
+        return
     start = 0
     while start < len(data):
         cid = _destination_cid(data, start)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import FourTuple, PathId, StreamId
 from mqvpn_core.quic.path_use import PathUse
 
@@ -60,7 +61,7 @@ class StopSendingReceived:
 class DatagramsReceived:
     """DATAGRAM payloads of one received batch, in arrival order (RFC 9221)."""
 
-    payloads: tuple[bytes, ...]
+    payloads: tuple[Parcel, ...]
     """The payloads, without frame header."""
 
 

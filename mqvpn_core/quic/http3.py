@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets, expand
 from mqvpn_core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.quic.aioquic_bridge.h3 import H3Adapter
@@ -123,7 +125,7 @@ class Http3Connection:
         self._connection.note_stream_activity()
 
     def send_http_datagrams(
-        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[bytes], now: Instant
+        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[Parcel], now: Instant
     ) -> None:
         """Queue HTTP Datagrams for a request; each is `context_prefix` + payload.
 
@@ -132,7 +134,7 @@ class Http3Connection:
         Dropped and counted when the peer takes none or the stream is gone (RFC 9297 s2.1).
         """
         if not self.may_send_datagrams or not self._engine.has_stream(stream_id):
-            self.dropped_datagrams += len(payloads)
+            self.dropped_datagrams += count_packets(payloads)
             return
         prefix = encode_varint(stream_id // 4) + context_prefix
         self._connection.queue_datagrams(prefix, payloads, now)
@@ -256,10 +258,20 @@ class Http3Connection:
         elif fields.get(b":method") == b"CONNECT" and not event.end_stream:
             self._data_only.add(stream_id)
 
-    def _on_datagrams(self, payloads: tuple[bytes, ...]) -> None:
+    def _on_datagrams(self, payloads: tuple[Parcel, ...]) -> None:
         """Sort DATAGRAM payloads by request stream; mostly they are all of one."""
-        by_stream: dict[StreamId, list[bytes]] = {}
+        by_stream: dict[StreamId, list[Parcel]] = {}
         for payload in payloads:
+            if not isinstance(payload, bytes):
+                # The payloads of a train have the same bytes in front.
+                first = payload.head[0]
+                if first < 0x40:  # noqa: PLR2004 - one-byte varint
+                    by_stream.setdefault(StreamId(first * 4), []).append(payload.stripped(1))
+                else:
+                    for single in expand((payload,)):
+                        stream_id, rest = self._decode_stream_id(single)
+                        by_stream.setdefault(stream_id, []).append(rest)
+                continue
             # The usual case costs one look: a quarter stream ID below 64 is one byte.
             if payload and payload[0] < 0x40:  # noqa: PLR2004 - one-byte varint
                 stream_id, rest = StreamId(payload[0] * 4), payload[1:]
@@ -278,7 +290,7 @@ class Http3Connection:
                     Http3ErrorCode.H3_ID_ERROR, "datagram for a stream beyond the limit"
                 )
             # RFC 9297 s2.1: unknown or closed: dropped
-            self.dropped_datagrams += len(group)
+            self.dropped_datagrams += count_packets(group)
 
     def _decode_stream_id(self, payload: bytes) -> tuple[StreamId, bytes]:
         try:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import StreamId
 from mqvpn_core.quic.events import (
     ConnectionTerminated,
@@ -63,7 +64,7 @@ class HttpDatagramsReceived:
 
     stream_id: StreamId
     """The request stream."""
-    payloads: tuple[bytes, ...]
+    payloads: tuple[Parcel, ...]
     """The payloads in order; the quarter stream ID is removed, a context ID is not."""
 
 

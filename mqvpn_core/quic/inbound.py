@@ -3,14 +3,17 @@
 Long headers go to the handshake, 1-RTT packets are opened, their frames handed to who acts on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant
 from mqvpn_core.quic.connection_parts import ConnectionParts
 from mqvpn_core.quic.events import DatagramsReceived
 from mqvpn_core.quic.handshake import PATH_ZERO
 from mqvpn_core.quic.packet_receiver import ReceivedBatch
+from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, split_segments
 from mqvpn_core.wire.code_points import TransportErrorCode
 
 
@@ -22,14 +25,23 @@ class Inbound:
         self._sources = parts.sources
         self._engine = parts.sources.engine
 
-    def receive(
-        self, four_tuple: FourTuple, packets: Sequence[bytes], ecn: int, now: Instant
-    ) -> None:
+    def receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Process UDP payloads that came over one four-tuple.
 
         Raises:
             RemoteProtocolError: a packet broke a rule; the connection has to be closed.
         """
+        four_tuple, data, size, ecn = batch
+        if len(data) > size and self._sources.protection.can_receive:
+            is_short = not data[0] & 0x80
+            if is_short and kernel.share_destination(data, size, CONNECTION_ID_LENGTH):
+                self._process(self._parts.receiver.open_run(batch, now), four_tuple, now)
+                return
+        self._receive_mixed(four_tuple, split_segments(batch), ecn, now)
+
+    def _receive_mixed(
+        self, four_tuple: FourTuple, packets: Sequence[bytes], ecn: int, now: Instant
+    ) -> None:
         short: list[bytes] = []
         for packet in packets:
             if packet[0] & 0x80:
@@ -69,7 +81,12 @@ class Inbound:
             for packet in packets:
                 self._parts.receiver.keep_early(four_tuple, packet, ecn)
             return
-        for outcome in self._parts.receiver.open(four_tuple, packets, ecn, now):
+        self._process(self._parts.receiver.open(four_tuple, packets, ecn, now), four_tuple, now)
+
+    def _process(
+        self, outcomes: Iterable[ReceivedBatch | bytes], four_tuple: FourTuple, now: Instant
+    ) -> None:
+        for outcome in outcomes:
             if isinstance(outcome, ReceivedBatch):
                 self._process_batch(outcome, four_tuple, now)
             elif self._parts.receiver.is_stateless_reset(outcome):

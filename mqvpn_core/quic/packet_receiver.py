@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
+from mqvpn_core.dataplane.kernel import OpenedTrain, Parcel
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable, OwnFrame
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
@@ -18,7 +19,7 @@ from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import PacketProtection
 from mqvpn_core.quic.trace import Tracer
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, split_segments
 
 MAX_EARLY_PACKETS = 16
 """1-RTT packets kept while their keys are not there yet (RFC 9001 s5.7)."""
@@ -27,6 +28,7 @@ SMALLEST_RESET = 21
 """Shortest datagram that can be a stateless reset (RFC 9000 s10.3)."""
 
 _RESET_TOKEN_LENGTH = 16
+_DATAGRAM_TO_END = b"\x30"
 _SMALLEST_PACKET = 1 + CONNECTION_ID_LENGTH + 4 + 16
 
 
@@ -36,7 +38,7 @@ class ReceivedBatch:
 
     path: Path
     """The path whose connection ID the packets carried."""
-    datagrams: list[bytes] = field(default_factory=list)
+    datagrams: list[Parcel] = field(default_factory=list)
     """DATAGRAM payloads in order."""
     own_frames: list[OwnFrame] = field(default_factory=list)
     """Frames for our transport in order."""
@@ -174,6 +176,54 @@ class PacketReceiver:
         if batch.numbers:
             yield batch
 
+    def open_run(self, run: ReceivedDatagrams, now: Instant) -> Iterator[ReceivedBatch | bytes]:
+        """Do what `open` does for short-header packets that have the same destination.
+
+        Yields:
+            A batch, or packets that nobody could open.
+
+        Raises:
+            RemoteProtocolError: a packet broke a rule; the batch before it has been yielded.
+        """
+        cid = run.data[1 : 1 + CONNECTION_ID_LENGTH]
+        local = self._local_cids.lookup(cid)
+        path = None if local is None else self._paths.get(local.path_id)
+        if local is None or path is None or self._tracer is not None:
+            # A stranger, a new path, or somebody looks at every packet.
+            yield from self.open(run.four_tuple, split_segments(run), run.ecn, now)
+            return
+        if self._accept is None and run.four_tuple not in path.network_paths:
+            # RFC 9000 s9: "If a client receives packets from an unknown server address, the client
+            # MUST discard these packets."
+            return
+        batch = ReceivedBatch(path=path, path_cid=cid, cid_sequence=local.sequence_number)
+        opened = self._protection.open_run(
+            path_id=path.path_id,
+            largest_received=path.received.largest,
+            cid_length=CONNECTION_ID_LENGTH,
+            run=run,
+            now=now,
+        )
+        start = 0
+        try:
+            for plain in opened:
+                count = len(plain.payloads) if isinstance(plain, OpenedTrain) else 1
+                stop = min(start + count * run.segment_size, len(run.data))
+                if plain is None:
+                    if stop - start >= _SMALLEST_PACKET:
+                        self.undecryptable_count += 1
+                        yield run.data[start:stop]
+                elif isinstance(plain, OpenedTrain):
+                    self._take_train(batch, plain, stop - start, now)
+                else:
+                    size = stop - start
+                    self._take(batch, plain.packet_number, plain.plaintext, size, now)
+                start = stop
+        finally:
+            self._record(batch, run.four_tuple, run.ecn, now)
+        if batch.numbers:
+            yield batch
+
     def _path_for(
         self, path_id: PathId, four_tuple: FourTuple, packets: Sequence[bytes], now: Instant
     ) -> Path | None:
@@ -212,6 +262,24 @@ class PacketReceiver:
         batch.largest = max(batch.largest, number)
         batch.received_bytes += size
 
+    def _take_train(
+        self, batch: ReceivedBatch, train: OpenedTrain, size: int, now: Instant
+    ) -> None:
+        """Handle packets that are one DATAGRAM frame each."""
+        first, count = train.packet_number, len(train.payloads)
+        if first <= max(batch.largest, batch.path.received.largest):
+            # Some of them may be duplicates.
+            mean = size // count
+            for number, payload in enumerate(train.payloads.packets(), first):
+                self._take(batch, number, _DATAGRAM_TO_END + payload, mean, now)
+            return
+        batch.datagrams.append(train.payloads)
+        batch.ack_eliciting_count += count
+        batch.migrates = True
+        batch.numbers.update(dict.fromkeys(range(first, first + count)))
+        batch.largest = first + count - 1
+        batch.received_bytes += size
+
     def _record(self, batch: ReceivedBatch, four_tuple: FourTuple, ecn: int, now: Instant) -> None:
         """Take note of the packets of a batch, also when one of them broke a rule."""
         if not batch.numbers:
@@ -240,11 +308,3 @@ class PacketReceiver:
             now=now,
         )
         return any(plain is not None for plain in opened)
-
-
-def split_segments(batch: ReceivedDatagrams) -> list[bytes]:
-    """UDP payloads of one socket read."""
-    data, size = batch.data, batch.segment_size
-    if len(data) <= size:
-        return [data] if data else []
-    return [data[start : start + size] for start in range(0, len(data), size)]

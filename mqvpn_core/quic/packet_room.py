@@ -1,5 +1,7 @@
 """Room in the packets that one path may send now, counted the way they will be packed."""
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import largest_packet
 from mqvpn_core.quic.carrier_view import CarrierView
 
 MAX_PACKETS = 256
@@ -10,8 +12,27 @@ MAX_PACKETS = 256
 TYPE_BYTES = 1
 LENGTH_BYTES = 2
 
-Datagram = tuple[bytes, bytes]
-"""Prefix and payload: what a DATAGRAM frame carries, in two parts."""
+Datagram = tuple[bytes, Parcel]
+"""Prefix and payload: what a DATAGRAM frame carries, in two parts; or the prefix of the payloads of
+a train, each of which goes into a frame and a packet of its own."""
+
+
+def datagram_bytes(datagram: Datagram) -> int:
+    """Return the length of a datagram, or of all datagrams of a train."""
+    prefix, payload = datagram
+    if isinstance(payload, bytes):
+        return len(prefix) + len(payload)
+    return len(prefix) * len(payload) + payload.total_bytes
+
+
+def datagram_count(datagram: Datagram) -> int:
+    """Return how many datagrams it is."""
+    return 1 if isinstance(datagram[1], bytes) else len(datagram[1])
+
+
+def frame_bytes(datagram: Datagram) -> int:
+    """Return the length of the largest frame that it needs."""
+    return TYPE_BYTES + len(datagram[0]) + largest_packet(datagram[1])
 
 
 class PacketRoom:
@@ -61,7 +82,7 @@ class PacketRoom:
 
     def put(self, datagram: Datagram) -> bool:
         """Take a datagram; False when there is no room for it."""
-        size = len(datagram[0]) + len(datagram[1])
+        size = datagram_bytes(datagram)
         cost = self.cost(size)
         if cost is None:
             return False
@@ -73,3 +94,34 @@ class PacketRoom:
         self.budget -= cost
         self.datagrams.append(datagram)
         return True
+
+    def put_train(self, datagram: Datagram, most_bytes: int) -> tuple[Datagram | None, int, int]:
+        """Take datagrams off the front of a train.
+
+        Args:
+            datagram: prefix and train.
+            most_bytes: take no further datagram after that many bytes.
+
+        Returns:
+            What is left of it, how many datagrams and how many bytes were taken.
+        """
+        prefix, train = datagram
+        assert not isinstance(train, bytes)
+        size = len(prefix) + train.packet_bytes
+        if size + TYPE_BYTES > self.capacity:
+            return datagram, 0, 0
+        cost = TYPE_BYTES + size + self.overhead
+        count = min(
+            len(train), self.packets_left, self.budget // cost, -(-most_bytes // max(size, 1))
+        )
+        if count <= 0:
+            return datagram, 0, 0
+        taken = train if count == len(train) else train.part(0, count)
+        taken_bytes = count * len(prefix) + taken.total_bytes
+        self.packets_left -= count
+        self.budget -= taken_bytes + count * (TYPE_BYTES + self.overhead)
+        # What follows begins a packet.
+        self.open_bytes = 0
+        self.datagrams.append((prefix, taken))
+        rest = None if count == len(train) else (prefix, train.part(count, len(train)))
+        return rest, count, taken_bytes

@@ -9,6 +9,8 @@ DATAGRAM packets as far as the congestion window, the pacer and the amplificatio
 from collections.abc import Sequence
 
 from mqvpn_core.dataplane.kernel import SealedRun
+from mqvpn_core.dataplane.packets import Payload
+from mqvpn_core.dataplane.parcels import payload_per_packet
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import (
     SMALLEST_USEFUL_PAYLOAD,
@@ -17,7 +19,12 @@ from mqvpn_core.quic.aioquic_bridge.path_builder import (
     PlainPacket,
 )
 from mqvpn_core.quic.carrier_view import CarrierView
-from mqvpn_core.quic.datagram_packing import group_segments, pack_datagrams, split_runs
+from mqvpn_core.quic.datagram_packing import (
+    contents_by_packet,
+    group_segments,
+    pack_datagrams,
+    split_runs,
+)
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD, PacketSources
@@ -248,6 +255,7 @@ class Packetizer:
         network_path = path.current
         packets = pack_datagrams(items, network_path.pmtu.current - PACKET_OVERHEAD)
         first, sealed = self._seal_runs(path, [payload for payload, _ in packets])
+        contents = contents_by_packet(packets) if keep else ()
         path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
         transmits: list[Transmit] = []
@@ -266,7 +274,7 @@ class Packetizer:
                 in_flight=True,
                 generation=network_path.generation,
                 key_phase=key_phase,
-                contents=[held for _, held in packets[done : done + count]] if keep else (),
+                contents=contents[done : done + count],
             )
             self._record(path, network_path, run, now)
             done += count
@@ -336,17 +344,20 @@ class Packetizer:
             self._record(path, network_path, run, now)
         return group_segments(network_path.four_tuple, sealed)
 
-    def _seal_runs(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[SealedRun]]:
-        first = path.sent.reserve(len(payloads))
+    def _seal_runs(self, path: Path, payloads: Sequence[Payload]) -> tuple[int, list[SealedRun]]:
+        count = sum(1 if isinstance(payload, bytes) else len(payload[1]) for payload in payloads)
+        first = path.sent.reserve(count)
         runs = self._sources.protection.seal_runs(
             path_id=path.path_id,
             first_packet_number=first,
             destination_cid=path.peer_cids.current,
             largest_acknowledged=path.sent.largest_acknowledged,
             payloads=payloads,
+            count=count,
         )
         if self._sources.tracer is not None:
-            self._sources.tracer.note_sent(path.path_id, first, payloads, split_runs(runs))
+            plain = payload_per_packet(payloads)
+            self._sources.tracer.note_sent(path.path_id, first, plain, split_runs(runs))
         return first, runs
 
     def _seal_payloads(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[bytes]]:

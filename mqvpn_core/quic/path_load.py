@@ -8,6 +8,7 @@ it was full once.
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_queue import Flow, FlowRing
+from mqvpn_core.quic.packet_room import frame_bytes
 
 ELASTIC_RATE = 32_768.0
 """Bytes a second that voice, remote shells and signs of life stay below."""
@@ -183,8 +184,7 @@ class PathLoad:
         assert self.view is not None
         if not flow.items:
             return True
-        prefix, payload = flow.items[0]
-        return len(prefix) + len(payload) < self.view.frame_capacity
+        return frame_bytes(flow.items[0]) <= self.view.frame_capacity
 
     def _find_bulk(self, elapsed: float) -> list[Flow]:
         sent = [flow.taken_bytes for flow in self.flows if flow.taken_bytes]

@@ -16,6 +16,7 @@ from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.key_phases import PathNumbers, ReceiveKeys, SendKeys
 from mqvpn_core.quic.key_schedule import key_schedule
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, split_segments
 from mqvpn_core.wire.code_points import TransportErrorCode
 
 OpenedPacket: TypeAlias = kernel.OpenedPacket
@@ -145,11 +146,21 @@ class PacketProtection:
         first_packet_number: int,
         destination_cid: bytes,
         largest_acknowledged: int,
-        payloads: Sequence[bytes],
+        payloads: Sequence[kernel.Payload],
+        count: int,
     ) -> list[kernel.SealedRun]:
-        """Do what `seal` does, and join what can leave in one send with segmentation."""
-        keys = self._count_sealed(len(payloads))
-        length = packet_number_length(first_packet_number, len(payloads), largest_acknowledged)
+        """Do what `seal` does, and join what can leave in one send with segmentation.
+
+        Args:
+            path_id: path they will be sent on.
+            first_packet_number: first of the numbers reserved for them.
+            destination_cid: connection ID of the peer for this path.
+            largest_acknowledged: largest number the peer acknowledged on this path, -1 when none.
+            payloads: frames of a packet, or trains of them.
+            count: how many packets that makes.
+        """
+        keys = self._count_sealed(count)
+        length = packet_number_length(first_packet_number, count, largest_acknowledged)
         header = kernel.ShortHeader(destination_cid, self.send_key_phase & 1, length)
         return kernel.seal_runs(keys, header, path_id, first_packet_number, payloads)
 
@@ -192,6 +203,58 @@ class PacketProtection:
                 TransportErrorCode.AEAD_LIMIT_REACHED, "too many packets do not authenticate"
             )
         return opened
+
+    def open_run(
+        self,
+        *,
+        path_id: int,
+        largest_received: int,
+        cid_length: int,
+        run: ReceivedDatagrams,
+        now: Instant,
+    ) -> list[OpenedPacket | kernel.OpenedTrain | None]:
+        """Do what `open` does for packets back to back, and keep together what can stay so.
+
+        Args:
+            path_id: path ID that their destination connection ID belongs to.
+            largest_received: largest number received on this path, -1 when none.
+            cid_length: length of our connection IDs.
+            run: the packets; all have the same destination.
+            now: when they arrived.
+        """
+        if self._receive is None:
+            raise LocalProtocolError("there are no 1-RTT keys to open with yet")
+        context = _Arrival(path_id, largest_received, cid_length, now).context(
+            self.receive_key_phase
+        )
+        results = kernel.open_segments(self._receive.current, context, run.data, run.segment_size)
+        if any(isinstance(result, kernel.OtherPhase | kernel.Bad) for result in results):
+            # Seldom, and then it takes more than these keys.
+            opened = self.open(
+                path_id=path_id,
+                largest_received=largest_received,
+                cid_length=cid_length,
+                packets=split_segments(run),
+                now=now,
+            )
+            return list(opened)
+        lowest = largest = None
+        kept: list[OpenedPacket | kernel.OpenedTrain | None] = []
+        for result in results:
+            if isinstance(result, kernel.OpenedPacket):
+                _check_reserved_bits(result)
+                last = result.packet_number
+            elif isinstance(result, kernel.OpenedTrain):
+                last = result.packet_number + len(result.payloads) - 1
+            else:
+                continue
+            first = result.packet_number
+            lowest = first if lowest is None else min(lowest, first)
+            largest = last if largest is None else max(largest, last)
+            kept.append(result)
+        if lowest is not None and largest is not None:
+            self._path_numbers(path_id).note_current(lowest, largest)
+        return kept
 
     def on_ack_of_phase(self, key_phase: int, now: Instant) -> None:
         """The peer acknowledged a packet that we sealed in this key phase.

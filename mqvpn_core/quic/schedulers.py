@@ -15,13 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets, expand, first_packet
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView, queue_target, usable_paths
 from mqvpn_core.quic.datagram_queue import IDLE_SECONDS, Flow, FlowRing, QueueTotals
 from mqvpn_core.quic.duplication import Duplication, SecondCopies
 from mqvpn_core.quic.flow_pinning import FlowPinning
-from mqvpn_core.quic.packet_room import Datagram, PacketRoom
+from mqvpn_core.quic.packet_room import Datagram, PacketRoom, datagram_count
 
 __all__ = ["CarrierView", "Datagram", "DatagramScheduler", "Strategy"]
 
@@ -162,14 +164,16 @@ class DatagramScheduler:
             return ring is None or ring.is_empty
         return self._shared.is_empty
 
-    def push(self, prefix: bytes, payloads: Sequence[bytes], now: Instant) -> None:
+    def push(self, prefix: bytes, payloads: Sequence[Parcel], now: Instant) -> None:
         """Queue datagrams; when there is no room, the longest queue loses its oldest.
 
         Args:
             prefix: bytes in front of each payload, as quarter stream ID and context ID.
-            payloads: the rest of each DATAGRAM frame.
+            payloads: the rest of each DATAGRAM frame; a train is of one flow.
             now: the time.
         """
+        if self._strategy is Strategy.REDUNDANT:
+            payloads = expand(payloads)  # each may have to be copied
         classify = self._classify or _one_flow
         flows = self._flows
         prefix_bytes = len(prefix)
@@ -178,7 +182,7 @@ class DatagramScheduler:
         append = flow.items.append
         last_key: int | None = None
         for payload in payloads:
-            key = classify(payload)
+            key = classify(payload if isinstance(payload, bytes) else payload.head)
             if key != last_key:
                 flow.waiting_bytes += flow_bytes
                 total_bytes += flow_bytes
@@ -192,10 +196,13 @@ class DatagramScheduler:
                         flow.is_queued = True
                         self._arrivals.append(flow)
             append((prefix, payload))
-            flow_bytes += prefix_bytes + len(payload)
+            if isinstance(payload, bytes):
+                flow_bytes += prefix_bytes + len(payload)
+            else:
+                flow_bytes += prefix_bytes * len(payload) + payload.total_bytes
         flow.waiting_bytes += flow_bytes
         self._totals.waiting_bytes += total_bytes + flow_bytes
-        self._totals.waiting_count += len(payloads)
+        self._totals.waiting_count += count_packets(payloads)
         if self._totals.waiting_bytes > self._max_bytes:
             self._shed()
 
@@ -212,7 +219,7 @@ class DatagramScheduler:
         classify = self._classify or _one_flow
         groups: dict[Flow, list[Datagram]] = {}
         for datagram in datagrams:
-            key = classify(datagram[1])
+            key = classify(first_packet(datagram[1]))
             flow = self._flows.get(key) or self._open_flow(key, now)
             groups.setdefault(flow, []).append(datagram)
         for flow, group in groups.items():
@@ -223,7 +230,7 @@ class DatagramScheduler:
             waiting_before = flow.waiting_bytes
             flow.seen_at = now
             flow.put_back(group, now if sent_at is None else sent_at)
-            self._totals.waiting_count += len(group)
+            self._totals.waiting_count += sum(map(datagram_count, group))
             self._totals.waiting_bytes += flow.waiting_bytes - waiting_before
             if not flow.is_queued:
                 flow.is_queued = True

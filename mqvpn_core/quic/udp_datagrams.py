@@ -44,3 +44,11 @@ class Transmit:
     """Length of each payload but the last, which may be shorter; ``len(data)`` for a single one."""
     ecn: int
     """ECN codepoint to set, 0 to 3."""
+
+
+def split_segments(batch: ReceivedDatagrams) -> list[bytes]:
+    """UDP payloads of one socket read."""
+    data, size = batch.data, batch.segment_size
+    if len(data) <= size:
+        return [data] if data else []
+    return [data[start : start + size] for start in range(0, len(data), size)]

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import trio
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
@@ -97,10 +98,10 @@ class PacketSession(Protocol):
     def next_timeout(self) -> Instant | None:
         """Return when `handle_timeout` wants to be called."""
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         """Take IP packets for the peer."""
 
-    def take_ip_packets(self) -> list[bytes]:
+    def take_ip_packets(self) -> Sequence[Parcel]:
         """Return IP packets from the peer."""
 
 

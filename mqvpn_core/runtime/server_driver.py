@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import trio
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import ConnectionHandle, Instant
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
@@ -88,7 +89,7 @@ class SessionKeeper(Protocol[S]):
     def fail(self, handle: ConnectionHandle, now: Instant) -> None:
         """End one connection whose handling raised an exception."""
 
-    def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
+    def dispatch(self, packets: Sequence[Parcel]) -> Mapping[ConnectionHandle, Sequence[Parcel]]:
         """Sort packets from the TUN device by the connection they go to."""
 
 
@@ -242,14 +243,18 @@ class ServerDriver(Generic[S]):
         self._load.note(len(packets), now)
         if not packets:
             return
-        errors: list[bytes] = []
+        errors: list[Parcel] = []
         for handle, batch in self._keeper.dispatch(packets).items():
             self._send_packets(handle, batch, errors, now)
         if errors:
             self.refused_packet_count += self._tun.write_packets(errors)
 
     def _send_packets(
-        self, handle: ConnectionHandle, packets: list[bytes], errors: list[bytes], now: Instant
+        self,
+        handle: ConnectionHandle,
+        packets: Sequence[Parcel],
+        errors: list[Parcel],
+        now: Instant,
     ) -> None:
         """Hand packets to one session; what it says about them goes to ``errors``."""
         session = self._keeper.sessions.get(handle)
@@ -280,7 +285,7 @@ class ServerDriver(Generic[S]):
     def _visit_ready(self, now: Instant) -> bool:
         """Serve whatever something has happened to; tell whether the host has got packets."""
         self._keeper.take_endpoint_events(now)
-        to_host: list[bytes] = []
+        to_host: list[Parcel] = []
         while ready := self._endpoint.take_ready():
             for handle in ready:
                 self._visit(handle, to_host, now)
@@ -302,7 +307,7 @@ class ServerDriver(Generic[S]):
         if not self._load.is_high:
             self._timer.set(self._due_at)
 
-    def _visit(self, handle: ConnectionHandle, to_host: list[bytes], now: Instant) -> None:
+    def _visit(self, handle: ConnectionHandle, to_host: list[Parcel], now: Instant) -> None:
         session = self._keeper.sessions.get(handle)
         if session is None:
             self._deadlines.remove(handle)
@@ -313,7 +318,7 @@ class ServerDriver(Generic[S]):
             self._end_client(handle, now)
 
     def _serve(
-        self, handle: ConnectionHandle, session: S, to_host: list[bytes], now: Instant
+        self, handle: ConnectionHandle, session: S, to_host: list[Parcel], now: Instant
     ) -> None:
         session.receive_events(now)
         to_host += session.take_ip_packets()

@@ -13,6 +13,8 @@ from ipaddress import ip_network
 
 import trio
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress, StreamId
 from mqvpn_core.masque.client_table import ClientTable
 from mqvpn_core.masque.server_events import (
@@ -163,10 +165,10 @@ class ServerKeeper:
             self._parts.endpoint.wake(handle)
         self._forget(handle, session, now)
 
-    def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
+    def dispatch(self, packets: Sequence[Parcel]) -> Mapping[ConnectionHandle, list[Parcel]]:
         """Sort packets from the TUN device by the connection they go to."""
         batches, strays = self._table.dispatch(packets)
-        self.stray_count += len(strays)
+        self.stray_count += count_packets(strays)
         return batches
 
     def change_policy(self, policy: ServerPolicy) -> None:

@@ -20,6 +20,8 @@ import trio
 from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_bytes, count_packets, expand
 from mqvpn_core.errors import HostLostError
 
 MAX_READ_BYTES = 1 << 19
@@ -63,11 +65,11 @@ class PacketDevice(Protocol):
         """Wait until a packet can be read."""
         ...
 
-    def read_packets(self, max_count: int) -> list[bytes]:
-        """Return the packets that are there, at most ``max_count``."""
+    def read_packets(self, max_count: int) -> Sequence[Parcel]:
+        """Return what up to ``max_count`` reads give."""
         ...
 
-    def write_packets(self, packets: Sequence[bytes]) -> int:
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
         """Write packets and return how many of them were dropped."""
         ...
 
@@ -103,8 +105,8 @@ class TunDevice(PacketDevice):
         await trio.lowlevel.wait_readable(self._fd)
 
     @override
-    def read_packets(self, max_count: int) -> list[bytes]:
-        """Return the packets that are there, at most ``max_count``.
+    def read_packets(self, max_count: int) -> Sequence[Parcel]:
+        """Return what up to ``max_count`` reads give.
 
         Args:
             max_count: bound of the batch.
@@ -125,19 +127,20 @@ class TunDevice(PacketDevice):
             # What was read before counts; a device that is gone says so again at the next read.
             if not reads:
                 raise HostLostError(f"the TUN device cannot be read: {_reason(error)}") from error
-        packets = self._unpack(reads) if self._has_frames else reads
-        self._counters.read_count += len(packets)
-        self._counters.read_bytes += sum(map(len, packets))
+        packets: Sequence[Parcel] = kernel.split_frames(reads) if self._has_frames else reads
+        self._counters.read_count += count_packets(packets)
+        self._counters.read_bytes += count_bytes(packets)
         return packets
 
     @override
-    def write_packets(self, packets: Sequence[bytes]) -> int:
-        frames = packets
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
         header_bytes = kernel.FRAME_HEADER_BYTES if self._has_frames else 0
         if self._joins:
-            frames = kernel.join_packets(packets, self._joins_udp)
-        elif self._has_frames:
-            frames = kernel.plain_frames(packets)
+            frames: Sequence[bytes] = kernel.join_packets(packets, self._joins_udp)
+        else:
+            frames = expand(packets)
+            if self._has_frames:
+                frames = kernel.plain_frames(frames)
         dropped_count = 0
         written_bytes = 0
         for frame in frames:
@@ -147,7 +150,7 @@ class TunDevice(PacketDevice):
                 # EAGAIN and ENOBUFS: no room; EINVAL: not an IP packet; EIO: the device is down;
                 # EBADFD: it is gone, which reading reports. An IP packet may always be lost.
                 dropped_count += kernel.packets_in(frame) if header_bytes else 1
-        self._counters.written_count += len(packets) - dropped_count
+        self._counters.written_count += count_packets(packets) - dropped_count
         self._counters.written_bytes += written_bytes
         self._counters.dropped_count += dropped_count
         return dropped_count
@@ -160,15 +163,6 @@ class TunDevice(PacketDevice):
                 trio.lowlevel.notify_closing(self._fd)
             os.close(self._fd)
             self._fd = -1
-
-    def _unpack(self, frames: list[bytes]) -> list[bytes]:
-        packets: list[bytes] = []
-        for parcel in kernel.split_frames(frames):
-            if isinstance(parcel, bytes):
-                packets.append(parcel)
-            else:
-                packets += parcel.packets()
-        return packets
 
 
 def _has_offload_header(fd: int) -> bool:

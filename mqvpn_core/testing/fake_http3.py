@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.quic.duplication import Duplication
@@ -139,13 +141,13 @@ class FakeHttp3:
         self._pass_on(DataReceived(stream_id=stream_id, data=data, end_stream=end_stream))
 
     def send_http_datagrams(
-        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[bytes], now: Instant
+        self, stream_id: StreamId, context_prefix: bytes, payloads: Sequence[Parcel], now: Instant
     ) -> None:
         """Record HTTP Datagrams; those that are too large are dropped, as in the real one."""
         del now
         fitting = [
             context_prefix + payload
-            for payload in payloads
+            for payload in expand(payloads)
             if len(context_prefix) + len(payload) <= self.datagram_room
         ]
         self.sent(stream_id).datagrams += fitting

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import trio
 from typing_extensions import override
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostError
 from mqvpn_core.runtime.tun_device import PacketDevice, TunCounters
 
@@ -65,9 +67,9 @@ class FakeTun(PacketDevice):
         return packets
 
     @override
-    def write_packets(self, packets: Sequence[bytes]) -> int:
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
         dropped_count = 0
-        for packet in packets:
+        for packet in expand(packets):
             # The kernel takes nothing that is not an IP packet by its first four bits.
             is_ip = packet[:1] and packet[0] >> 4 in {4, 6}
             if not is_ip or len(self.written) >= self._queue_length or self._is_removed:

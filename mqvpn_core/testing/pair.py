@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from typing_extensions import override
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, PathId, SocketAddress
 from mqvpn_core.quic.aioquic_bridge.credentials import ServerCertificate, SessionTicket
 from mqvpn_core.quic.client import client_connection
@@ -140,7 +141,7 @@ class Peer:
                 if event.end_stream:
                     self.ended_streams.add(event.stream_id)
             elif isinstance(event, DatagramsReceived):
-                self._datagrams.extend(event.payloads)
+                self._datagrams.extend(expand(event.payloads))
             elif isinstance(event, ConnectionTerminated):
                 self.termination = event
         return len(self.events) - before

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, StreamId
 from mqvpn_core.quic.aioquic_bridge.credentials import ServerCertificate
 from mqvpn_core.quic.client import client_connection
@@ -92,7 +93,7 @@ class OurHttp:
     def http_datagrams(self) -> list[bytes]:
         """Payloads of the HTTP datagrams received."""
         received = [event for event in self.events if isinstance(event, HttpDatagramsReceived)]
-        return [payload for event in received for payload in event.payloads]
+        return [payload for event in received for payload in expand(event.payloads)]
 
 
 class OurHttpClient(Node):

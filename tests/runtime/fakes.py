@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import trio
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
@@ -149,8 +151,8 @@ class FakeTun:
             self._readable.shut()
         return taken
 
-    def write_packets(self, packets: Sequence[bytes]) -> int:
-        good = [packet for packet in packets if not packet.startswith(b"bad")]
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
+        good = [packet for packet in expand(packets) if not packet.startswith(b"bad")]
         self.written += good
         self.write_sizes.append(len(packets))
         return len(packets) - len(good)
@@ -248,11 +250,11 @@ class FakeSession:
     def next_timeout(self) -> Instant | None:
         return self.deadline
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         del now
         if self.fail_on in packets:
             raise RuntimeError("planted")
-        self.transport.outgoing += [transmit(b"ip:" + packet) for packet in packets]
+        self.transport.outgoing += [transmit(b"ip:" + packet) for packet in expand(packets)]
 
     def take_ip_packets(self) -> list[bytes]:
         new = self.transport.received[self._seen :]

@@ -8,6 +8,8 @@ import trio
 import trio.testing
 from typing_extensions import override
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
@@ -105,8 +107,8 @@ class AnsweringTun(FakeTun):
     """A host that answers packets while they are written; nobody is told that it can be read."""
 
     @override
-    def write_packets(self, packets: Sequence[bytes]) -> int:
-        self.route_in(*[b"re:" + packet for packet in packets])
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
+        self.route_in(*[b"re:" + packet for packet in expand(packets)])
         return super().write_packets(packets)
 
     @override
@@ -132,7 +134,7 @@ def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
 def test_a_device_that_is_removed_while_it_is_written_ends_the_driver() -> None:
     class Removed(AnsweringTun):
         @override
-        def write_packets(self, packets: Sequence[bytes]) -> int:
+        def write_packets(self, packets: Sequence[Parcel]) -> int:
             self.remove()
             return len(packets)
 

@@ -8,6 +8,8 @@ import trio
 import trio.testing
 from typing_extensions import override
 
+from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.client_driver import MAX_READS
@@ -122,9 +124,9 @@ class FakeKeeper:
         self.failed.append(handle)
         self.live.pop(handle, None)
 
-    def dispatch(self, packets: Sequence[bytes]) -> Mapping[ConnectionHandle, list[bytes]]:
+    def dispatch(self, packets: Sequence[Parcel]) -> Mapping[ConnectionHandle, list[bytes]]:
         batches: dict[ConnectionHandle, list[bytes]] = {}
-        for packet in packets:
+        for packet in expand(packets):
             batches.setdefault(ConnectionHandle(packet[0]), []).append(packet)
         return batches
 
@@ -176,8 +178,8 @@ class AnsweringTun(FakeTun):
     """A host that answers packets while they are written; nobody is told that it can be read."""
 
     @override
-    def write_packets(self, packets: Sequence[bytes]) -> int:
-        self.route_in(*[packet[:1] + b"re" for packet in packets])
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
+        self.route_in(*[packet[:1] + b"re" for packet in expand(packets)])
         return super().write_packets(packets)
 
     @override

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 import trio
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import IfIndex, Instant, SocketAddress, StreamId
 from mqvpn_core.quic.aioquic_bridge.credentials import spki_digest
 from mqvpn_core.quic.http3 import Http3Connection
@@ -76,7 +77,7 @@ class Visitor:
     def next_timeout(self) -> Instant | None:
         return None
 
-    def send_ip_packets(self, packets: Sequence[bytes], now: Instant) -> None:
+    def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         raise AssertionError(f"a visitor has no tunnel: {len(packets)} packets at {now}")
 
     def take_ip_packets(self) -> list[bytes]:

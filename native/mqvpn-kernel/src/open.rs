@@ -10,6 +10,7 @@ use crate::seal::{FIXED_BIT, KEY_PHASE_BIT, PROTECTED_BITS};
 use crate::train::Equal;
 
 const HEADER_FORM_AND_FIXED_BIT: u8 = 0xC0;
+const LONG_HEADER: u8 = 0x80;
 const RESERVED_BITS: u8 = 0x18;
 
 /// What the packets of a received batch have in common.
@@ -194,4 +195,15 @@ fn plain_datagram(opened: &Opened, packet: &[u8]) -> Option<(u64, usize, [u8; CO
     let prefix = payload.first_chunk::<COMMON_PREFIX>()?;
     (*frame_type == DATAGRAM_TO_END).then_some(())?;
     Some((*packet_number, plaintext.start.checked_add(1)?, *prefix))
+}
+
+/// Tells whether packets back to back all have short headers with the same connection ID.
+#[must_use]
+pub fn share_destination(data: &[u8], segment_len: usize, cid_len: usize) -> bool {
+    let Some(cid) = data.get(1..).and_then(|behind| behind.get(..cid_len)) else { return false };
+    data.chunks(segment_len.max(1)).all(|packet| {
+        packet.split_first().is_some_and(|(first, behind)| {
+            first & LONG_HEADER == 0 && behind.get(..cid_len) == Some(cid)
+        })
+    })
 }

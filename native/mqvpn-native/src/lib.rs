@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 /// Changes with every change of a signature or a result: a build that is left over from another
 /// version of the Python code must not be used.
-const ABI: u32 = 3;
+const ABI: u32 = 4;
 
 /// Data plane in Rust; go through `mqvpn_core.dataplane.kernel`.
 #[pymodule]
@@ -24,6 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sealing::seal_runs, module)?)?;
     module.add_function(wrap_pyfunction!(opening::open_batch, module)?)?;
     module.add_function(wrap_pyfunction!(opening::open_segments, module)?)?;
+    module.add_function(wrap_pyfunction!(opening::share_destination, module)?)?;
     module.add_class::<trains::PacketTrain>()?;
     module.add_function(wrap_pyfunction!(trains::split_frames, module)?)?;
     module.add_function(wrap_pyfunction!(trains::join_packets, module)?)?;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use mqvpn_kernel::open::{Opened, Opener, Part, ReceiveContext};
+use mqvpn_kernel::open::{self, Opened, Opener, Part, ReceiveContext};
 use mqvpn_kernel::packet_number;
 use mqvpn_kernel::train::{Equal, Shared, Train};
 use pyo3::exceptions::PyOverflowError;
@@ -80,6 +80,12 @@ pub fn open_segments<'py>(
         }
         Ok(list)
     })
+}
+
+/// Tell whether packets back to back all have short headers with the same connection ID.
+#[pyfunction]
+pub fn share_destination(data: &[u8], segment_size: usize, cid_length: usize) -> PyResult<bool> {
+    guarded(|| Ok(open::share_destination(data, segment_size, cid_length)))
 }
 
 fn make_part<'py>(

@@ -125,6 +125,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def see(self, path_id: PathId, datagram: Datagram) -> None:
         prefix, payload = datagram
+        assert isinstance(payload, bytes)
         is_copy = prefix + payload in self.copied
         if prefix != PREFIX:
             assert flow_of(payload) == URGENT
@@ -161,6 +162,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler.requeue(again, Instant(self.now))
         self.has_requeued = True
         for prefix, payload in again:
+            assert isinstance(payload, bytes)
             self.left[payload] -= 1
             self.copied.discard(prefix + payload)
             self.queued_at[payload] = self.now

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from ipaddress import ip_network
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.client_session import ClientSession
@@ -65,7 +66,7 @@ class Scene:
     def datagrams(self, *payloads: bytes, now: Instant = T0) -> list[bytes]:
         self.http3.receive(HttpDatagramsReceived(stream_id=STREAM, payloads=payloads))
         self.step(now)
-        return self.session.take_ip_packets()
+        return expand(self.session.take_ip_packets())
 
     def wait(self, seconds: float) -> None:
         """Handle every timeout up to this long after the start."""

@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.masque.server_events import (
     ServerSessionEvent,
@@ -97,7 +98,7 @@ class Scene:
     def datagrams(self, *payloads: bytes, stream: int = 0) -> list[bytes]:
         self.http3.receive(HttpDatagramsReceived(stream_id=StreamId(stream), payloads=payloads))
         assert self.step() == []
-        return self.session.take_ip_packets()
+        return expand(self.session.take_ip_packets())
 
     def wait(self, seconds: float) -> list[ServerSessionEvent]:
         """Handle every timeout up to this long after the start."""

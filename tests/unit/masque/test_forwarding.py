@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.masque.drop_reasons import DropReason
 from mqvpn_core.masque.forwarding import Decision, Drop, Forward, Forwarder, Reply, Split, TunnelEnd
 from mqvpn_core.masque.packet_filter import FilterRules
@@ -71,8 +72,8 @@ class Direction:
 
     def pass_on(self, made: Forwarder, packets: list[bytes]) -> list[bytes]:
         if self.is_sending:
-            return made.send_packets(packets, T0)
-        return made.receive_packets(packets, T0)
+            return expand(made.send_packets(packets, T0))
+        return expand(made.receive_packets(packets, T0))
 
 
 CLIENT_SENDS = Direction(TunnelEnd.CLIENT, is_sending=True)
@@ -392,7 +393,7 @@ def test_checklist_50_without_a_kernel_encapsulation_decrements(
 ) -> None:
     made = forwarder(TunnelEnd.PROXY, decrements_hop_limit=True)
     for _ in range(2):  # the second time the flow is known
-        (sent,) = made.send_packets([packet], T0)
+        (sent,) = expand(made.send_packets([packet], T0))
         assert sent[hop_limit_at] == packet[hop_limit_at] - 1
         assert has_valid_header_checksum(sent)
         assert decode_ip_header(sent)._replace(hop_limit=64) == decode_ip_header(packet)

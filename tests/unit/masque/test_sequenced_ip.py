@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import StreamId
 from mqvpn_core.masque.drop_reasons import DropReason
@@ -37,13 +38,13 @@ def pair_of(*, client: bool = True, server: bool = True) -> Pair:
 def receive_at_server(pair: Pair, *payloads: bytes) -> list[bytes]:
     pair.server_http3.receive(HttpDatagramsReceived(stream_id=STREAM, payloads=payloads))
     pair.run()
-    return pair.server.take_ip_packets()
+    return expand(pair.server.take_ip_packets())
 
 
 def receive_at_client(pair: Pair, *payloads: bytes) -> list[bytes]:
     pair.client_http3.receive(HttpDatagramsReceived(stream_id=STREAM, payloads=payloads))
     pair.run()
-    return pair.client.take_ip_packets()
+    return expand(pair.client.take_ip_packets())
 
 
 def test_both_ends_offer_and_agree() -> None:

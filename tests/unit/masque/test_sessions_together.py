@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 import pytest
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import StreamId
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.drop_reasons import DropReason
@@ -139,7 +140,7 @@ def test_checklist_55_icmp_errors_of_the_server_reach_the_clients_device() -> No
     pair.client.take_ip_packets()
     pair.client.send_ip_packets([ipv4_packet("10.0.0.2", "10.0.0.9")], pair.now)
     pair.run()
-    (error,) = pair.client.take_ip_packets()
+    (error,) = expand(pair.client.take_ip_packets())
     assert (error[12:20], error[20:22]) == (
         ip_address("10.0.0.1").packed + ip_address("10.0.0.2").packed,
         bytes((3, 13)),
@@ -149,7 +150,7 @@ def test_checklist_55_icmp_errors_of_the_server_reach_the_clients_device() -> No
 def test_checklist_54_a_sender_behind_the_server_learns_the_mtu() -> None:
     pair, _ = up()
     pair.server.send_ip_packets([ipv6_packet(WEB6, "fd00::2", size=1500)], pair.now)
-    (error,) = pair.server.take_ip_packets()
+    (error,) = expand(pair.server.take_ip_packets())
     assert (error[24:40], error[40], error[44:48]) == (
         ip_address(WEB6).packed,
         2,

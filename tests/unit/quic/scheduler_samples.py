@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mqvpn_core.dataplane.parcels import first_packet
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.packet_room import Datagram
@@ -66,11 +67,11 @@ def number_of(payload: bytes) -> int:
 
 
 def flows(datagrams: Sequence[Datagram]) -> list[int]:
-    return [flow_of(payload) for _, payload in datagrams]
+    return [flow_of(first_packet(payload)) for _, payload in datagrams]
 
 
 def numbers(datagrams: Sequence[Datagram]) -> list[int]:
-    return [number_of(payload) for _, payload in datagrams]
+    return [number_of(first_packet(payload)) for _, payload in datagrams]
 
 
 def scheduler_of(

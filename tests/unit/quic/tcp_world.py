@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from mqvpn_core.dataplane.parcels import first_packet
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.schedulers import CarrierView, DatagramScheduler
@@ -189,7 +190,7 @@ class TcpWorld:
         views = [path.view(self.now) for path in self.paths.values() if path.opens_at <= self.now]
         for path_id, datagrams in self.scheduler.allocate(views, Instant(self.now)).items():
             for _, payload in datagrams:
-                self._transmit(self.paths[path_id], payload)
+                self._transmit(self.paths[path_id], first_packet(payload))
         wakes_at = self.now + (0.001 if len(self.scheduler) else 0.05)
         if not self.now < self._wakes_at <= wakes_at:
             self._wakes_at = wakes_at

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.codel import INTERVAL, MAX_SIGNALS, CodelState
 from mqvpn_core.quic.schedulers import DatagramScheduler
@@ -81,7 +82,7 @@ def carried(scheduler: DatagramScheduler, seconds: float, **path: bool) -> list[
         views = [view(A, budget=WHOLE, rtt=0.05)]
         if path.get("is_starting"):
             views = [starting(views[0])]
-        taken += [payload for _, payload in scheduler.allocate(views, now).get(A, ())]
+        taken += expand(payload for _, payload in scheduler.allocate(views, now).get(A, ()))
     return taken
 
 

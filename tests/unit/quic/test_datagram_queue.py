@@ -212,7 +212,7 @@ def test_put_back_into_an_empty_queue() -> None:
     queue.flow.put_back(make(0, 1), at(0.2))
     queue.append(1, 1, 0.4)
     assert queue.ages() == [0.21, 0.41]
-    assert queue.flow.drop(1) == FULL + len(PREFIX)
+    assert queue.flow.drop(1) == (1, FULL + len(PREFIX))
     assert queue.take(1) == [1]
     assert queue.flow.waiting_bytes == 0
 

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from mqvpn_core.dataplane.parcels import first_packet
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import PathId
 from mqvpn_core.quic.duplication import MAX_COPY_AGE, Duplication
@@ -196,7 +197,9 @@ def test_the_strategy_changes_with_datagrams_waiting() -> None:
     for datagrams in scheduler.allocate([view(A), view(B)], at(0)).values():
         taken += datagrams
     for flow in (1, 2, 3):
-        assert [payload for _, payload in taken if flow_of(payload) == flow] == packets(flow, 8)
+        assert [
+            payload for _, payload in taken if flow_of(first_packet(payload)) == flow
+        ] == packets(flow, 8)
 
 
 def test_when_there_is_no_room_the_longest_queue_loses_its_oldest() -> None:
@@ -206,8 +209,10 @@ def test_when_there_is_no_room_the_longest_queue_loses_its_oldest() -> None:
     assert scheduler.overflow_count == 8
     assert scheduler.waiting_bytes == 20 * ITEM
     allocated = scheduler.allocate([view()], at(0))[A]
-    assert numbers([item for item in allocated if flow_of(item[1]) == 1]) == [0, 1, 2]
-    assert numbers([item for item in allocated if flow_of(item[1]) == 2]) == list(range(8, 25))
+    assert numbers([item for item in allocated if flow_of(first_packet(item[1])) == 1]) == [0, 1, 2]
+    assert numbers([item for item in allocated if flow_of(first_packet(item[1])) == 2]) == list(
+        range(8, 25)
+    )
 
 
 def test_the_limit_holds_for_what_is_queued_again() -> None:
@@ -249,7 +254,7 @@ def test_what_was_sent_on_a_failed_path_goes_first_and_in_order(strategy: str) -
     assert sorted(again) == sorted(sent)
     rest = scheduler.allocate([view(B)], at(0.1))[B]
     for flow in (1, 2):
-        one = [payload for _, payload in again + rest if flow_of(payload) == flow]
+        one = [payload for _, payload in again + rest if flow_of(first_packet(payload)) == flow]
         assert one == packets(flow, 10)
 
 
@@ -277,7 +282,7 @@ def test_more_flows_than_can_be_told_apart_share_a_queue() -> None:
     for number in range(MAX_FLOWS + 50):
         scheduler.push(PREFIX, [number.to_bytes(3, "big")], at(0))
     while datagrams := scheduler.allocate([view()], at(0)):
-        keys += [int.from_bytes(payload, "big") for _, payload in datagrams[A]]
+        keys += [int.from_bytes(first_packet(payload), "big") for _, payload in datagrams[A]]
     assert sorted(keys) == list(range(MAX_FLOWS + 50))
     assert scheduler.flows_by_path() == {A: MAX_FLOWS + 1}
     # Those that have nothing waiting make room for others, and the silent ones are forgotten.
