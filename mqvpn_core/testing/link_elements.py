@@ -112,6 +112,43 @@ class Jitter(_StatelessElement):
 
 
 @dataclass(frozen=True, slots=True)
+class Wander(LinkElement):
+    """Extra delay that moves slowly between nothing and a maximum: radio links; keeps the order."""
+
+    seconds: float
+    """Largest extra delay."""
+    period: float = 0.02
+    """Seconds in which the delay moves on to another value."""
+
+    @override
+    def new_stages(self) -> tuple[Stage, Stage]:
+        """Let each direction wander by itself."""
+        return _WanderStage(self), _WanderStage(self)
+
+
+class _WanderStage(Stage):
+    """Where the delay of one direction comes from and where it goes."""
+
+    def __init__(self, wander: Wander) -> None:
+        self._wander = wander
+        self._turn = -1
+        self._from = self._to = 0.0
+        self._last_departure = Instant(0.0)
+
+    @override
+    def pass_on(self, datagram: UdpDatagram, now: Instant, dice: Random) -> Sequence[Departure]:
+        """Let it out after the delay of the moment, behind everything before it."""
+        turn, part = divmod(now - SIMULATION_START, self._wander.period)
+        if turn > self._turn:
+            self._turn = int(turn)
+            self._from, self._to = self._to, dice.random()
+        share = self._from + (self._to - self._from) * part / self._wander.period
+        at = Instant(now + share * self._wander.seconds)
+        self._last_departure = max(at, self._last_departure)
+        return (Departure(self._last_departure, datagram),)
+
+
+@dataclass(frozen=True, slots=True)
 class Loss(_StatelessElement):
     """Independent random loss."""
 

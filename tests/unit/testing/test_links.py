@@ -1,5 +1,7 @@
 """Each link element does to datagrams what its name says, and nothing else."""
 
+from itertools import pairwise
+
 import pytest
 
 from mqvpn_core.ids import Instant, SocketAddress
@@ -22,6 +24,7 @@ from mqvpn_core.testing.link_elements import (
     RateLimit,
     Reorder,
     UdpDatagram,
+    Wander,
 )
 from mqvpn_core.testing.links import Link
 from mqvpn_core.testing.nat import Nat, Rebinding
@@ -50,6 +53,18 @@ def delays_up(element: LinkElement, times: list[float], size: int = 100) -> list
 
 def test_delay_is_the_same_for_all() -> None:
     assert delays_up(Delay(0.25), [0.0, 1.0]) == [[0.25], [0.25]]
+
+
+def test_wandering_delay_moves_slowly_and_keeps_the_order() -> None:
+    times = [step / 1000 for step in range(500)]
+    delays = [delay for out in delays_up(Wander(0.01, 0.02), times) for delay in out]
+    assert len(delays) == 500
+    assert 0 <= min(delays) < 0.002
+    assert 0.008 < max(delays) <= 0.01
+    arrivals = [time + delay for time, delay in zip(times, delays, strict=True)]
+    assert arrivals == sorted(arrivals)
+    steps = [later - earlier for earlier, later in pairwise(delays)]
+    assert max(map(abs, steps)) < 0.01 / 20 + 1e-9
 
 
 def test_jitter_stays_inside_its_bounds() -> None:
