@@ -4,18 +4,21 @@ Nothing here decides what is true: the helper does. What the user asks for goes 
 comes back as state.
 """
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QLineEdit, QMessageBox
 
-from mqvpn_gui.app import autostart
+from mqvpn_gui.app.attention import Attention
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.clocks import Clocks
 from mqvpn_gui.app.diagnostics_desk import DiagnosticsDesk
 from mqvpn_gui.app.notices import Notices
+from mqvpn_gui.app.own_checks import own_checks
 from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.app.servers_desk import ServersDesk
+from mqvpn_gui.app.settings_desk import SettingsDesk
 from mqvpn_gui.app.text_files import write_text
 from mqvpn_gui.app.tunnel_control import TunnelControl
 from mqvpn_gui.bus.helper_proxy import MIN_API_LEVEL, HelperProxy
@@ -26,7 +29,6 @@ from mqvpn_gui.model.diagnosis import Check
 from mqvpn_gui.model.event_store import EventRecord, EventStore
 from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.history import History
-from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.tray.tray_icon import TrayIcon
 from mqvpn_gui.tray.tray_menu import TrayMenu
 from mqvpn_gui.user.errors import UserError
@@ -41,7 +43,6 @@ from mqvpn_gui.windows.home_page import HomePage
 from mqvpn_gui.windows.main_window import MainWindow
 from mqvpn_gui.windows.servers_page import ServersPage
 from mqvpn_gui.windows.settings_page import SettingsPage
-from mqvpn_gui.words import states
 
 STATISTICS_MS = 1000
 """Milliseconds between two readings of the paths while somebody looks."""
@@ -92,6 +93,7 @@ class Desk(QObject):
         self._history = History()
         self._store = EventStore()
         self._names: tuple[str, ...] = ()
+        self._may_connect_at_start = True
         colours = self._dress()
         self.helper = HelperProxy(around.system_bus, self)
         """The helper."""
@@ -114,6 +116,7 @@ class Desk(QObject):
         self._servers_desk = ServersDesk(
             self._background, around.profiles, around.secrets, self._servers, self.window
         )
+        self._settings_desk = SettingsDesk(self._background, self._preferences, self._settings)
         self._diagnostics_desk = DiagnosticsDesk(
             self._background, self.helper, diagnostics, self._own_checks
         )
@@ -125,11 +128,11 @@ class Desk(QObject):
             notifications, lambda: self._preferences.current, self._home.name_of
         )
         notifications.action_chosen.connect(lambda _subject, _action: self.show_window())
+        self._attention = Attention(self._home.banner, around.clocks, os.getuid())
         self._second = QTimer(self)
         self._second.setInterval(1000)
         self._second.timeout.connect(self._tick)
         self._wire()
-        self._wire_settings()
         self._servers_desk.read_names()
 
     def start(self, *, is_hidden: bool = False) -> None:
@@ -190,10 +193,14 @@ class Desk(QObject):
         menu.kill_switch_chosen.connect(control.set_kill_switch)
         menu.window_wanted.connect(self.show_window)
         menu.diagnostics_wanted.connect(self._show_diagnostics)
-        menu.quit_wanted.connect(self.quit_wanted)
+        menu.quit_wanted.connect(self._quit)
+        self._attention.portal_wanted.connect(control.allow_portal)
         self._servers_desk.names_changed.connect(self._show_profiles)
         self._servers_desk.connect_wanted.connect(self._switch_to)
         self._servers_desk.failed.connect(self._show_problem)
+        self._settings.kill_switch_chosen.connect(control.set_kill_switch)
+        self._settings_desk.looks_changed.connect(self._dress_again)
+        self._settings_desk.failed.connect(self._show_problem)
         self._diagnostics_desk.failed.connect(self._show_problem)
         self._first_run.check_wanted.connect(helper.look_again)
         self.tray.clicked.connect(self._toggle_window)
@@ -203,21 +210,13 @@ class Desk(QObject):
         self.window.closed.connect(self._on_closed)
         self._application.styleHints().colorSchemeChanged.connect(self._dress_again)
 
-    def _wire_settings(self) -> None:
-        settings = self._settings
-        settings.preferences_chosen.connect(self._take_preferences)
-        settings.kill_switch_chosen.connect(self._control.set_kill_switch)
-        settings.autostart_chosen.connect(self._switch_autostart)
-        self._background.run(
-            autostart.is_on, lambda on: settings.show_autostart(is_on=on), self._fail
-        )
-
     def _on_state(self, state: HelperState) -> None:
         now = self._clock()
         for path in state.paths:
             self._history.add(path, now)
         self._home.show_state(state)
         self._settings.show_state(state)
+        self._attention.show_state(state)
         self._menu.show_state(state)
         self.tray.show_state(state)
         if state.error[1]:
@@ -243,29 +242,21 @@ class Desk(QObject):
         elif self.helper.state.api_level < MIN_API_LEVEL:
             self._first_run.show_too_old(self.helper.state.version)
             self.window.open_page("first-run")
-        elif self.window.page == "first-run":
-            self.window.open_page("home" if self._names else "servers")
+        else:
+            if self.window.page == "first-run":
+                self.window.open_page("home" if self._names else "servers")
+            self._connect_at_start()
+
+    def _connect_at_start(self) -> None:
+        """Bring the last server's tunnel up, once, when the user wants that and nothing is up."""
+        wanted = self._preferences.current
+        if self._may_connect_at_start and wanted.connects_at_start and wanted.profile:
+            self._may_connect_at_start = False
+            if not self.helper.state.is_wanted:
+                self._control.connect_with(wanted.profile)
 
     def _own_checks(self) -> list[Check]:
-        """What this program can tell by itself."""
-        state = self.helper.state
-        return [
-            Check(
-                name=self.tr("helper"),
-                is_good=state.is_present,
-                text=state.version if state.is_present else states.tunnel_state(state),
-            ),
-            Check(
-                name=self.tr("tray"),
-                is_good=self.tray.is_visible or None,
-                text=self.tr("shown") if self.tray.is_visible else self.tr("no panel takes icons"),
-            ),
-            Check(
-                name=self.tr("server"),
-                is_good=bool(self._names),
-                text=self._chosen_profile() or self.tr("none added yet"),
-            ),
-        ]
+        return own_checks(self.helper.state, self._chosen_profile(), has_tray=self.tray.is_visible)
 
     def _on_tray(self, has_tray: bool) -> None:
         if not has_tray and not self.window.isVisible():
@@ -287,6 +278,7 @@ class Desk(QObject):
     def _tick(self) -> None:
         self._home.header.tick(self._around.clocks.wall())
         self._home.refresh_graph()
+        self._attention.tick()
 
     # What the user asks for
 
@@ -303,7 +295,7 @@ class Desk(QObject):
             self._control.connect_with(name)
 
     def _choose_profile(self, name: str) -> None:
-        self._take_preferences(replace(self._preferences.current, profile=name))
+        self._settings_desk.choose_profile(name)
         self._show_profiles(self._names)
 
     def _chosen_profile(self) -> str:
@@ -317,21 +309,38 @@ class Desk(QObject):
         self._home.header.show_profiles(names, chosen)
         self._menu.show_profiles(names, chosen)
 
+    def _quit(self) -> None:
+        """End, and say once that the tunnel stays: it belongs to the helper."""
+        wanted = self._preferences.current
+        if wanted.knows_quit_leaves_tunnel or not self.helper.state.is_wanted:
+            self.quit_wanted.emit()
+            return
+        question = QMessageBox(
+            QMessageBox.Icon.Question,
+            self.tr("Quit mqvpn"),
+            self.tr("The tunnel can stay up without this window. Leave it up?"),
+            QMessageBox.StandardButton.Yes
+            | QMessageBox.StandardButton.No
+            | QMessageBox.StandardButton.Cancel,
+            self.window,
+        )
+        question.finished.connect(self._on_quit_answer)
+        question.finished.connect(question.deleteLater)
+        self.show_window()
+        question.open()
+
+    def _on_quit_answer(self, answer: int) -> None:
+        if answer == QMessageBox.StandardButton.Cancel:
+            return
+        self._settings_desk.remember_about_quitting()
+        if answer == QMessageBox.StandardButton.No:
+            self.helper.disconnect_tunnel(lambda _error: self.quit_wanted.emit())
+        else:
+            self.quit_wanted.emit()
+
     def _show_diagnostics(self) -> None:
         self.show_window()
         self.window.open_page("diagnostics")
-
-    def _take_preferences(self, wanted: Preferences) -> None:
-        before = self._preferences.current
-        if problem := self._preferences.change(wanted):
-            self._show_problem(self.tr("The settings could not be written."), problem)
-        if (wanted.theme, wanted.is_mono_icon) != (before.theme, before.is_mono_icon):
-            self._dress_again()
-        if wanted.language != before.language:
-            self._show_problem(self.tr("The language changes when mqvpn is started again."), "")
-
-    def _switch_autostart(self, is_on: bool) -> None:
-        self._background.run(lambda: autostart.switch(on=is_on), lambda _: None, self._fail)
 
     def _toggle_window(self) -> None:
         if self.window.isVisible() and self.window.isActiveWindow():

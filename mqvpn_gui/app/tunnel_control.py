@@ -113,6 +113,10 @@ class TunnelControl(QObject):
         """Change the kill switch."""
         self._helper.set_kill_switch(mode.value, self._outcome)
 
+    def allow_portal(self, interface: str, seconds: int) -> None:
+        """Let an interface past the kill switch for a login page; 0 seconds end that."""
+        self._helper.allow_portal(interface, seconds, self._outcome)
+
     def _connect(self, profile: StoredProfile, secret: SecretText) -> None:
         members = profile.settings.to_mapping()
         variants: Variants = {name: (MEMBER_TYPES[name], each) for name, each in members.items()}

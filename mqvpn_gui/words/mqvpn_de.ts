@@ -2,6 +2,37 @@
 <!DOCTYPE TS>
 <TS version="2.1" language="de_DE" sourcelanguage="en">
   <context>
+    <name>Attention</name>
+    <message>
+      <source>Allow that for 5 minutes…</source>
+      <translation>Für 5 Minuten erlauben …</translation>
+    </message>
+    <message>
+      <source>Another user of this computer has a tunnel up. Its details are private.</source>
+      <translation>Ein anderer Benutzer dieses Rechners hat einen Tunnel. Die Einzelheiten sind vertraulich.</translation>
+    </message>
+    <message>
+      <source>End now</source>
+      <translation>Jetzt beenden</translation>
+    </message>
+    <message>
+      <source>Log in to the network</source>
+      <translation>Im Netz anmelden</translation>
+    </message>
+    <message>
+      <source>The server does not answer, and the kill switch blocks everything else. Does the network want you to log in on a page first?</source>
+      <translation>Der Server antwortet nicht, und der Notschalter sperrt alles andere. Verlangt das Netz zuerst eine Anmeldung auf einer Seite?</translation>
+    </message>
+    <message>
+      <source>Which link may pass the kill switch?</source>
+      <translation>Welcher Anschluss darf am Notschalter vorbei?</translation>
+    </message>
+    <message>
+      <source>{0} is past the kill switch for another {1}: log in to the network now.</source>
+      <translation>{0} darf noch {1} am Notschalter vorbei: Melden Sie sich jetzt im Netz an.</translation>
+    </message>
+  </context>
+  <context>
     <name>Desk</name>
     <message>
       <source>&amp;Servers</source>
@@ -24,40 +55,16 @@
       <translation>Schlüssel für {0}</translation>
     </message>
     <message>
+      <source>Quit mqvpn</source>
+      <translation>mqvpn beenden</translation>
+    </message>
+    <message>
       <source>Se&amp;ttings</source>
       <translation>&amp;Einstellungen</translation>
     </message>
     <message>
-      <source>The language changes when mqvpn is started again.</source>
-      <translation>Die Sprache ändert sich beim nächsten Start von mqvpn.</translation>
-    </message>
-    <message>
-      <source>The settings could not be written.</source>
-      <translation>Die Einstellungen konnten nicht geschrieben werden.</translation>
-    </message>
-    <message>
-      <source>helper</source>
-      <translation>Hilfsdienst</translation>
-    </message>
-    <message>
-      <source>no panel takes icons</source>
-      <translation>keine Leiste nimmt Symbole an</translation>
-    </message>
-    <message>
-      <source>none added yet</source>
-      <translation>noch keiner hinzugefügt</translation>
-    </message>
-    <message>
-      <source>server</source>
-      <translation>Server</translation>
-    </message>
-    <message>
-      <source>shown</source>
-      <translation>sichtbar</translation>
-    </message>
-    <message>
-      <source>tray</source>
-      <translation>Symbolleiste</translation>
+      <source>The tunnel can stay up without this window. Leave it up?</source>
+      <translation>Der Tunnel kann ohne dieses Fenster bestehen bleiben. Soll er bleiben?</translation>
     </message>
     <message>
       <source>{0}
@@ -125,6 +132,17 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>the key in the link</source>
       <translation>den Schlüssel im Link</translation>
+    </message>
+  </context>
+  <context>
+    <name>SettingsDesk</name>
+    <message>
+      <source>The language changes when mqvpn is started again.</source>
+      <translation>Die Sprache ändert sich beim nächsten Start von mqvpn.</translation>
+    </message>
+    <message>
+      <source>The settings could not be written.</source>
+      <translation>Die Einstellungen konnten nicht geschrieben werden.</translation>
     </message>
   </context>
   <context>
@@ -678,6 +696,33 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>Shows another page of the window</source>
       <translation>Zeigt eine andere Seite des Fensters</translation>
+    </message>
+  </context>
+  <context>
+    <name>own_checks</name>
+    <message>
+      <source>helper</source>
+      <translation>Hilfsdienst</translation>
+    </message>
+    <message>
+      <source>no panel takes icons</source>
+      <translation>keine Leiste nimmt Symbole an</translation>
+    </message>
+    <message>
+      <source>none added yet</source>
+      <translation>noch keiner hinzugefügt</translation>
+    </message>
+    <message>
+      <source>server</source>
+      <translation>Server</translation>
+    </message>
+    <message>
+      <source>shown</source>
+      <translation>sichtbar</translation>
+    </message>
+    <message>
+      <source>tray</source>
+      <translation>Symbolleiste</translation>
     </message>
   </context>
   <context>
