@@ -1,5 +1,6 @@
 """The helper behind a real bus and a real polkitd: who may do what, and what it is itself."""
 
+import json
 import os
 import signal
 import sys
@@ -172,6 +173,29 @@ def test_it_ends_in_order_when_the_bus_is_gone() -> None:
         bus.wait(lambda: process_status(helper).get("State", "Z")[0] == "Z", "end of the helper")
         assert "the message bus is gone" in bus.log()
         assert bus.namespace.links() == ["lo"]
+
+
+def test_the_report_is_json_about_this_machine(bus: PrivateBus) -> None:
+    alice, bob = bus.user("alice"), bus.user("bob")
+    (pipe,) = alice.call("CollectDiagnostics")
+    assert isinstance(pipe, dict)
+    report = json.loads(pipe["pipe"])
+    assert report["properties"]["State"] == "off"
+    assert report["machine"]["has_tun"] is True
+    assert report["machine"]["has_nft"] is True
+    refused(BusError.NOT_AUTHORIZED, bob, "CollectDiagnostics")
+
+
+def test_there_is_one_helper_and_root_starts_it(bus: PrivateBus) -> None:
+    alice = bus.user("alice")
+    alice.properties()
+    helper = [sys.executable, "-I", "-m", "mqvpn_helper.service.main"]
+    second = bus.run(helper)
+    assert (second.returncode, second.stderr) == (1, "mqvpn-helper: another helper is running\n")
+    by_hand = bus.run(helper, user="alice")
+    assert by_hand.returncode == 2
+    assert "root starts this program" in by_hand.stderr
+    assert alice.properties()["State"] == "off"
 
 
 def test_nobody_but_root_takes_the_name(bus: PrivateBus) -> None:
