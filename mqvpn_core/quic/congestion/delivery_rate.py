@@ -6,13 +6,12 @@ the meantime, and how long that took at the sender and at the receiver; the long
 that neither a burst of packets nor one of acknowledgments looks like a faster path.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mqvpn_core.ids import Instant
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryMark:
+class DeliveryMark(NamedTuple):
     """What was known of deliveries when packets left; shared by all that left meanwhile."""
 
     delivered_bytes: int
@@ -25,8 +24,7 @@ class DeliveryMark:
     """There was less to send than the path could take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateSample:
+class RateSample(NamedTuple):
     """What one acknowledgment tells about a path."""
 
     delivered_bytes: int
