@@ -19,19 +19,24 @@ from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     MAX_DETAILS,
     MAX_PATHS,
+    MAX_USED_LINKS,
     DetailValue,
     EventReport,
     LinkKind,
+    LinkUsage,
     PathReport,
     PathsReport,
     PathState,
     PathUse,
     StateReport,
+    UsageReport,
 )
-from mqvpn_helper.interface.control_packets import one_line
+from mqvpn_helper.interface.control_packets import link_name, one_line
 
 LOOK_INTERVAL = 0.1
 """Seconds between two looks at the tunnel when nothing makes itself known."""
+USAGE_INTERVAL = 10.0
+"""Seconds between two reports of what links have carried."""
 GRACE = 3.0
 """Seconds a path may be missing before the tunnel counts as degraded."""
 _BITS = 8
@@ -75,6 +80,8 @@ class HelperReporter:
         self._missing_since: Instant | None = None
         self._interval = 0.0
         self._stats_at: float = read_clock()
+        self._usage_at: float = read_clock()
+        self._told_usage = parts.usage.usage
 
     def want_stats(self, interval: float) -> None:
         """Report paths at an interval in seconds from now on; 0 for changes only."""
@@ -83,10 +90,13 @@ class HelperReporter:
 
     async def run(self) -> None:
         """Report until cancelled."""
-        while True:
-            self._look(read_clock())
-            with trio.move_on_after(LOOK_INTERVAL):
-                await self._parts.events.wait_after(self._told_event)
+        try:
+            while True:
+                self._look(read_clock())
+                with trio.move_on_after(LOOK_INTERVAL):
+                    await self._parts.events.wait_after(self._told_event)
+        finally:
+            self._tell_usage()
 
     def _look(self, now: Instant) -> None:
         reason = self._tell_events()
@@ -102,6 +112,18 @@ class HelperReporter:
         if is_due or states != self._told_states:
             self._told_states = states
             self._link.report(PathsReport(paths=paths, is_periodic=is_due))
+        if now >= self._usage_at:
+            self._usage_at = now + USAGE_INTERVAL
+            self._tell_usage()
+
+    def _tell_usage(self) -> None:
+        usage = self._parts.usage.usage
+        if usage != self._told_usage:
+            self._told_usage = usage
+            named = [each for each in usage.bytes_by_link.items() if link_name(each[0])]
+            counts = tuple(sorted(named))[:MAX_USED_LINKS]
+            told = LinkUsage(month=usage.month, bytes_by_link=counts)
+            self._link.report(UsageReport(usage=told))
 
     def _tell_events(self) -> str:
         """Tell of what happened since the last time; return the last event in words."""
@@ -159,7 +181,7 @@ class HelperReporter:
         kind = LinkKind.OTHER if link is None else _MEDIA.get(link.medium, LinkKind.OTHER)
         usage = self._parts.usage.usage.bytes_by_link
         return PathReport(
-            interface=status.interface,
+            interface=link_name(status.interface),
             kind=kind,
             state=state,
             role=PathUse(status.use),
@@ -184,4 +206,4 @@ def event_report(event: CoreEvent) -> EventReport | None:
     for name, value in event.details.items():
         if len(detail) < MAX_DETAILS:
             detail[name] = one_line(value) if isinstance(value, str) else value
-    return EventReport(kind=kind, path=event.interface, detail=detail)
+    return EventReport(kind=kind, path=link_name(event.interface), detail=detail)

@@ -17,6 +17,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import trio
 
@@ -33,10 +34,12 @@ from mqvpn_core.errors import ConfigError, HelperError, HostError
 from mqvpn_core.runtime.helper_host import HelperHost, HelperResolver
 from mqvpn_core.runtime.helper_link import HelperLink
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
+from mqvpn_core.tunnel.link_usage import Usage
 from mqvpn_helper.interface.bus_names import BusError
 from mqvpn_helper.interface.control_messages import (
     Disconnect,
     FailureReport,
+    LinkUsage,
     Revalidate,
     SetPath,
     WantStats,
@@ -105,6 +108,7 @@ async def run_under_helper(link: HelperLink, tun_fd: int, secret: str) -> ExitCo
                 os.set_blocking(tun_fd, False)
 
                 async def attend(parts: ClientParts) -> None:
+                    parts.usage.adopt(_earlier(start.usage))
                     reporter = HelperReporter(link, parts)
                     async with trio.open_nursery() as attendants:
                         attendants.start_soon(reporter.run)
@@ -197,6 +201,10 @@ async def _follow_commands(
                 probe_paths(parts)
             case Disconnect():
                 stop.set()
+
+
+def _earlier(usage: LinkUsage) -> Usage:
+    return Usage(month=usage.month, bytes_by_link=MappingProxyType(dict(usage.bytes_by_link)))
 
 
 def _set_path(parts: ClientParts, interface: str, policy: PathPolicy) -> None:

@@ -25,6 +25,7 @@ from mqvpn_helper.interface.control_messages import (
     UseNetwork,
     UseServers,
 )
+from mqvpn_helper.interface.control_packets import link_name
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress, IPNetwork
 from mqvpn_helper.interface.profile import MAX_SERVER_ADDRESSES
 
@@ -78,7 +79,7 @@ class HelperHost(HostOperations):
                 mtu=plan.mtu,
                 addresses=plan.addresses,
                 routes=routes,
-                links=plan.links[:MAX_LINKS],
+                links=tuple(name for name in plan.links if link_name(name))[:MAX_LINKS],
                 excluded=_hosts(excluded),
                 included=_hosts(plan.routes) if has_names else (),
             )

@@ -31,6 +31,7 @@ from mqvpn_helper.interface.control_messages import (
     SetPath,
     Start,
     StateReport,
+    UsageReport,
     WantStats,
 )
 from mqvpn_helper.interface.core_coding import encode_core_message
@@ -42,7 +43,7 @@ GREETING_PATIENCE = 20.0
 MAX_WAITING_REPORTS = 256
 """Reports kept for a helper that does not keep up."""
 
-Report: TypeAlias = StateReport | PathsReport | EventReport | FailureReport
+Report: TypeAlias = StateReport | PathsReport | EventReport | UsageReport | FailureReport
 HelperCommand: TypeAlias = SetPath | WantStats | Revalidate | Disconnect
 
 

@@ -103,7 +103,7 @@ class UsageSettings:
 class UsageKeeper:
     """Usage of all links.
 
-    A: `usage`, `caps`. C: `load`, `watch`, `set_cap`. Tasks: `run`.
+    A: `usage`, `caps`. C: `load`, `adopt`, `watch`, `set_cap`. Tasks: `run`.
     """
 
     def __init__(self, settings: UsageSettings, board: RuleBoard) -> None:
@@ -148,6 +148,12 @@ class UsageKeeper:
                 " or none with --usage-file off"
             ) from error
         self.usage = self._saved = usage
+
+    def adopt(self, usage: Usage) -> None:
+        """Take the usage of earlier runs from somebody who has kept it; ours is added to it."""
+        if usage.month == self.usage.month or not self.usage.month:
+            self.usage = add_usage(usage, usage.month, self.usage.bytes_by_link)
+        self._count()
 
     def watch(self, link: str, socket: CountingSocket, *, is_ipv6: bool) -> None:
         """Count what goes through a socket of a link until it is closed."""

@@ -25,6 +25,8 @@ MAX_ROUTES = 1024
 """Routes in one request."""
 MAX_ADDRESSES = 16
 """Addresses in one request."""
+MAX_USED_LINKS = 64
+"""Links whose usage is kept."""
 MAX_PATHS = 64
 """Paths in one report."""
 MAX_NAMED = 256
@@ -73,6 +75,16 @@ class PathUse(enum.Enum):
     """When no primary one has room."""
     BACKUP = "backup"
     """When no other one works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkUsage:
+    """What links have carried in one calendar month, for data caps."""
+
+    month: str = ""
+    """The month, ``YYYY-MM``; empty before anything was counted."""
+    bytes_by_link: tuple[tuple[str, int], ...] = ()
+    """Bytes by name of the link, both directions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +208,14 @@ class EventReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """Core: links have carried this much by now; keep it for the core after me."""
+
+    usage: LinkUsage
+    """All links."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailureReport:
     """Core: I give up, only the user can help. The last message."""
 
@@ -214,6 +234,7 @@ CoreMessage: TypeAlias = (
     | StateReport
     | PathsReport
     | EventReport
+    | UsageReport
     | FailureReport
 )
 """Everything a core says."""
@@ -236,6 +257,8 @@ class Start:
     """Random name of this machine's tunnel, by which the server finds its addresses again."""
     servers: tuple[IPAddress, ...]
     """Addresses of the server that are allowed already."""
+    usage: LinkUsage = field(default_factory=LinkUsage)
+    """What links have carried before."""
     name_servers: tuple[IPAddress, ...] = ()
     """Whom the kill switch lets it ask for the server's address, port 53; none: as the system does.
     """

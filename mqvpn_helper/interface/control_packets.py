@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import TypeAlias, TypeVar
 
-from mqvpn_helper.interface.control_messages import MAX_MESSAGE_BYTES
+from mqvpn_helper.interface.control_messages import (
+    MAX_MESSAGE_BYTES,
+    MAX_USED_LINKS,
+    LinkUsage,
+)
 from mqvpn_helper.interface.host_plan import IPAddress
 from mqvpn_helper.interface.members import MemberError, MemberReader
 
@@ -32,6 +36,7 @@ MAX_IFINDEX = (1 << 31) - 1
 LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 LINK = re.compile(r"[!-.0-9;-~]{0,15}", re.ASCII)
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+MONTH = re.compile(r"|[0-9]{4}-[0-9]{2}", re.ASCII)
 TOKEN = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)
 ADDRESS = re.compile(r"[0-9A-Fa-f:./]{1,60}", re.ASCII)
 ADDRESS_OR_NONE = re.compile(r"[0-9A-Fa-f:.]{0,60}", re.ASCII)
@@ -40,6 +45,11 @@ ADDRESS_OR_NONE = re.compile(r"[0-9A-Fa-f:.]{0,60}", re.ASCII)
 def one_line(text: str) -> str:
     """Return a text as it may stand in a message: one line, bounded."""
     return "".join(each if LINE.fullmatch(each) else " " for each in text[:MAX_TEXT])
+
+
+def link_name(name: str) -> str:
+    """Return a link's name as it may stand in a message: nothing for one that is not ASCII."""
+    return name if LINK.fullmatch(name) else ""
 
 
 def encode_packet(kind: str, members: dict[str, PacketValue]) -> bytes:
@@ -103,3 +113,20 @@ def parse_address(text: str) -> IPAddress:
         return ip_address(text)
     except ValueError:
         raise MemberError("not an IP address") from None
+
+
+def read_usage(reader: MemberReader) -> LinkUsage:
+    """Take what links have carried."""
+    return LinkUsage(
+        month=reader.text("month", MONTH, MAX_TEXT),
+        bytes_by_link=reader.table("bytes", LINK, _read_bytes, count=MAX_USED_LINKS),
+    )
+
+
+def usage_members(usage: LinkUsage) -> dict[str, PacketValue]:
+    """Return what links have carried as members."""
+    return {"month": usage.month, "bytes": dict(usage.bytes_by_link[:MAX_USED_LINKS])}
+
+
+def _read_bytes(reader: MemberReader, name: str) -> int:
+    return reader.whole(name, 0, MAX_COUNT)

@@ -26,6 +26,7 @@ from mqvpn_helper.interface.control_messages import (
     PathState,
     PathUse,
     StateReport,
+    UsageReport,
     UseNetwork,
     UseServers,
 )
@@ -42,6 +43,8 @@ from mqvpn_helper.interface.control_packets import (
     encode_packet,
     read_address,
     read_id,
+    read_usage,
+    usage_members,
 )
 from mqvpn_helper.interface.host_plan import IPInterface
 from mqvpn_helper.interface.members import MemberError, MemberReader
@@ -105,16 +108,8 @@ def encode_core_message(message: CoreMessage) -> bytes:
             kind, members = "leave_network", {"id": message.id}
         case FindLink():
             kind, members = "find_link", {"id": message.id, "address": str(message.address)}
-        case StateReport():
-            kind, members = "state", {"state": message.state.value, "reason": message.reason}
-        case PathsReport():
-            kind, members = "paths", {"is_periodic": message.is_periodic}
-            members["paths"] = [_path_members(each) for each in message.paths]
-        case EventReport():
-            kind, members = "event", {"event": message.kind.value, "path": message.path}
-            members["detail"] = dict(message.detail)
-        case FailureReport():
-            kind, members = "failure", {"error": message.kind.value, "text": message.text}
+        case StateReport() | PathsReport() | EventReport() | UsageReport() | FailureReport():
+            kind, members = _report_members(message)
         case _:
             assert_never(message)
     return encode_packet(kind, members)
@@ -127,6 +122,28 @@ def decode_core_message(packet: bytes) -> CoreMessage:
         MemberError: it is no message.
     """
     return decode_packet(packet, _CORE_READERS)
+
+
+def _report_members(
+    message: StateReport | PathsReport | EventReport | UsageReport | FailureReport,
+) -> tuple[str, dict[str, PacketValue]]:
+    members: dict[str, PacketValue]
+    match message:
+        case StateReport():
+            kind, members = "state", {"state": message.state.value, "reason": message.reason}
+        case PathsReport():
+            kind, members = "paths", {"is_periodic": message.is_periodic}
+            members["paths"] = [_path_members(each) for each in message.paths]
+        case EventReport():
+            kind, members = "event", {"event": message.kind.value, "path": message.path}
+            members["detail"] = dict(message.detail)
+        case UsageReport():
+            kind, members = "usage", usage_members(message.usage)
+        case FailureReport():
+            kind, members = "failure", {"error": message.kind.value, "text": message.text}
+        case _:
+            assert_never(message)
+    return kind, members
 
 
 def _network_members(message: UseNetwork) -> dict[str, PacketValue]:
@@ -275,6 +292,7 @@ _CORE_READERS: Mapping[str, Callable[[MemberReader], CoreMessage]] = MappingProx
         "state": _read_state,
         "paths": _read_paths,
         "event": _read_event,
+        "usage": lambda reader: UsageReport(usage=read_usage(reader)),
         "failure": _read_failure,
     }
 )

@@ -28,6 +28,8 @@ from mqvpn_helper.interface.control_packets import (
     one_line,
     parse_address,
     read_id,
+    read_usage,
+    usage_members,
 )
 from mqvpn_helper.interface.members import MemberError, MemberReader
 from mqvpn_helper.interface.profile import MAX_SERVER_ADDRESSES, Profile
@@ -87,6 +89,7 @@ def _start_members(start: Start) -> dict[str, PacketValue]:
         "ifindex": start.ifindex,
         "instance": start.instance,
         "servers": [str(each) for each in start.servers],
+        **usage_members(start.usage),
         "name_servers": [str(each) for each in start.name_servers],
     }
 
@@ -116,6 +119,7 @@ def _read_start(reader: MemberReader) -> Start:
         ifindex=reader.whole("ifindex", 1, MAX_IFINDEX),
         instance=reader.text("instance", TOKEN, MAX_TEXT),
         servers=reader.addresses("servers", count=MAX_SERVER_ADDRESSES),
+        usage=read_usage(reader),
         name_servers=reader.addresses("name_servers", count=MAX_SERVER_ADDRESSES),
     )
 

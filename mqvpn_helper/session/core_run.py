@@ -26,6 +26,7 @@ from mqvpn_helper.interface.control_messages import (
     Refused,
     Start,
     StateReport,
+    UsageReport,
     UseNetwork,
     UseServers,
 )
@@ -42,7 +43,7 @@ EXIT_LIMIT = 2.0
 """Seconds between the end of its control socket and that of the process."""
 _QUEUED_COMMANDS = 64
 
-CoreNews: TypeAlias = StateReport | PathsReport | EventReport
+CoreNews: TypeAlias = StateReport | PathsReport | EventReport | UsageReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class CoreRun:
         match message:
             case UseServers() | UseNetwork() | LeaveNetwork() | FindLink():
                 await self._parts.link.send(await self._parts.answer(message))
-            case StateReport() | PathsReport() | EventReport():
+            case StateReport() | PathsReport() | EventReport() | UsageReport():
                 if isinstance(message, StateReport) and message.state is TunnelState.UP:
                     self._was_up = True
                 self._parts.note(message)

@@ -15,7 +15,9 @@ from mqvpn_helper.host.netlink_config import NetlinkConfig
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.host.routes import Route
 from mqvpn_helper.host.tun import OpenedTun
+from mqvpn_helper.interface.control_messages import LinkUsage
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.session.usage_file import DEFAULT_USAGE_DIRECTORY, UsageFile
 
 _T = TypeVar("_T")
 
@@ -74,16 +76,33 @@ class SessionHost(Protocol):
         """Return the names of all links."""
         ...
 
+    async def load_usage(self, tun_name: str) -> LinkUsage:
+        """Return what links had carried when that was last saved."""
+        ...
+
+    async def save_usage(self, tun_name: str, usage: LinkUsage) -> None:
+        """Keep what links have carried."""
+        ...
+
 
 class ThreadedHost(SessionHost):
     """The machine that this process runs on."""
 
-    def __init__(self, state_directory: Path = DEFAULT_STATE_DIRECTORY) -> None:
+    def __init__(
+        self,
+        state_directory: Path = DEFAULT_STATE_DIRECTORY,
+        usage_directory: Path | None = None,
+    ) -> None:
         """Prepare; nothing is touched yet.
 
         Args:
             state_directory: where the journal is.
+            usage_directory: where it is kept what links have carried; by default a place that
+                survives a reboot, or beside a journal that is elsewhere than usual.
         """
+        is_usual = state_directory == DEFAULT_STATE_DIRECTORY
+        elsewhere = DEFAULT_USAGE_DIRECTORY if is_usual else state_directory
+        self._usage_directory = usage_directory or elsewhere
         self._changer = HostChanger(state_directory)
         self._limiter = trio.CapacityLimiter(1)
 
@@ -115,6 +134,15 @@ class ThreadedHost(SessionHost):
     @override
     async def link_names(self) -> frozenset[str]:
         return await self._call(lambda: frozenset(name for _, name in socket.if_nameindex()))
+
+    @override
+    async def load_usage(self, tun_name: str) -> LinkUsage:
+        return await self._call(UsageFile(self._usage_directory, tun_name).load)
+
+    @override
+    async def save_usage(self, tun_name: str, usage: LinkUsage) -> None:
+        file = UsageFile(self._usage_directory, tun_name)
+        await self._call(lambda: file.save(usage))
 
     async def _call(self, operation: Callable[[], _T]) -> _T:
         return await trio.to_thread.run_sync(operation, limiter=self._limiter)

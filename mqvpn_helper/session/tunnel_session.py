@@ -20,11 +20,13 @@ from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     EventReport,
     HelperMessage,
+    LinkUsage,
     PathsReport,
     Revalidate,
     SetPath,
     Start,
     StateReport,
+    UsageReport,
     WantStats,
 )
 from mqvpn_helper.interface.host_plan import CaptivePortal, IPAddress, KillSwitchMode
@@ -47,6 +49,7 @@ from mqvpn_helper.session.name_servers import upstream_name_servers
 from mqvpn_helper.session.plan_making import TunnelFacts, core_profile
 from mqvpn_helper.session.secret_copy import SecretCopy, SecretError
 from mqvpn_helper.session.threaded_host import SessionHost
+from mqvpn_helper.session.waiting import wait_any
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -105,6 +108,7 @@ class TunnelSession:
         self._policies: dict[str, PathPolicy] = {}
         self._stats_interval = 0.0
         self._portal: CaptivePortal | None = None
+        self._usage = LinkUsage()
 
     def disconnect(self) -> None:
         """Ask for the end; `run` returns when the machine is restored."""
@@ -186,6 +190,7 @@ class TunnelSession:
             return SessionError(kind=BusError.BAD_ARGUMENTS, text=str(refusal))
         except HostChangeError as refusal:
             return SessionError(kind=BusError.NO_TUN, text=str(refusal))
+        self._usage = await self._host.load_usage(tun.name)
         facts = TunnelFacts(
             profile=self._profile,
             tun_name=tun.name,
@@ -200,6 +205,7 @@ class TunnelSession:
             is_interrupted = False
         finally:
             with trio.move_on_after(RESTORE_LIMIT, shield=True) as scope:
+                await self._host.save_usage(tun.name, self._usage)
                 try:
                     await keeper.restore(keep_kill_switch=is_interrupted)
                 except HostChangeError:
@@ -262,6 +268,7 @@ class TunnelSession:
             ifindex=tun.ifindex,
             instance=self._host.instance,
             servers=tuple(keeper.facts.servers),
+            usage=self._usage,
             name_servers=tuple(keeper.facts.name_servers),
         )
         core = CoreRun(
@@ -304,7 +311,7 @@ class TunnelSession:
         self._emit(SecretsNeeded())
         patience = trio.move_on_after(float("inf") if self._is_blocking() else SECRET_PATIENCE)
         with patience:
-            await _wait_any(self._has_new_secret, self._stop)
+            await wait_any(self._has_new_secret, self._stop)
         if patience.cancelled_caught or self._stop.is_set():
             return False
         try:
@@ -378,6 +385,8 @@ class TunnelSession:
                     self._set_state(news.state, news.reason)
             case PathsReport():
                 self._emit(PathStats(paths=news.paths, is_periodic=news.is_periodic))
+            case UsageReport():
+                self._usage = news.usage
             case EventReport():
                 self._emit(EventReported(kind=news.kind, path=news.path, detail=news.detail))
 
@@ -387,14 +396,3 @@ class TunnelSession:
         if state is not self.state:
             self.state = state
             self._emit(StateChanged(state=state, reason=reason, error=error))
-
-
-async def _wait_any(*events: trio.Event) -> None:
-    async with trio.open_nursery() as nursery:
-        for event in events:
-            nursery.start_soon(_cancel_after, event, nursery.cancel_scope)
-
-
-async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

@@ -1,5 +1,6 @@
 """A tunnel under the helper: a core without any privilege, and what happens when somebody dies."""
 
+import json
 import os
 import signal
 import socket
@@ -102,6 +103,8 @@ def test_disconnecting_leaves_nothing_behind(lab: Lab) -> None:
         session.process.wait(10)
         assert lab.world.client.host_state() == before
         assert not Path(f"/proc/{core}").exists()
+        usage = json.loads((session.state_directory / "usage-mqvpn0.json").read_text())
+        assert usage["bytes"]["wlan0"] > 1000
     finally:
         session.stop()
 

@@ -14,6 +14,7 @@ from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.udp_sockets import UdpCounters
 from mqvpn_core.runtime.usage_keeper import INTERVAL, SAVE_INTERVAL, UsageKeeper, UsageSettings
 from mqvpn_core.tunnel.link_rules import LinkRules
+from mqvpn_core.tunnel.link_usage import Usage
 from tests.runtime.virtual_time import run_virtual
 
 MEGA = 1_000_000
@@ -245,3 +246,20 @@ def test_the_real_file_is_private(tmp_path: Path) -> None:
     assert json.loads(file.read_text()) == {"version": 1, "month": "m", "bytes": {}}
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_usage_of_earlier_runs_can_be_handed_over() -> None:
+    scene = Scene(("wwan0", 100 * MEGA))
+    scene.wwan.carry(10 * MEGA)
+    earlier = Usage(month="2026-11", bytes_by_link={"wwan0": 95 * MEGA, "eth0": 1})
+    scene.keeper.adopt(earlier)
+    assert scene.keeper.usage.bytes_by_link["wwan0"] > 105 * MEGA
+    assert scene.keeper.usage.bytes_by_link["eth0"] == 1
+    assert scene.used_up == {"wwan0"}
+
+
+def test_usage_of_another_month_does_not_count() -> None:
+    scene = Scene(("wwan0", 100 * MEGA))
+    scene.keeper.adopt(Usage(month="2026-10", bytes_by_link={"wwan0": 95 * MEGA}))
+    assert scene.keeper.usage.bytes_by_link.get("wwan0", 0) == 0
+    assert scene.used_up == frozenset()

@@ -16,6 +16,7 @@ from mqvpn_helper.interface.control_messages import (
     LeaveNetwork,
     LinkFound,
     LinkKind,
+    LinkUsage,
     PathReport,
     PathsReport,
     PathState,
@@ -25,6 +26,7 @@ from mqvpn_helper.interface.control_messages import (
     SetPath,
     Start,
     StateReport,
+    UsageReport,
     UseNetwork,
     UseServers,
     WantStats,
@@ -100,6 +102,7 @@ CORE_MESSAGES: tuple[CoreMessage, ...] = (
     StateReport(state=TunnelState.UP, reason="connected"),
     PathsReport(paths=(PATH,), is_periodic=True),
     EventReport(kind=BusEventKind.FAILOVER, path="wlan0", detail={"gap_ms": 12.5, "text": "x"}),
+    UsageReport(usage=LinkUsage(month="2026-11", bytes_by_link=(("wlan0", 5), ("wwan0", 7)))),
     FailureReport(kind=BusError.CREDENTIALS, text="the server does not accept the key"),
 )
 """One of each kind."""
@@ -110,6 +113,7 @@ HELPER_MESSAGES: tuple[HelperMessage, ...] = (
         ifindex=7,
         instance="AbC_-1",
         servers=(ip_address("203.0.113.2"),),
+        usage=LinkUsage(month="2026-11", bytes_by_link=(("wlan0", 5),)),
         name_servers=(ip_address("192.0.2.53"),),
     ),
     Done(id=1, warnings=("something",)),

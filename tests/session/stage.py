@@ -20,6 +20,7 @@ from mqvpn_helper.interface.control_messages import (
     Disconnect,
     Hello,
     HelperMessage,
+    LinkUsage,
     Start,
     StateReport,
 )
@@ -47,6 +48,7 @@ class FakeSessionHost(SessionHost):
         self.kept_leftovers: bool | None = None
         self.refusal: str | None = None
         self.link: LinkBeside | None = None
+        self.usage = LinkUsage()
 
     @property
     @override
@@ -85,6 +87,16 @@ class FakeSessionHost(SessionHost):
     async def link_names(self) -> frozenset[str]:
         await self._begin()
         return MACHINE.link_names
+
+    @override
+    async def load_usage(self, tun_name: str) -> LinkUsage:
+        await trio.lowlevel.checkpoint()
+        return self.usage
+
+    @override
+    async def save_usage(self, tun_name: str, usage: LinkUsage) -> None:
+        await trio.lowlevel.checkpoint()
+        self.usage = usage
 
     async def _begin(self) -> None:
         await trio.lowlevel.checkpoint()

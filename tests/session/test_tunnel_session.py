@@ -18,11 +18,13 @@ from mqvpn_helper.interface.control_messages import (
     HelperMessage,
     LeaveNetwork,
     LinkFound,
+    LinkUsage,
     PathsReport,
     Refused,
     Revalidate,
     SetPath,
     StateReport,
+    UsageReport,
     UseServers,
     WantStats,
 )
@@ -344,3 +346,24 @@ def test_no_descriptor_is_left_open() -> None:
     perform(_dies_at_once)
     perform(_whole_tunnel, meanwhile=_disconnect_soon)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_usage_goes_from_core_to_core_and_to_the_next_tunnel() -> None:
+    told: list[LinkUsage] = []
+    counted = LinkUsage(month="2026-11", bytes_by_link=(("wlan0", 5),))
+
+    async def count(core: PlayedCore) -> None:
+        told.append((await core.greet()).usage)
+        await core.send(StateReport(state=TunnelState.UP))
+        await core.send(UsageReport(usage=counted))
+
+    async def look(core: PlayedCore) -> None:
+        told.append((await core.greet()).usage)
+        await until_told_to_leave(core)
+
+    host = FakeSessionHost()
+    perform(count, look, meanwhile=_disconnect_soon, host=host)
+    assert told == [LinkUsage(), counted]
+    assert host.usage == counted
+    perform(look, meanwhile=_disconnect_soon, host=host)
+    assert told[-1] == counted

@@ -1,0 +1,71 @@
+"""What links have carried in a month, on disk between tunnels; the file of ``mqvpn-core client``.
+
+The helper counts nothing: it keeps for the next core what this one says.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+from mqvpn_helper.interface.control_messages import MAX_USED_LINKS, LinkUsage
+from mqvpn_helper.interface.control_packets import read_usage
+from mqvpn_helper.interface.members import MemberError, MemberReader
+
+_LOGGER = logging.getLogger(__name__)
+
+DEFAULT_USAGE_DIRECTORY = Path("/var/lib/mqvpn")
+"""Survives a reboot, as a month does."""
+_VERSION = 1
+_MAX_FILE_BYTES = 1 << 16
+
+
+class UsageFile:
+    """The file of one TUN device. A: `load`. C: `save`."""
+
+    def __init__(self, directory: Path, tun_name: str) -> None:
+        """Name the file; it is made when first saved.
+
+        Args:
+            directory: where it is.
+            tun_name: name of the device, which the profile has checked.
+        """
+        self._path = directory / f"usage-{tun_name}.json"
+
+    def load(self) -> LinkUsage:
+        """Return what was saved last; nothing when that cannot be read."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(fd, "rb") as file:
+                content: object = json.loads(file.read(_MAX_FILE_BYTES))
+            if not isinstance(content, dict):
+                raise MemberError("usage: no JSON object")
+            members: dict[str, object] = content
+            reader = MemberReader(members, "usage")
+            reader.whole("version", _VERSION, _VERSION)
+            usage = read_usage(reader)
+            reader.finish()
+        except FileNotFoundError:
+            return LinkUsage()
+        except (OSError, ValueError, RecursionError) as error:
+            _LOGGER.warning("%s cannot be read (%s): counting begins anew", self._path, error)
+            return LinkUsage()
+        return usage
+
+    def save(self, usage: LinkUsage) -> None:
+        """Replace the file; a failure is only worth a warning."""
+        content = {
+            "version": _VERSION,
+            "month": usage.month,
+            "bytes": dict(usage.bytes_by_link[:MAX_USED_LINKS]),
+        }
+        draft = self._path.with_suffix(".draft")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.unlink(missing_ok=True)
+            with os.fdopen(os.open(draft, flags, 0o600), "w", encoding="ascii") as file:
+                json.dump(content, file, indent=1)
+            draft.replace(self._path)
+        except OSError as error:
+            _LOGGER.warning("%s: %s; caps may count wrong after a restart", self._path, error)
