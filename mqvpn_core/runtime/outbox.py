@@ -85,7 +85,8 @@ class Outbox:
         # A server's wildcard socket answers for every local address of its family and port.
         wildcard = SocketAddress("::" if ":" in local.host else "0.0.0.0", local.port)  # noqa: S104 - compared, not bound
         for wanted in (local, wildcard):
-            for lane in self._lanes:
+            # The newest of several: one that lingers behind its path must not take its packets.
+            for lane in reversed(self._lanes):
                 if lane.socket.local_address == wanted:
                     return lane
         return None

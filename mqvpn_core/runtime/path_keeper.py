@@ -357,7 +357,11 @@ class PathKeeper:
 
     async def _drop_later(self, socket: DatagramSocket) -> None:
         await trio.sleep(LINGER)
-        self._kept.link_names.pop(socket.local_address, None)
+        local = socket.local_address
+        # Sockets bound to different devices may have one address and port: a link that comes back
+        # at once is another device.
+        if all(other.local_address != local for other in self._sockets.values()):
+            self._kept.link_names.pop(local, None)
         self._kept.driver.drop_socket(socket)
 
     def _is_cut_off(self) -> bool:

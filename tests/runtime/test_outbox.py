@@ -19,6 +19,17 @@ def test_each_transmit_leaves_by_its_own_socket() -> None:
     assert two.sent == [b"2", b"3"]
 
 
+def test_the_newest_of_two_sockets_of_one_address_sends() -> None:
+    old, new = FakeSocket(), FakeSocket()
+    outbox = Outbox([old])
+    outbox.send([transmit(b"1")])
+    outbox.add(new)
+    outbox.send([transmit(b"2")])
+    outbox.remove(new)
+    outbox.send([transmit(b"3")])
+    assert (old.sent, new.sent) == ([b"1", b"3"], [b"2"])
+
+
 def test_wildcard_sockets_take_their_family() -> None:
     v4 = FakeSocket(SocketAddress("0.0.0.0", 443))  # noqa: S104 - a name, nothing is bound
     v6 = FakeSocket(SocketAddress("::", 443))

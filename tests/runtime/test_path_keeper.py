@@ -135,6 +135,7 @@ class Scene:
         self.news: deque[ConnectionEvent] = deque()
         self.names: dict[SocketAddress, str] = {}
         self.refused: set[str] = set()
+        self.has_one_port = False
         self.opened: list[tuple[str, FakeSocket]] = []
         first = links[0]
         self.first = FakeSocket(SocketAddress(str(first.known_ways[0].source), 5000))
@@ -166,7 +167,8 @@ class Scene:
     def _open_socket(self, link_name: str, source: IPAddress) -> FakeSocket:
         if link_name in self.refused:
             raise HostError("no such interface")
-        socket = FakeSocket(SocketAddress(str(source), 5001 + len(self.opened)))
+        port = 5001 if self.has_one_port else 5001 + len(self.opened)
+        socket = FakeSocket(SocketAddress(str(source), port))
         self.opened.append((link_name, socket))
         return socket
 
@@ -289,6 +291,22 @@ def test_plugging_and_unplugging_leaves_nothing_behind() -> None:
         assert len(scene.driver.dropped) == 200
         assert len(scene.keeper._sockets) == 1
         assert scene.keeper._unclosed == {}
+
+    played(scene, story)
+
+
+def test_a_link_that_comes_back_with_the_same_port_keeps_its_name() -> None:
+    scene = Scene(WLAN, ETH)
+    scene.has_one_port = True
+
+    async def story() -> None:
+        await scene.prove(1)
+        await scene.become(WLAN)
+        await scene.tell(gone(1))
+        await scene.become(WLAN, ETH)
+        await scene.prove(2)
+        await trio.sleep(LINGER + 0.1)
+        assert scene.open_names == ["eth0", "wlan0"]
 
     played(scene, story)
 
