@@ -16,7 +16,7 @@ from mqvpn_helper.session.core_process import CoreFiles, CoreLauncher, CoreProce
 
 CORE_USER = "mqvpn"
 """System user that cores run as, unless another one is given."""
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _EXECUTABLE_BY_OTHERS = stat.S_IXOTH
 
 
@@ -60,7 +60,7 @@ class ProcessLauncher(CoreLauncher):
                 three descriptors are appended.
         """
         self._identity = identity
-        self._program = program or (sys.executable, "-I", "-m", "mqvpn_core.cli.under_helper")
+        self._program = program or (sys.executable, "-IB", "-m", "mqvpn_core.cli.under_helper")
 
     @property
     @override
@@ -72,7 +72,7 @@ class ProcessLauncher(CoreLauncher):
         _check_reachable(Path(self._program[0]))
         descriptors = (files.tun, files.control, files.secret)
         command = [
-            *(sys.executable, "-I", "-m", "mqvpn_helper.session.confinement"),
+            *(sys.executable, "-IB", "-m", "mqvpn_helper.session.confinement"),
             *(str(self._identity.uid), str(self._identity.gid)),
             *self._program,
             *map(str, descriptors),

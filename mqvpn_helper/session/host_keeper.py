@@ -4,6 +4,8 @@ Owns the order: the kill switch is in force before the first packet, and the las
 change goes through one plan, made from the user's wishes and from what the server gave.
 """
 
+import contextlib
+import fcntl
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,6 +45,7 @@ from mqvpn_helper.session.request_rules import (
 from mqvpn_helper.session.threaded_host import SessionHost
 
 _LOGGER = logging.getLogger(__name__)
+_TUNSETPERSIST = 0x400454CB
 
 
 class HostKeeper:
@@ -131,6 +134,7 @@ class HostKeeper:
             HostChangeError: something could not be undone; the journal still has it.
         """
         async with self._turn:
+            _end_persistence(self._tun.fd)
             await self._host.undo(keep_kill_switch=keep_kill_switch)
         if not keep_kill_switch and self._mode is not KillSwitchMode.ALWAYS:
             self._note_mode(KillSwitchMode.OFF)
@@ -201,3 +205,9 @@ class HostKeeper:
             addresses=() if network is None else network.addresses,
             mtu=0 if network is None else network.mtu,
         )
+
+
+def _end_persistence(fd: int) -> None:
+    """Have the device go with its last descriptor, whatever a core has asked of the kernel."""
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, _TUNSETPERSIST, 0)

@@ -33,7 +33,21 @@ _ARGUMENT_BYTES = 8
 _INSTRUCTION_BYTES = 8
 _X32_BIT = 0x40000000
 _CLONE_NAMESPACES = 0x7E020080  # user, mount, network, PID, IPC, UTS, cgroup and time namespaces
-_TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type into somebody's terminal
+_REFUSED_CONTROLS = (
+    0x5412,  # TIOCSTI: type into somebody's terminal
+    0x541C,  # TIOCLINUX: likewise
+    0x400454CA,  # TUNSETIFF: another device
+    0x400454CB,  # TUNSETPERSIST: let the device outlive us
+    0x400454CC,  # TUNSETOWNER: give it to somebody
+    0x400454CE,  # TUNSETGROUP: likewise
+    0x400454CD,  # TUNSETLINK
+    0x401054D5,  # TUNATTACHFILTER
+    0x401054D6,  # TUNDETACHFILTER
+    0x400454D9,  # TUNSETQUEUE
+    0x800454E0,  # TUNSETSTEERINGEBPF
+    0x800454E1,  # TUNSETFILTEREBPF
+    0x400454E2,  # TUNSETCARRIER
+)
 _FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
 _AF_NETLINK = 16
 _NETLINK_ROUTE = 0
@@ -163,7 +177,7 @@ def filter_program(architecture: str) -> bytes | None:
         [_load(1)]
         + [
             each
-            for code in _TERMINAL_INPUT
+            for code in _REFUSED_CONTROLS
             for each in (_instruction(_IF_EQUAL, code, 0, 1), refuse)
         ],
     )

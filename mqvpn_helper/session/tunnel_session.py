@@ -328,8 +328,9 @@ class TunnelSession:
             return error
         await self._leave(keeper)
         self._set_state(TunnelState.BLOCKED, error.text, error)
-        await self._stop.wait()
-        return None
+        while self._is_blocking() and not self._stop.is_set():
+            await wait_any(self._stop, self._changed)
+        return None if self._stop.is_set() else error
 
     async def _leave(self, keeper: HostKeeper) -> None:
         try:

@@ -39,6 +39,14 @@ from mqvpn_core.wire.uri_templates import (
     parse_uri_template,
 )
 from mqvpn_core.wire.varint import decode_varint, encode_varint
+from tests.fuzz.helper_targets import (
+    check_dns,
+    check_messages,
+    check_profiles,
+    generate_dns,
+    generate_messages,
+    generate_profiles,
+)
 from tests.fuzz.mutation import blob, small_varint, varint
 
 LIMITS = CapsuleLimits(max_control_bytes=200, max_datagram_bytes=100, tolerate_host_bits=False)
@@ -274,4 +282,7 @@ TARGETS = {
     "ip_packets": Target(generate_ip_packets, check_ip_packets),
     "path_frames": Target(generate_path_frames, check_path_frames),
     "uri_templates": Target(generate_uri_templates, check_uri_templates),
+    "helper_messages": Target(generate_messages, check_messages),
+    "profiles": Target(generate_profiles, check_profiles),
+    "dns_messages": Target(generate_dns, check_dns),
 }

@@ -202,6 +202,21 @@ def test_behind_a_kill_switch_giving_up_means_to_stay_blocked() -> None:
     assert stage.host.undone == [False]
 
 
+def test_who_switches_the_kill_switch_off_is_not_blocked_any_more() -> None:
+    async def switch_off(stage: Stage) -> None:
+        while TunnelState.BLOCKED not in stage.states:  # noqa: ASYNC110 - in virtual time
+            await trio.sleep(1)
+        stage.session.set_dns(DnsSettings())
+        await trio.sleep(5)
+        assert not stage.host.undone
+        stage.session.set_kill_switch(KillSwitchMode.OFF)
+
+    stage = perform(_dies_at_once, meanwhile=switch_off, kill_switch="standard")
+    assert stage.end.error is not None
+    assert stage.end.error.kind is BusError.CORE_DIED
+    assert stage.host.undone == [False]
+
+
 def test_a_refused_secret_is_asked_for_and_used() -> None:
     async def refused(core: PlayedCore) -> None:
         await core.greet()
