@@ -190,6 +190,24 @@ class Flow:
         self.note_taken(count, dropped_bytes)
         return dropped_count, dropped_bytes
 
+    def drop_bytes(self, wanted_bytes: int) -> tuple[int, int]:
+        """Drop from the head until that many bytes are gone, or its first item is.
+
+        Returns:
+            How many datagrams and bytes were dropped.
+        """
+        prefix, payload = self.items[0]
+        if isinstance(payload, bytes):
+            return self.drop(1)
+        count = -(-wanted_bytes // (len(prefix) + payload.packet_bytes))
+        if count >= len(payload):
+            return self.drop(1)
+        rest = payload.part(count, len(payload))
+        dropped_bytes = len(prefix) * count + payload.total_bytes - rest.total_bytes
+        self.items[0] = (prefix, rest)
+        self.waiting_bytes -= dropped_bytes
+        return count, dropped_bytes
+
     def count_older_than(self, instant: Instant) -> int:
         """Count the items at the head that were queued before an instant."""
         marks = self._marks

@@ -377,8 +377,13 @@ class DatagramScheduler:
             longest = max((self._crowd, *self._flows.values()), key=lambda flow: flow.waiting_bytes)
             # No further than half of it, so that no other queue is longer by much.
             floor = longest.waiting_bytes // 2
-            while totals.waiting_bytes > self._max_bytes and longest.waiting_bytes > floor:
-                totals.overflow_count += self._shared.discard(longest, 1)
+            while (excess := totals.waiting_bytes - self._max_bytes) > 0 and (
+                longest.waiting_bytes > floor
+            ):
+                count, dropped_bytes = longest.drop_bytes(excess)
+                totals.overflow_count += count
+                totals.waiting_count -= count
+                totals.waiting_bytes -= dropped_bytes
 
 
 def _strategy_named(name: str) -> Strategy:

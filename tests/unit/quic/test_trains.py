@@ -135,6 +135,23 @@ def test_a_packet_that_is_detached_leaves_the_ages_as_they_were() -> None:
     assert not flow.has_behind(4 + 1)
 
 
+def test_what_does_not_fit_costs_no_more_than_it_must() -> None:
+    train = train_of(40)
+    size = train_bytes(train)
+    scheduler = DatagramScheduler(max_bytes=2 * size - 3500, max_age=9.0)
+    scheduler.push(PREFIX, [train, train], at(0))
+    assert (scheduler.overflow_count, len(scheduler)) == (4, 76)
+    left = packets_in({0: scheduler.allocate([view()], at(0))[A]})
+    assert left == [*expand([train])[4:], *expand([train])]
+    scheduler.push(PREFIX, [train] * 5, at(0))
+    assert scheduler.waiting_bytes <= 2 * size - 3500
+    assert len(scheduler) + scheduler.overflow_count == 4 + 200
+
+
+def train_bytes(train: Parcel) -> int:
+    return count_bytes([train]) + len(PREFIX) * count_packets([train])
+
+
 def test_what_was_on_a_failed_path_goes_out_on_another() -> None:
     scheduler = DatagramScheduler(max_bytes=1 << 30, max_age=9.0)
     scheduler.push(PREFIX, [train_of(10)], at(0))
