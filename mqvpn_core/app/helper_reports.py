@@ -17,6 +17,7 @@ from mqvpn_core.tunnel.link_rules import dial_targets
 from mqvpn_core.tunnel.link_table import LinkMedium
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
+    HEARTBEAT,
     MAX_DETAILS,
     MAX_PATHS,
     MAX_USED_LINKS,
@@ -81,6 +82,7 @@ class HelperReporter:
         self._interval = 0.0
         self._stats_at: float = read_clock()
         self._usage_at: float = read_clock()
+        self._heartbeat_at: float = read_clock()
         self._told_usage = parts.usage.usage
 
     def want_stats(self, interval: float) -> None:
@@ -102,8 +104,9 @@ class HelperReporter:
         reason = self._tell_events()
         paths = self._paths(now)
         state = self._read_state(paths, now)
-        if state is not self._state:
+        if state is not self._state or now >= self._heartbeat_at:
             self._state = state
+            self._heartbeat_at = now + HEARTBEAT
             self._link.report(StateReport(state=state, reason=one_line(reason)))
         states = tuple((path.interface, path.state, path.role) for path in paths)
         is_due = self._interval > 0 and now >= self._stats_at

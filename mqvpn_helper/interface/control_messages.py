@@ -36,6 +36,11 @@ MAX_LINKS = 32
 MAX_DETAILS = 16
 """Details of one event."""
 
+HEARTBEAT = 5.0
+"""Seconds after which a core repeats its state when nothing else was to be said."""
+SILENCE_LIMIT = 30.0
+"""Seconds of silence after which a core counts as stuck."""
+
 DetailValue: TypeAlias = bool | int | float | str
 """What a detail of an event can be."""
 
@@ -177,7 +182,7 @@ class FindLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateReport:
-    """Core: the tunnel is in this state."""
+    """Core: the tunnel is in this state; repeated as a sign of life."""
 
     state: TunnelState
     """CONNECTING, UP, DEGRADED or RECONNECTING."""

@@ -11,6 +11,7 @@ import trio
 from mqvpn_helper.interface.bus_names import TunnelState
 from mqvpn_helper.interface.control_messages import (
     PROTOCOL_VERSION,
+    SILENCE_LIMIT,
     CoreMessage,
     CoreRequest,
     Disconnect,
@@ -116,14 +117,20 @@ class CoreRun:
         return CoreEnd(failure=self._failure, fault=self._fault, was_up=self._was_up)
 
     async def _converse(self) -> None:
-        link = self._parts.link
         try:
             if not await self._greet():
                 return
-            while (message := await link.receive()) is not None:
+            while (message := await self._hear()) is not None:
                 await self._handle(message)
         except CoreFaultError as error:
             self._fault = str(error)
+
+    async def _hear(self) -> CoreMessage | None:
+        with trio.move_on_after(SILENCE_LIMIT) as scope:
+            return await self._parts.link.receive()
+        if scope.cancelled_caught:
+            raise CoreFaultError("the core is stuck")
+        return None
 
     async def _greet(self) -> bool:
         link = self._parts.link

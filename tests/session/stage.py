@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from mqvpn_helper.host.routes import Route
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.bus_names import TunnelState
 from mqvpn_helper.interface.control_messages import (
+    HEARTBEAT,
     PROTOCOL_VERSION,
     CoreMessage,
     Disconnect,
@@ -268,7 +270,17 @@ async def up(core: PlayedCore) -> None:
 
 
 async def until_told_to_leave(core: PlayedCore) -> None:
-    """Play on until the helper asks for an end."""
-    while (message := await core.receive()) is not None:
-        if isinstance(message, Disconnect):
-            return
+    """Play on, with signs of life, until the helper asks for an end."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_show_life, core)
+        while (message := await core.receive()) is not None:
+            if isinstance(message, Disconnect):
+                break
+        nursery.cancel_scope.cancel()
+
+
+async def _show_life(core: PlayedCore) -> None:
+    while True:
+        await trio.sleep(HEARTBEAT)
+        with suppress(OSError):
+            await core.send(StateReport(state=TunnelState.UP))

@@ -195,6 +195,23 @@ def test_a_core_that_does_not_leave_is_killed() -> None:
     assert ended_at <= [LEAVE_LIMIT + EXIT_LIMIT + 1]
 
 
+def test_a_core_that_is_stuck_is_replaced() -> None:
+    async def hangs(core: PlayedCore) -> None:
+        await core.greet()
+        await core.send(StateReport(state=TunnelState.UP))
+        await trio.sleep_forever()
+
+    async def lives(core: PlayedCore) -> None:
+        await core.greet()
+        await until_told_to_leave(core)
+
+    stage = perform(hangs, lives, meanwhile=_disconnect_late)
+    assert len(stage.launcher.cores) == 2
+    assert stage.launcher.cores[0].was_killed
+    texts = [event.detail.get("text") for event in stage.of(EventReported)]
+    assert texts == ["the core is stuck"]
+
+
 def test_a_core_that_reads_nothing_is_given_up() -> None:
     async def deaf(core: PlayedCore) -> None:
         await core.greet()
