@@ -10,6 +10,8 @@ only notes a fact; after each one the same comparison of wish and reality runs. 
 * A link that may be used and has no sound path gets a new one: at once after any news of the link,
   after a failure with growing pauses.
 * Where no further path can be opened (no multipath, no free path ID), a broken path is moved.
+* Where there is only one path at all, it is moved to a link with a better role that has appeared
+  or come back, once for each appearance: a link that leads nowhere must not end every connection.
 * A sound path on a link that must not be used is given up when another path works. When there is
   no other link to use, the connection has to end: the user's word counts more than the tunnel.
 """
@@ -80,6 +82,8 @@ class PathPolicy:
     """No path ID is free at the moment."""
     paths: Mapping[PathId, PathView] = field(default_factory=lambda: MappingProxyType({}))
     """Paths that are neither given up nor ended."""
+    arrivals: frozenset[IfIndex] = frozenset()
+    """Links that the only path may be moved to, because there is news of them."""
     opening: frozenset[IfIndex] = frozenset()
     """Links on which a path is being opened."""
     tries: Mapping[IfIndex, LinkTries] = field(default_factory=lambda: MappingProxyType({}))
@@ -112,7 +116,7 @@ def _note(state: PathPolicy, event: Event, now: Instant) -> PathPolicy:
         case LinksChanged():
             return _note_links(state, event.table)
         case RulesChanged():
-            return replace(state, rules=event.rules)
+            return replace(state, rules=event.rules, arrivals=frozenset(state.table.links))
         case HandshakeDone():
             return replace(state, is_confirmed=True, is_multipath=event.is_multipath)
         case PathIdsFreed():
@@ -149,7 +153,19 @@ def _note_links(state: PathPolicy, table: LinkTable) -> PathPolicy:
         for ifindex, tries in state.tries.items()
         if table.links.get(ifindex) == state.table.links.get(ifindex)
     }
-    return _mark_broken(replace(state, table=table, tries=MappingProxyType(tries)))
+    appeared = {
+        ifindex
+        for ifindex, link in table.links.items()
+        if link.ways and (ifindex not in state.table.links or not state.table.links[ifindex].ways)
+    }
+    return _mark_broken(
+        replace(
+            state,
+            table=table,
+            tries=MappingProxyType(tries),
+            arrivals=(state.arrivals | appeared) & table.links.keys(),
+        )
+    )
 
 
 def _note_proof(state: PathPolicy, path_id: PathId) -> PathPolicy:
@@ -202,6 +218,7 @@ def _settle(state: PathPolicy, now: Instant) -> Step:
     state = _set_roles(state, commands)
     state = _close_needless(state, commands)
     state = _open_missing(state, now, commands)
+    state = _move_back(state, commands)
     if (reason := _reason_to_end(state)) is not None:
         commands.append(EndConnection(reason=reason))
     return state, tuple(commands)
@@ -244,6 +261,27 @@ def _open_missing(state: PathPolicy, now: Instant, commands: list[Command]) -> P
         if command is not None:
             commands.append(command)
             state = replace(state, opening=state.opening | {link.ifindex})
+    return state
+
+
+def _move_back(state: PathPolicy, commands: list[Command]) -> PathPolicy:
+    """Move the only path to a link with a better role."""
+    if not state.is_confirmed or state.is_multipath or state.opening or len(state.paths) != 1:
+        return state
+    ((path_id, view),) = state.paths.items()
+    if not _is_wanted(state, view) or not view.is_validated:
+        return state
+    order = list(LinkRole)
+    for link in _lacking(state):
+        role = role_of(state.rules, link)
+        ways = [way for way in link.ways if way.server == view.server]
+        if link.ifindex in state.arrivals and order.index(role) < order.index(view.role) and ways:
+            commands.append(MigratePath(path_id=path_id, link=link, way=ways[0], role=role))
+            return replace(
+                state,
+                opening=state.opening | {link.ifindex},
+                arrivals=state.arrivals - {link.ifindex},
+            )
     return state
 
 

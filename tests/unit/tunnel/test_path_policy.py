@@ -290,6 +290,42 @@ def test_without_multipath_the_only_path_is_moved() -> None:
     assert scene.links(ETH, WLAN) == [], "what works is left alone"
 
 
+def test_without_multipath_the_path_moves_back_to_a_better_link_that_returns() -> None:
+    scene = Scene.started(WLAN, WWAN, multipath=False)
+    assert kinds(scene.change(down(WLAN))) == ["MigratePath"]
+    scene.prove(0)
+    assert scene.on(WWAN) == [(0, BACKUP)]
+    (moving,) = scene.change(WLAN)
+    assert moving == MigratePath(path_id=PathId(0), link=WLAN, way=WLAN.ways[0], role=PRIMARY)
+    scene.prove(0)
+    assert scene.on(WLAN) == [(0, PRIMARY)]
+    assert scene.wait(100) == []
+
+
+def test_a_better_link_that_has_been_there_all_the_time_is_no_reason_to_move() -> None:
+    """It did not answer when the connection began, or it would be in use."""
+    scene = Scene.started(WWAN, WLAN, multipath=False)
+    assert kinds(scene.commands) == ["SetPathUse"]
+    assert scene.links(WWAN, WLAN) == []
+    assert scene.wait(100) == []
+
+
+def test_a_better_link_is_tried_once_for_each_time_that_it_appears() -> None:
+    scene = Scene.started(WWAN, multipath=False)
+    scene.refuses.add("wlan0")
+    assert kinds(scene.links(WWAN, WLAN)) == ["MigratePath"]
+    assert scene.wait(100) == []
+    assert scene.change(down(WLAN)) == []
+    assert kinds(scene.change(WLAN)) == ["MigratePath"]
+
+
+def test_without_multipath_a_new_role_moves_the_path() -> None:
+    scene = Scene.started(WLAN, ETH, multipath=False)
+    commands = scene.rules(LinkRules(roles=(("wlan0", BACKUP),)))
+    assert kinds(commands) == ["SetPathUse", "MigratePath"]
+    assert scene.on(ETH) == [(0, PRIMARY)]
+
+
 def test_a_broken_path_is_moved_when_no_further_one_can_be_opened() -> None:
     scene = Scene.started(WLAN)
     scene.free_ids = 0
