@@ -18,7 +18,7 @@ from tests.bus.private_bus import BusUser, PrivateBus
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 SEED = 20260101
-ROUNDS = 300
+ROUNDS = 150
 HELPER = DBusAddress(OBJECT_PATH, bus_name=BUS_NAME, interface=INTERFACE_NAME)
 BODIES: dict[str, object] = {
     "a{sv}": {"server": ("s", "192.0.2.1"), "dns": ("as", ["10.0.0.1"])},

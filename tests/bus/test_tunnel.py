@@ -67,8 +67,8 @@ class Machine:
         return eventually(self.carries, UP_PATIENCE, "traffic")
 
     def ruleset(self) -> str:
-        """The rules of nftables."""
-        return self.bus.run(["nft", "list", "ruleset"]).stdout
+        """The rules of nftables, without what they have counted."""
+        return self.bus.run(["nft", "--stateless", "list", "ruleset"]).stdout
 
     def is_untouched(self) -> bool:
         """Whether nothing of ours is left."""
