@@ -4,7 +4,7 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import largest_packet
 from mqvpn_core.quic.carrier_view import CarrierView
 
-MAX_PACKETS = 256
+MAX_PACKETS = 768
 """Most packets of one path for one call: bounds the work before others get their turn."""
 
 # A DATAGRAM frame without a length has one byte in front of its data; the length that all frames
