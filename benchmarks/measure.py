@@ -4,7 +4,7 @@ import json
 import re
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -38,6 +38,13 @@ class Load:
     """How long."""
     offered_mbit: float | None = None
     """UDP: total rate to offer."""
+    payload_bytes: int = UDP_PAYLOAD_BYTES
+    """UDP: size of the packets."""
+
+    def at_rate(self, mbit: float) -> "Load":
+        """Return the same load at another rate."""
+        return replace(self, offered_mbit=mbit)
+
     ramp: float = 0.0
     """Seconds before it counts, in which flows and paths find their rates."""
 
@@ -94,7 +101,7 @@ def transfer(pair: Pair, load: Load) -> Transfer:
         command += ["--reverse"]
     if load.proto == "udp":
         rate = (load.offered_mbit or 0) * 1e6 / load.flows
-        command += ["--udp", "--length", str(UDP_PAYLOAD_BYTES), "--bitrate", f"{rate:.0f}"]
+        command += ["--udp", "--length", str(load.payload_bytes), "--bitrate", f"{rate:.0f}"]
     report = json.loads(pair.run(command, load.whole_seconds + 30))
     listener.wait(_START_PATIENCE)
     received = _member(report, "end", "sum_received")

@@ -1,41 +1,45 @@
 """How fast is the tunnel, and what does it cost? ``python -m benchmarks.throughput`` (root).
 
-Two namespaces joined by a veth pair; iperf3 first over the bare link, then through the tunnel of a
-real server and client between the same two. UDP is offered at the rate that TCP reached.
+Every way stands between two namespaces of its own: the bare link, the tunnel with each kernel of
+the data plane, over one link and two, over links that take and give segments of 64 KB and over
+links that do not. They take turns, load by load, so that all of them meet the same noise; medians
+count, lowest and highest stand beside them.
+
+Loads: iperf3 with TCP, and with UDP at rates that double until more than 1 % is lost; the best
+rate below that counts.
 """
 
 import argparse
 import json
+import shutil
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
 from benchmarks.measure import (
+    UDP_PAYLOAD_BYTES,
     Load,
     MeasureError,
-    Pair,
-    Transfer,
     idle_round_trip_us,
     processor_seconds,
     transfer,
 )
-from mqvpn_core.demo.namespaces import NetworkNamespace, join, namespaces
+from benchmarks.tunnels import Setting, Way, settings
 from mqvpn_core.demo.processes import resident_bytes
-from mqvpn_core.demo.programs import Program, make_credentials, start_client, start_server
-from mqvpn_core.demo.story import is_connected
 from mqvpn_core.errors import MqvpnError
 
-RAW_CLIENT = "192.0.2.2"
-RAW_SERVER = "192.0.2.1"
-INNER_SERVER = "10.0.0.1"
+SMALL_PAYLOAD_BYTES = 132
+"""UDP payload of IP packets of 160 bytes."""
+MAX_LOSS = 0.01
 
-_UP_PATIENCE = 20.0
-_IDLE_SECONDS = 5.0
+_IDLE_SECONDS = 3.0
+_FIRST_UDP_MBIT = 25.0
+_LAST_UDP_MBIT = 3200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,202 +54,270 @@ class Plan:
     """Numbers of parallel TCP flows."""
     pings: int
     """Idle round trips."""
+    udp_payloads: tuple[int, ...]
+    """Sizes of UDP packets to search a rate for."""
+    ways: tuple[Way, ...]
+    """What to compare."""
 
 
-QUICK = Plan(seconds=3, repeats=1, flows=(1,), pings=100)
-THOROUGH = Plan(seconds=10, repeats=3, flows=(1, 4), pings=500)
+_RAW = Way(variant="raw")
+_NATIVE = Way(variant="tunnel", kernel="native")
+_REFERENCE = Way(variant="tunnel", kernel="reference")
+
+QUICK = Plan(
+    seconds=3, repeats=1, flows=(1,), pings=100, udp_payloads=(), ways=(_RAW, _NATIVE, _REFERENCE)
+)
+THOROUGH = Plan(
+    seconds=5,
+    repeats=5,
+    flows=(1, 4),
+    pings=300,
+    udp_payloads=(UDP_PAYLOAD_BYTES, SMALL_PAYLOAD_BYTES),
+    ways=(
+        _RAW,
+        _NATIVE,
+        _REFERENCE,
+        Way(variant="tunnel", kernel="native", paths=2),
+        Way(variant="raw", offloads=False),
+        Way(variant="tunnel", kernel="native", offloads=False),
+        Way(variant="tunnel", kernel="reference", offloads=False),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Middle:
+    """Median, lowest and highest of several runs."""
+
+    median: float
+    """The one that counts."""
+    lowest: float
+    """Best or worst, as it may be."""
+    highest: float
+    """The other one."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Middle":
+        """Sum up; there is at least one."""
+        rounded = [round(value, 2) for value in values]
+        return cls(
+            median=round(statistics.median(values), 2),
+            lowest=min(rounded),
+            highest=max(rounded),
+        )
+
+    def text(self, digits: int) -> str:
+        """For the table."""
+        if self.lowest == self.highest:
+            return f"{self.median:.{digits}f}"
+        return f"{self.median:.{digits}f} ({self.lowest:.{digits}f}-{self.highest:.{digits}f})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One line of the table."""
+    """One line of the table: one load on one way."""
 
-    variant: str
-    """``raw`` or ``tunnel``."""
-    kernel: str | None
-    """Data plane in use; ``None`` for the bare link."""
-    paths: int
-    """Paths in use."""
+    way: Way
+    """The way."""
     direction: str
     """``up`` or ``down``."""
     proto: str
     """``tcp`` or ``udp``."""
     flows: int
     """Parallel flows."""
-    mbit: float
+    payload_bytes: int | None
+    """UDP: size of the packets."""
+    mbit: Middle
     """Payload received, Mbit/s."""
-    cpu_s_per_gb_client: float | None
+    client_cost: Middle | None
     """Processor seconds of the client's process for 10^9 bytes."""
-    cpu_s_per_gb_server: float | None
+    server_cost: Middle | None
     """The same of the server."""
-    rtt_added_us_p50: float | None
-    """Median round-trip time of the idle tunnel less that of the bare link."""
-    loss: float | None
-    """UDP: share lost of what was offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """One way between the two machines."""
+class Footprint:
+    """What a tunnel costs apart from loads."""
 
-    name: str
-    """As in the results."""
-    pair: Pair
-    """The machines and the address."""
-    programs: tuple[Program, Program] | None
-    """Client and server of the tunnel."""
-    rtt_added_us: float | None
-    """See `Result`."""
+    way: Way
+    """The way."""
+    rtt_added_us: float
+    """Median round-trip time of the idle tunnel less that of the bare link."""
+    idle_cpu_share: float
+    """Of one processor, the busier of the two programs."""
+    resident_mb: tuple[float, float]
+    """Memory of client and server after all loads."""
 
-    def measure(self, plan: Plan) -> Iterator[Result]:
-        """All loads, one after the other."""
-        for direction in ("up", "down"):
-            reached = 0.0
-            for flows in plan.flows:
-                load = Load(direction=direction, proto="tcp", flows=flows, seconds=plan.seconds)
-                result = self._repeat(load, plan.repeats)
-                reached = max(reached, result.mbit)
-                yield result
-            load = Load(
-                direction=direction,
-                proto="udp",
-                flows=1,
-                seconds=plan.seconds,
-                offered_mbit=reached,
-            )
-            yield self._repeat(load, plan.repeats)
 
-    def _repeat(self, load: Load, repeats: int) -> Result:
-        runs = sorted((self._once(load) for _ in range(repeats)), key=lambda run: run[0].mbit)
-        moved, client_seconds, server_seconds = runs[len(runs) // 2]
-        gigabytes = moved.received_bytes / 1e9
-        has_cost = self.programs is not None and gigabytes > 0
-        return Result(
-            variant=self.name,
-            kernel=_kernel(self.programs),
-            paths=1,
-            direction=load.direction,
-            proto=load.proto,
-            flows=load.flows,
-            mbit=round(moved.mbit, 1),
-            cpu_s_per_gb_client=round(client_seconds / gigabytes, 2) if has_cost else None,
-            cpu_s_per_gb_server=round(server_seconds / gigabytes, 2) if has_cost else None,
-            rtt_added_us_p50=self.rtt_added_us,
-            loss=moved.loss,
-        )
-
-    def _once(self, load: Load) -> tuple[Transfer, float, float]:
-        before = processor_seconds(self.programs)
-        moved = transfer(self.pair, load)
-        after = processor_seconds(self.programs)
-        return moved, after[0] - before[0], after[1] - before[1]
+Sample = tuple[float, float | None, float | None]
+"""Mbit/s, and seconds for 10^9 bytes of client and server."""
 
 
 def main() -> int:
     """Measure, print the table, write the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="about 40 seconds instead of 6 minutes"
+        "--quick", action="store_true", help="about a minute instead of half an hour"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else THOROUGH
+    if shutil.which("ethtool") is None and not all(way.offloads for way in plan.ways):
+        print("ethtool is missing: nothing is measured over links without offloads")
+        plan = replace(plan, ways=tuple(way for way in plan.ways if way.offloads))
     machine = describe_machine()
     print("  ".join(f"{name}: {value}" for name, value in machine.items()))
     try:
-        with tempfile.TemporaryDirectory(prefix="mq-bench-") as scratch:
-            results, footprint = _measure_all(plan, Path(scratch))
+        with (
+            tempfile.TemporaryDirectory(prefix="mq-bench-") as scratch,
+            settings(list(plan.ways), Path(scratch)) as made,
+        ):
+            footprints = _measure_idle(made, plan)
+            results = _measure_loads(made, plan)
+            memory = {setting.way: _resident_mb(setting) for setting in made if setting.programs}
     except (MqvpnError, MeasureError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    costs = [
+        Footprint(way=way, rtt_added_us=rtt, idle_cpu_share=share, resident_mb=memory[way])
+        for way, rtt, share in footprints
+    ]
+    for cost in costs:
+        print(
+            f"{_name(cost.way)}: idle RTT +{cost.rtt_added_us:.0f} us, idle processor"
+            f" {cost.idle_cpu_share * 100:.1f} %, memory {cost.resident_mb[0]:.0f} MB client,"
+            f" {cost.resident_mb[1]:.0f} MB server"
+        )
     if arguments.json is not None:
         report = {
             "machine": machine,
             "plan": asdict(plan),
             "results": [asdict(result) for result in results],
-            "footprint": footprint,
+            "footprints": [asdict(cost) for cost in costs],
         }
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         print(f"written: {arguments.json}")
     return 0
 
 
-def _measure_all(plan: Plan, scratch: Path) -> tuple[list[Result], dict[str, float]]:
-    results: list[Result] = []
+def _measure_loads(made: Sequence[Setting], plan: Plan) -> list[Result]:
     print(_ROW.format(*_HEADINGS))
-    with _joined() as (client, server):
-        bare = Pair(client=client, server=server, address=RAW_SERVER, scratch=scratch)
-        bare_rtt = idle_round_trip_us(bare, plan.pings)
-        raw = Variant(name="raw", pair=bare, programs=None, rtt_added_us=None)
-        for result in raw.measure(plan):
-            results.append(result)
-            print(_line(result), flush=True)
-        programs = _tunnel(client, server, scratch)
-        footprint = {"idle_cpu_share": _idle_share(programs)}
-        inner = Pair(client=client, server=server, address=INNER_SERVER, scratch=scratch)
-        added = round(idle_round_trip_us(inner, plan.pings) - bare_rtt, 1)
-        tunnel = Variant(name="tunnel", pair=inner, programs=programs, rtt_added_us=added)
-        for result in tunnel.measure(plan):
-            results.append(result)
-            print(_line(result), flush=True)
-        for name, program in zip(("client", "server"), programs, strict=True):
-            footprint[f"resident_mb_{name}"] = resident_bytes(program.process.pid) / 1e6
-    print("  ".join(f"{name}: {value:.3f}" for name, value in footprint.items()))
-    return results, footprint
+    results = []
+    for direction in ("up", "down"):
+        loads = [
+            Load(direction=direction, proto="tcp", flows=flows, seconds=plan.seconds)
+            for flows in plan.flows
+        ]
+        loads += [
+            Load(
+                direction=direction,
+                proto="udp",
+                flows=1,
+                seconds=plan.seconds,
+                payload_bytes=payload_bytes,
+            )
+            for payload_bytes in plan.udp_payloads
+        ]
+        for load in loads:
+            samples: dict[Way, list[Sample]] = {setting.way: [] for setting in made}
+            for _ in range(plan.repeats):
+                for setting in made:
+                    samples[setting.way].append(_run(setting, load))
+            for way, taken in samples.items():
+                result = _sum_up(way, load, taken)
+                results.append(result)
+                print(_line(result), flush=True)
+    return results
 
 
-@contextmanager
-def _joined() -> Iterator[tuple[NetworkNamespace, NetworkNamespace]]:
-    with namespaces("client", "server") as (client, server):
-        join(client, "wlan0", server, "eth0")
-        client.add_address("wlan0", f"{RAW_CLIENT}/24")
-        server.add_address("eth0", f"{RAW_SERVER}/24")
-        client.add_route("0.0.0.0/0", RAW_SERVER)
-        yield client, server
+def _run(setting: Setting, load: Load) -> Sample:
+    if load.proto == "tcp":
+        return _once(setting, load)[0]
+    best: Sample = (0.0, None, None)
+    rate = _FIRST_UDP_MBIT
+    while rate <= _LAST_UDP_MBIT:
+        sample, loss = _once(setting, load.at_rate(rate))
+        if loss > MAX_LOSS:
+            break
+        best = sample
+        rate *= 2
+    return best
 
 
-def _tunnel(
-    client: NetworkNamespace, server: NetworkNamespace, scratch: Path
-) -> tuple[Program, Program]:
-    credentials = make_credentials(scratch)
-    serving = start_server(server, credentials)
-    serving.wait_for(lambda _status: True, _UP_PATIENCE, "listening socket")
-    connecting = start_client(client, credentials, RAW_SERVER)
-    connecting.wait_for(is_connected, _UP_PATIENCE, "tunnel")
-    return connecting, serving
+def _once(setting: Setting, load: Load) -> tuple[Sample, float]:
+    before = processor_seconds(setting.programs)
+    moved = transfer(setting.pair, load)
+    after = processor_seconds(setting.programs)
+    gigabytes = moved.received_bytes / 1e9
+    if setting.programs is None or not gigabytes:
+        return (moved.mbit, None, None), moved.loss or 0.0
+    costs = [(now - then) / gigabytes for now, then in zip(after, before, strict=True)]
+    return (moved.mbit, costs[0], costs[1]), moved.loss or 0.0
 
 
-def _idle_share(programs: tuple[Program, Program]) -> float:
-    time.sleep(1)
-    before = processor_seconds(programs)
-    time.sleep(_IDLE_SECONDS)
-    after = processor_seconds(programs)
-    return max(after[0] - before[0], after[1] - before[1]) / _IDLE_SECONDS
+def _sum_up(way: Way, load: Load, taken: Sequence[Sample]) -> Result:
+    costs = [[cost for sample in taken if (cost := sample[side]) is not None] for side in (1, 2)]
+    return Result(
+        way=way,
+        direction=load.direction,
+        proto=load.proto,
+        flows=load.flows,
+        payload_bytes=load.payload_bytes if load.proto == "udp" else None,
+        mbit=Middle.of([sample[0] for sample in taken]),
+        client_cost=Middle.of(costs[0]) if costs[0] else None,
+        server_cost=Middle.of(costs[1]) if costs[1] else None,
+    )
 
 
-def _kernel(programs: tuple[Program, Program] | None) -> str | None:
-    status = programs[0].status() if programs else None
-    return status.kernel if status else None
+def _measure_idle(made: Sequence[Setting], plan: Plan) -> list[tuple[Way, float, float]]:
+    """Round trips that tunnels add, and what they cost while nothing is to be done."""
+    bare = {
+        setting.way.offloads: idle_round_trip_us(setting.pair, plan.pings)
+        for setting in made
+        if setting.programs is None
+    }
+    idle = []
+    for setting in made:
+        if setting.programs is None:
+            continue
+        added = idle_round_trip_us(setting.pair, plan.pings) - bare[setting.way.offloads]
+        time.sleep(1)
+        before = processor_seconds(setting.programs)
+        time.sleep(_IDLE_SECONDS)
+        after = processor_seconds(setting.programs)
+        share = max(now - then for now, then in zip(after, before, strict=True)) / _IDLE_SECONDS
+        idle.append((setting.way, round(added, 1), share))
+    return idle
 
 
-_HEADINGS = ("variant", "kernel", "dir", "proto", "flows", "Mbit/s", "CPU s/GB", "", "RTT", "loss")
-_ROW = "{:8} {:10} {:5} {:5} {:>5} {:>9} {:>9} {:>9} {:>9} {:>7}"
+def _resident_mb(setting: Setting) -> tuple[float, float]:
+    assert setting.programs is not None
+    client, server = (resident_bytes(each.process.pid) / 1e6 for each in setting.programs)
+    return round(client, 1), round(server, 1)
+
+
+_HEADINGS = ("way", "links", "dir", "load", "Mbit/s", "CPU s/GB client", "CPU s/GB server")
+_ROW = "{:13} {:9} {:5} {:10} {:>26} {:>20} {:>20}"
+
+
+def _name(way: Way) -> str:
+    return way.label if way.offloads else f"{way.label} (plain links)"
 
 
 def _line(result: Result) -> str:
+    load = f"tcp x{result.flows}"
+    if result.payload_bytes is not None:
+        load = f"udp {result.payload_bytes}"
     return _ROW.format(
-        result.variant,
-        result.kernel or "-",
+        result.way.label,
+        "offloads" if result.way.offloads else "plain",
         result.direction,
-        result.proto,
-        result.flows,
-        f"{result.mbit:.1f}",
+        load,
+        result.mbit.text(0),
         *(
-            "-" if cost is None else f"{side} {cost:.1f}"
-            for side, cost in (("c", result.cpu_s_per_gb_client), ("s", result.cpu_s_per_gb_server))
+            "-" if cost is None else cost.text(2)
+            for cost in (result.client_cost, result.server_cost)
         ),
-        "-" if result.rtt_added_us_p50 is None else f"+{result.rtt_added_us_p50:.0f} us",
-        "-" if result.loss is None else f"{result.loss * 100:.1f} %",
     )
 
 
