@@ -166,15 +166,17 @@ class PlanKeeper:
         """Take back every change; a kill switch only when the user wants the end."""
         is_first, self._is_over = not self._is_over, True
         async with self._lock:
-            if self._is_user_leaving:
-                await self._host.undo()
-                return
-            if is_first and self.has_kill_switch and self._in_force is not None:
+            is_always = self._settings.kill_switch is KillSwitchMode.ALWAYS
+            stays = is_always or (self.has_kill_switch and not self._is_user_leaving)
+            if is_first and stays and self._in_force is not None:
                 _log.warning(
                     "the kill switch stays in force: start again, or open the network without a"
                     " tunnel by 'mqvpn-core recover'"
                 )
-            await self._host.undo_but_block()
+            if self._is_user_leaving:
+                await self._host.undo()
+            else:
+                await self._host.undo_but_block()
 
     async def follow_links(self, watched: LinkBoard) -> None:
         """Bring routes and settings of links up to date when links change, until cancelled.

@@ -114,6 +114,25 @@ def test_kill_switch_comes_back_when_the_firewall_is_emptied(lab: Lab) -> None:
     assert "kill_switch" not in machine(lab.world.client)
 
 
+def test_one_that_is_always_there(lab: Lab) -> None:
+    """With an /etc of its own, where the rules for the next boot are."""
+    before = machine(lab.world.client)
+    etc = private_etc(lab, "nameserver 192.0.2.1\n")
+    boot = etc / "mqvpn/kill-switch-mqvpn0.nft"
+    lab.start_server()
+    client = lab.start_client("--kill-switch=always", launcher=in_etc(etc))
+    wait_connected(client)
+    assert client.stop() == 0
+    assert "the kill switch stays in force" in client.log.read_text()
+    assert lab.ping(lab.world.client, ROUTER, count=1).code != 0
+    assert boot.exists()
+    client = lab.start_client(launcher=in_etc(etc))
+    wait_connected(client)
+    assert not boot.exists()
+    client.stop()
+    assert machine(lab.world.client) == before
+
+
 def test_recovery_leaves_a_running_tunnel_alone(lab: Lab) -> None:
     lab.start_server()
     client = lab.connect("--kill-switch")

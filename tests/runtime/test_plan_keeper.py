@@ -271,6 +271,21 @@ def test_end_by_failure_leaves_it_and_says_so_once(caplog: pytest.LogCaptureFixt
     assert "mqvpn-core recover" in said[0].message
 
 
+def test_one_that_is_always_there_is_not_ended_by_the_user(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        host = PlanningHost()
+        keeper = PlanKeeper(host, replace(OPEN, kill_switch=KillSwitchMode.ALWAYS))
+        await connect(keeper)
+        keeper.leave()
+        await keeper.undo()
+        assert host.log[-1] == "undo"  # the machine knows that it stays
+
+    run_virtual(main)
+    assert sum("stays in force" in record.message for record in caplog.records) == 1
+
+
 def test_nothing_is_applied_after_the_end() -> None:
     async def main() -> None:
         host = PlanningHost()
