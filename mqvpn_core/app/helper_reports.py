@@ -98,6 +98,7 @@ class HelperReporter:
                 with trio.move_on_after(LOOK_INTERVAL):
                     await self._parts.events.wait_after(self._told_event)
         finally:
+            self._parts.usage.count()
             self._tell_usage()
 
     def _look(self, now: Instant) -> None:

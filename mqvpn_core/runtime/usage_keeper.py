@@ -103,7 +103,7 @@ class UsageSettings:
 class UsageKeeper:
     """Usage of all links.
 
-    A: `usage`, `caps`. C: `load`, `adopt`, `watch`, `set_cap`. Tasks: `run`.
+    A: `usage`, `caps`. C: `load`, `adopt`, `count`, `watch`, `set_cap`. Tasks: `run`.
     """
 
     def __init__(self, settings: UsageSettings, board: RuleBoard) -> None:
@@ -153,6 +153,10 @@ class UsageKeeper:
         """Take the usage of earlier runs from somebody who has kept it; ours is added to it."""
         if usage.month == self.usage.month or not self.usage.month:
             self.usage = add_usage(usage, usage.month, self.usage.bytes_by_link)
+        self._count()
+
+    def count(self) -> None:
+        """Bring the usage up to date at once."""
         self._count()
 
     def watch(self, link: str, socket: CountingSocket, *, is_ipv6: bool) -> None:
