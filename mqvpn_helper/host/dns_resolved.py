@@ -42,9 +42,7 @@ class Resolved:
             HostChangeError: it does not know the device, or refuses.
         """
         with SystemBus() as bus:
-            self._wait_for_link(bus, tun)
-            bus.call(_MANAGER, "SetLinkLLMNR", "is", (tun.ifindex, "no"))
-            bus.call(_MANAGER, "SetLinkMulticastDNS", "is", (tun.ifindex, "no"))
+            self._silence(bus, tun)
 
     def set_servers(self, tun: OpenedTun, servers: tuple[IPAddress, ...]) -> None:
         """Send every question to these servers through the device.
@@ -58,7 +56,8 @@ class Resolved:
         """
         addresses = [(_FAMILIES[server.version], server.packed) for server in servers]
         with SystemBus() as bus:
-            self._wait_for_link(bus, tun)
+            # Once more: what it was told may have been taken back meanwhile.
+            self._silence(bus, tun)
             # What the servers of a tunnel sign is their business: a failed check would end in no
             # answer at all.
             bus.call(_MANAGER, "SetLinkDNSSEC", "is", (tun.ifindex, "no"))
@@ -79,6 +78,11 @@ class Resolved:
         with SystemBus() as bus:
             bus.call(_MANAGER, "RevertLink", "i", (ifindex,))
             bus.call(_MANAGER, "FlushCaches")
+
+    def _silence(self, bus: SystemBus, tun: OpenedTun) -> None:
+        self._wait_for_link(bus, tun)
+        bus.call(_MANAGER, "SetLinkLLMNR", "is", (tun.ifindex, "no"))
+        bus.call(_MANAGER, "SetLinkMulticastDNS", "is", (tun.ifindex, "no"))
 
     def _wait_for_link(self, bus: SystemBus, tun: OpenedTun) -> None:
         """It learns of new links a moment after they are there."""
