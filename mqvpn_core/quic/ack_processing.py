@@ -20,6 +20,12 @@ from mqvpn_core.wire.code_points import TransportErrorCode
 REINJECTION_AGE = 0.5
 """Seconds after which sending a DATAGRAM again helps nobody: inner TCP has done it itself."""
 
+SMALL_DATAGRAM = 256
+"""Bytes of what somebody may be waiting for: voice, key strokes, acknowledgements."""
+
+MAX_COPIES = 32
+"""Datagrams sent a second time when an answer is overdue."""
+
 _LONG_AGO = Instant(-math.inf)
 
 
@@ -88,6 +94,21 @@ class AckProcessor:
                 datagrams = [datagram for packet in run.contents for datagram in packet]
                 run.contents = ()
                 self._sources.datagrams.requeue(datagrams, now)
+
+    def copy_elsewhere(self, path: Path, now: Instant) -> None:
+        """Send what is small and unanswered on another path as well, without a word about this one.
+
+        An answer is overdue, which may mean nothing. If the path is dead, what is urgent has not
+        waited until that is certain; the peer, whom the news reaches later, does the same.
+        """
+        small = [
+            datagram
+            for run in path.sent.sent_since(Instant(now - REINJECTION_AGE))
+            for packet in run.contents
+            for datagram in packet
+            if len(datagram[1]) <= SMALL_DATAGRAM
+        ]
+        self._sources.datagrams.copy_elsewhere(path.path_id, small[-MAX_COPIES:])
 
     def on_path_discarded(self, path: Path) -> None:
         """Whatever a path still had outstanding is lost (RFC 10069 s3.4.3)."""

@@ -5,7 +5,7 @@ the business of whoever queues the datagrams, see `Duplication`.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -103,6 +103,46 @@ class SecondCopies:
             copies.popleft()
 
 
+class Hedges:
+    """Copies of what is under way on a path in doubt, for another path and for once.
+
+    The peer cannot tell them from new ones: what is inside has to live with duplicates, as every
+    IP packet has to. Reads: ``len``. Writes: ``note``, ``put_into``.
+    """
+
+    def __init__(self) -> None:
+        self._datagrams: dict[PathId, list[Datagram]] = {}
+
+    def __len__(self) -> int:
+        """Copies that wait for the next packets."""
+        return sum(map(len, self._datagrams.values())) if self._datagrams else 0
+
+    def note(self, path_id: PathId, datagrams: Sequence[Datagram]) -> None:
+        """Take copies.
+
+        Args:
+            path_id: the path in doubt.
+            datagrams: what is under way on it, oldest first.
+        """
+        if datagrams:
+            self._datagrams[path_id] = list(datagrams)
+
+    def put_into(self, rooms: Mapping[PathId, PacketRoom]) -> None:
+        """Let the best other path have what fits; the rest is not worth waiting.
+
+        Args:
+            rooms: of the usable paths, the best first.
+        """
+        if not self._datagrams:
+            return
+        waiting, self._datagrams = self._datagrams, {}
+        for path_id, datagrams in waiting.items():
+            others = [room for other, room in rooms.items() if other != path_id]
+            for datagram in datagrams if others else ():
+                if not others[0].put_plainly(datagram):
+                    break
+
+
 class _CopyingRoom(PacketRoom):
     """Room of one path that gives a copy of what is urgent to another path's room."""
 
@@ -115,10 +155,6 @@ class _CopyingRoom(PacketRoom):
         self.partner: _CopyingRoom | None = None
         self._copies = copies
         self._now = now
-
-    def put_plainly(self, datagram: Datagram) -> bool:
-        """Take a datagram without copying it."""
-        return super().put(datagram)
 
     @override
     def put(self, datagram: Datagram) -> bool:

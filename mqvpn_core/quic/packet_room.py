@@ -82,6 +82,12 @@ class PacketRoom:
 
     def put(self, datagram: Datagram) -> bool:
         """Take a datagram; False when there is no room for it."""
+        return self.put_plainly(datagram)
+
+    def put_plainly(self, datagram: Datagram) -> bool:
+        """Take a datagram, and do nothing else whatever `put` does besides."""
+        if not isinstance(datagram[1], bytes):
+            return self.put_train(datagram, self.budget)[0] is None
         size = datagram_bytes(datagram)
         cost = self.cost(size)
         if cost is None:

@@ -98,12 +98,7 @@ class PathUpkeep:
                 self._tell_mtu(path)
             has_probed = recovery.pto_count > before
         if handshake_confirmed and not current.is_blocked:
-            if path.state is PathState.ACTIVE and not path.is_suspect:
-                is_silent = path.is_silent(now)
-            else:
-                is_silent = has_probed
-            if is_silent:
-                self._on_silence(path, now)
+            self._judge_silence(path, now, has_probed=has_probed)
         if is_due(current.pmtu.next_timeout(), now) and current.pmtu.handle_timeout(now):
             self._tell_mtu(path)
         if path.suspected_at is not None and now - path.suspected_at >= MAX_SUSPICION_SECONDS:
@@ -131,6 +126,17 @@ class PathUpkeep:
             if carrier.pmtu.on_send_refused(refused.size, now) and carrier is path.current:
                 self._tell_mtu(path)
         return is_ours
+
+    def _judge_silence(self, path: Path, now: Instant, *, has_probed: bool) -> None:
+        if path.state is PathState.ACTIVE and not path.is_suspect:
+            is_silent = path.is_silent(now)
+        else:
+            is_silent = has_probed
+        is_doubtful = path.takes_to_doubt(now)
+        if is_silent:
+            self._on_silence(path, now)
+        elif is_doubtful and self._has_healthy_other(path):
+            self._acks.copy_elsewhere(path, now)
 
     def _on_silence(self, path: Path, now: Instant) -> None:
         """Nothing is acknowledged: suspect the path and go on without it, if another one works."""

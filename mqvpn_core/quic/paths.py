@@ -98,6 +98,7 @@ class Path:
         self.unanswered_since = Instant(0.0)
         # Which silence was excused, how often, and until when.
         self._grace_of, self._graces, self._grace_until = Instant(-1.0), 0, Instant(0.0)
+        self._doubted = Instant(-1.0)
         self.data_sent_at = self.data_received_at = Instant(-math.inf)
         self.kept_alive_at = Instant(0.0)
         self.received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
@@ -155,6 +156,30 @@ class Path:
     def has_unanswered(self) -> bool:
         """Something waits for an acknowledgement; the probe of a size may well get none."""
         return self.sent.ack_eliciting_in_flight > self.current.pmtu.has_probe_in_flight
+
+    def doubt_due_at(self) -> Instant | None:
+        """When an answer is overdue; once in a silence.
+
+        Sooner than suspicion, and for less: see `AckProcessor.copy_elsewhere`.
+        """
+        if (
+            self.suspected_at is not None
+            or self._state is not PathState.ACTIVE
+            or not self.has_unanswered
+            or self._doubted == self.unanswered_since
+        ):
+            return None
+        recovery = self.current.recovery
+        seconds = recovery.rtt.smoothed + 2 * recovery.rtt.variance + recovery.max_ack_delay
+        return Instant(self.unanswered_since + seconds)
+
+    def takes_to_doubt(self, now: Instant) -> bool:
+        """Tell, once in a silence, whether an answer is overdue although we were there to read."""
+        due = self.doubt_due_at()
+        if due is None or now < due:
+            return False
+        self._doubted = self.unanswered_since
+        return now - due <= STALL
 
     def suspicion_due_at(self) -> Instant | None:
         """When silence turns into suspicion: after a PTO at least in which nothing is acknowledged.
@@ -266,6 +291,7 @@ class Path:
                 current.recovery.next_timeout(self.sent, handshake_confirmed=handshake_confirmed),
                 current.pmtu.next_timeout(),
                 self.suspicion_due_at() if handshake_confirmed else None,
+                self.doubt_due_at() if handshake_confirmed else None,
             ]
         return earliest(candidates)
 

@@ -21,7 +21,7 @@ from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView, queue_target, usable_paths
 from mqvpn_core.quic.datagram_queue import IDLE_SECONDS, Flow, FlowRing, QueueTotals
-from mqvpn_core.quic.duplication import Duplication, SecondCopies
+from mqvpn_core.quic.duplication import Duplication, Hedges, SecondCopies
 from mqvpn_core.quic.flow_pinning import FlowPinning
 from mqvpn_core.quic.packet_room import Datagram, PacketRoom, datagram_count
 
@@ -55,7 +55,8 @@ class DatagramScheduler:
 
     A: ``len``, ``waiting_bytes``, the drop counters, ``strategy``, ``flows_by_path``,
        ``is_drained``
-    C: ``push``, ``requeue``, ``set_strategy``, ``allow_duplicates``, ``forget_path``
+    C: ``push``, ``requeue``, ``copy_elsewhere``, ``set_strategy``, ``allow_duplicates``,
+       ``forget_path``
     D: ``allocate``
 
     Invariants: at most ``max_bytes`` wait after ``push``, nothing waits much longer than
@@ -100,11 +101,12 @@ class DatagramScheduler:
         self._pinning = FlowPinning(lambda: FlowRing(self._totals, max_age))
         self._only_path: PathId | None = None
         self._copies = SecondCopies()
+        self._hedges = Hedges()
         self._swept_at = _NEVER
 
     def __len__(self) -> int:
         """Datagrams that wait, second copies included."""
-        return self._totals.waiting_count + len(self._copies)
+        return self._totals.waiting_count + len(self._copies) + len(self._hedges)
 
     @property
     def strategy(self) -> str:
@@ -238,6 +240,10 @@ class DatagramScheduler:
         if self._totals.waiting_bytes > self._max_bytes:
             self._shed()
 
+    def copy_elsewhere(self, path_id: PathId, datagrams: Sequence[Datagram]) -> None:
+        """Send what is under way on a path on the best other one as well, if that has room."""
+        self._hedges.note(path_id, datagrams)
+
     def allocate(self, views: Sequence[CarrierView], now: Instant) -> dict[PathId, list[Datagram]]:
         """Take from the queue what each path may send now, in the order to send it.
 
@@ -261,6 +267,7 @@ class DatagramScheduler:
             rooms = self._copies.open_rooms(usable, now)
         else:
             rooms = {view.path_id: PacketRoom(view) for view in usable}
+        self._hedges.put_into(rooms)
         largest_frame = max(view.frame_capacity for view in usable)
         if self._pins:
             self._pinning.follow(usable, now)

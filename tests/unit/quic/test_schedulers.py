@@ -438,3 +438,23 @@ def test_budgets_hold_for_copies() -> None:
         assert len(allocated.get(B, ())) <= 1
         taken += allocated.values()
     assert len({payload for items in taken for _, payload in items}) >= 38
+
+
+def test_copies_of_what_is_in_doubt_take_the_best_other_path() -> None:
+    scheduler = scheduler_of()
+    doubtful = [(PREFIX, payload) for payload in packets(1, 3, size=100)]
+    scheduler.copy_elsewhere(A, doubtful)
+    assert len(scheduler) == 3
+    views = [view(A, rtt=0.01), view(B, rtt=0.03), view(C, rtt=0.02)]
+    assert scheduler.allocate(views, at(0)) == {C: doubtful}
+    assert scheduler.allocate(views, at(0)) == {}
+
+
+def test_copies_that_find_no_room_are_dropped() -> None:
+    scheduler = scheduler_of()
+    scheduler.copy_elsewhere(A, [(PREFIX, payload) for payload in packets(1, 3)])
+    carried = scheduler.allocate([view(A), view(B, budget=2 * WHOLE)], at(0))
+    assert numbers(carried[B]) == [0, 1]
+    assert len(scheduler) == 0
+    scheduler.copy_elsewhere(A, [(PREFIX, payload) for payload in packets(1, 3)])
+    assert scheduler.allocate([view(A)], at(0)) == {}

@@ -82,3 +82,27 @@ def test_each_silence_has_excuses_of_its_own() -> None:
     path.unanswered_since = Instant(SENT_AT + 5)
     assert due_at(path) == SENT_AT + 5 + MIN_SILENCE
     assert not path.is_silent(Instant(due_at(path) + LATE))
+
+
+def doubt_at(path: Path) -> float:
+    due = path.doubt_due_at()
+    assert due is not None
+    return due
+
+
+def test_doubt_comes_before_suspicion_and_once_in_a_silence() -> None:
+    path = waiting_path(0.02)
+    due = doubt_at(path)
+    assert SENT_AT + 0.02 < due < due_at(path)
+    assert not path.takes_to_doubt(Instant(due - 0.001))
+    assert path.takes_to_doubt(Instant(due))
+    assert not path.takes_to_doubt(Instant(due + 0.001))
+    assert path.doubt_due_at() is None
+    path.unanswered_since = Instant(SENT_AT + 1)
+    assert path.takes_to_doubt(Instant(doubt_at(path)))
+
+
+def test_a_late_timer_is_no_reason_for_doubt() -> None:
+    path = waiting_path(0.02)
+    assert not path.takes_to_doubt(Instant(doubt_at(path) + LATE))
+    assert path.doubt_due_at() is None

@@ -1,0 +1,86 @@
+"""What is small does not wait until it is certain that a path is dead.
+
+client --- link0,  5 ms (fast) ---
+                                  >--- server
+client --- link1, 40 ms (slow) ---
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from mqvpn_core.quic.ack_processing import SMALL_DATAGRAM
+from mqvpn_core.quic.events import PathSuspected
+from mqvpn_core.testing.link_elements import Delay, Jitter
+from mqvpn_core.testing.multi_pair import MULTIPATH, MultiPair
+from mqvpn_core.testing.pair import PairConfig
+
+SPACING = 0.01
+SLOW_DELAY = 0.040
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def two_links() -> Iterator[MultiPair]:
+    transport = replace(MULTIPATH, classify_datagram=lambda payload: payload[0])
+    links = ((Delay(0.005), Jitter(0.002)), (Delay(SLOW_DELAY),))
+    with MultiPair(3, PairConfig(client=transport, server=transport), links) as pair:
+        pair.open_all()
+        send(pair, 300)
+        yield pair
+
+
+def send(pair: MultiPair, count: int) -> None:
+    """Let both ends send like a voice call."""
+    for number in range(count):
+        payload = b"\1" + number.to_bytes(2) + bytes(60)
+        for peer in (pair.client, pair.server):
+            peer.send_datagrams([payload], pair.simulator.now)
+        pair.simulator.run_for(SPACING)
+
+
+def numbers(received: list[bytes]) -> list[int]:
+    return [int.from_bytes(payload[1:3]) for payload in received]
+
+
+def moments_of_a_loss(pair: MultiPair, size: int) -> tuple[float, float]:
+    """Lose the fast link; tell when the client suspected that, and when it sent what was lost."""
+    pair.link(0).is_up = False
+    lost_at = pair.simulator.now
+    arrived: float | None = None
+    suspected: float | None = None
+    for step in range(200):
+        if step % 10 == 0:
+            payload = b"\1" + (300 + step).to_bytes(2) + bytes(size)
+            pair.client.send_datagrams([payload], pair.simulator.now)
+        pair.simulator.run_for(0.001)
+        now = pair.simulator.now - lost_at
+        if suspected is None and pair.client.events_of(PathSuspected):
+            suspected = now
+        if arrived is None and 300 in numbers(pair.server.received_datagrams):
+            arrived = now
+    assert suspected is not None
+    assert arrived is not None
+    return suspected, arrived - SLOW_DELAY
+
+
+def test_a_steady_path_gives_no_reason_for_copies() -> None:
+    with two_links() as pair:
+        pair.simulator.run_for(0.5)
+        for peer in (pair.client, pair.server):
+            assert sorted(numbers(peer.received_datagrams)) == list(range(300))
+
+
+def test_what_is_small_takes_the_other_path_before_this_one_is_suspected() -> None:
+    with two_links() as pair:
+        suspected, sent = moments_of_a_loss(pair, 60)
+        assert sent < suspected - 0.005
+
+
+def test_what_is_large_is_not_sent_again_on_a_mere_doubt() -> None:
+    with two_links() as pair:
+        suspected, sent = moments_of_a_loss(pair, SMALL_DATAGRAM)
+        assert sent > suspected - 0.002
