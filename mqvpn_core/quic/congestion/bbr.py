@@ -38,6 +38,7 @@ _PROBE_QUEUE = (1.25, 0.005)
 
 _PLATEAU_GROWTH = 1.25
 _PLATEAU_ROUNDS = 3
+_QUEUED_ROUNDS = 2
 _CRUISE_PHASES = 6
 _MAX_CRUISE_PHASES = 24
 _MAX_CRUISE_SECONDS = 2.0
@@ -93,7 +94,7 @@ class BbrController:
         self.state = BbrState.STARTUP
         self._startup_gain = _STARTUP_GAIN
         self._full_bandwidth = 0.0
-        self._plateau_rounds = 0
+        self._plateau_rounds = self._queued_rounds = 0
         self._pacing_rate: float | None = None
         self._phase_at = _LONG_AGO
         self._cruise_phases = self._phases_left = _CRUISE_PHASES
@@ -179,7 +180,8 @@ class BbrController:
         if self.state is BbrState.DRAIN:
             if sample.bytes_in_flight <= model.bdp:
                 # The clock's digits keep paths that start together from probing together.
-                self._cruise(now, phases=2 + int(now * 1000) % (_CRUISE_PHASES - 1))
+                spread = 1 + int(now * 1000) % (_CRUISE_PHASES - 1)
+                self._cruise(now, phases=1 if self._found_room else 1 + spread)
         elif self.state is BbrState.PROBE_RTT:
             self._advance_probe_rtt(sample, now)
         elif self.state is not BbrState.STARTUP:
@@ -223,9 +225,16 @@ class BbrController:
         has_queue = (
             model.round_count > _PLATEAU_ROUNDS and model.excess_rtt(*_STARTUP_QUEUE) > model.jitter
         )
+        # Twice in a row, for one round with few packets may just have met a busy machine.
+        self._queued_rounds = self._queued_rounds + 1 if has_queue else 0
         if is_too_lossy:
             self._ceiling = max(1.1 * model.bdp, float(sample.bytes_in_flight))
-        if is_too_lossy or has_queue or self._plateau_rounds >= _PLATEAU_ROUNDS:
+        is_full = is_too_lossy or self._plateau_rounds >= _PLATEAU_ROUNDS
+        if is_full or self._queued_rounds >= _QUEUED_ROUNDS:
+            # What a queue alone has ended was perhaps no more than a guess: look soon, and go on
+            # when there is room.
+            self._found_room = not is_full
+            self._cruise_phases = _CRUISE_PHASES if is_full else 1
             self._enter(BbrState.DRAIN, now)
 
     def _judge_probe(self, *, is_too_lossy: bool) -> None:
@@ -251,6 +260,7 @@ class BbrController:
             self._startup_gain = _RESUMED_GAIN
             self._full_bandwidth = model.bandwidth
             self._plateau_rounds = 1
+            self._queued_rounds = 0
         self._found_room = not self._found_room
 
     def _enter(self, state: BbrState, now: Instant) -> None:
@@ -276,7 +286,7 @@ class BbrController:
                 self._cruise(now, phases=self._cruise_phases)
         elif elapsed >= min(phase * self._phases_left, _MAX_CRUISE_SECONDS):
             has_queue = model.excess_rtt(*_PROBE_QUEUE) > model.jitter
-            if has_queue or model.was_app_limited:
+            if has_queue or model.mostly_app_limited:
                 self._cruise(now, phases=2)
             else:
                 # A longer probe is a softer one: what it queues stays the same.

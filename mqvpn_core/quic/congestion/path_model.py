@@ -64,8 +64,8 @@ class PathModel:
     """Estimates of one network path.
 
     Reads: ``bandwidth``, ``min_rtt``, ``round_count``, ``is_round_start``, ``round_min_rtt``,
-    ``round_loss``, ``round_lost_bytes``, ``was_app_limited``, ``extra_acked``, ``jitter``,
-    ``average_rate``, ``rate_seconds``, ``excess_rtt``, ``bdp``.
+    ``round_loss``, ``round_lost_bytes``, ``was_app_limited``, ``mostly_app_limited``,
+    ``extra_acked``, ``jitter``, ``average_rate``, ``rate_seconds``, ``excess_rtt``, ``bdp``.
     Inputs: ``on_sample``, then ``take_rate`` or ``take_average_rate``; ``note_burst``, ``on_lost``,
     ``forget_losses``, ``is_steady``. Commands: ``limit_bandwidth``, ``replace_min_rtt``.
     """
@@ -88,6 +88,7 @@ class PathModel:
         "is_steady",
         "jitter",
         "min_rtt",
+        "mostly_app_limited",
         "round_count",
         "round_loss",
         "round_lost_bytes",
@@ -111,7 +112,9 @@ class PathModel:
         """Part of the bytes of the round that was lost."""
         self.round_lost_bytes = 0
         self.was_app_limited = True
-        """In the last round the path could have delivered more."""
+        """In the last round the path could have delivered more, at least for a moment."""
+        self.mostly_app_limited = True
+        """It could have most of the time."""
         self._bandwidth = MaxFilter()
         self._extra_acked = MaxFilter()
         self._min_rtt_seen_at = Instant(-math.inf)
@@ -120,7 +123,7 @@ class PathModel:
         self._round_started_at = Instant(-math.inf)
         self._round_delivered = 0
         self._round_rtt = _NO_RTT
-        self._round_app_limited = False
+        self._round_app_limited = 0
         self._lost_bytes = 0
         # When past rounds began and what had been delivered then, as long as data never lacked.
         self._rounds: deque[tuple[Instant, int]] = deque(maxlen=_AVERAGE_ROUNDS + 1)
@@ -191,7 +194,8 @@ class PathModel:
             sample.delivered_before >= self._next_round_at
             and now - self._round_started_at >= SHORTEST_ROUND
         )
-        self._round_app_limited |= sample.is_app_limited
+        if sample.is_app_limited:
+            self._round_app_limited += sample.acked_bytes
         if self.is_round_start:
             self._end_round(sample, rtt, now)
 
@@ -254,9 +258,10 @@ class PathModel:
         total = delivered - self._round_delivered + self._lost_bytes
         self.round_loss = self._lost_bytes / total if total else 0.0
         self._lost_bytes = 0
+        self.was_app_limited = self._round_app_limited > 0
+        self.mostly_app_limited = 2 * self._round_app_limited > delivered - self._round_delivered
         self._round_delivered = delivered
-        self.was_app_limited = self._round_app_limited
-        self._round_app_limited = False
+        self._round_app_limited = 0
         if self.was_app_limited:
             self._rounds.clear()
         else:

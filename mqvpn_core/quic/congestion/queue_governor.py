@@ -119,7 +119,8 @@ class QueueGovernor:
             self._begin_stage(model)
         elif self._drained >= max(2 * model.jitter, _FEWEST_DRAINED_SECONDS):
             if gone < self._drained / 3:
-                self._tolerance = min(self._tolerance + excess, _MAX_TOLERANCE)
+                # A little more, because it is forgotten from now on.
+                self._tolerance = min(self._tolerance + 1.1 * excess, _MAX_TOLERANCE)
             self._begin_stage(model)
 
     def _begin_stage(self, model: PathModel) -> None:
