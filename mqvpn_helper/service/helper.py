@@ -76,7 +76,7 @@ class Helper:
         self._subscriptions, events = Subscriptions(), EventStore()
         self._announcer = Announcer(bus, self._board, self._subscriptions, self._ownership)
         desk = NewsDesk(self._board, events, self._announcer, wall_clock_us)
-        self._leftovers = Leftovers(parts.machine, self._board, desk)
+        self._leftovers = Leftovers(parts.machine, self._ownership, self._board, desk)
         self._names = NameWatch(bus, self._connection_gone)
         self._sleep = SleepWatch(bus, falls_asleep=self._fall_asleep, wakes_up=self._wake_up)
         self._keeper = TunnelKeeper(
@@ -89,6 +89,7 @@ class Helper:
                 wall_clock_us=wall_clock_us,
                 names=self._names,
                 watch_sleep=self._sleep.run,
+                before_start=self._leftovers.begin,
                 after_end=self._leftovers.show,
             ),
         )

@@ -9,6 +9,7 @@ from mqvpn_helper.interface.host_plan import KillSwitchMode
 from mqvpn_helper.service.calls import CallError
 from mqvpn_helper.service.machine_care import MachineCare
 from mqvpn_helper.service.news_desk import NewsDesk
+from mqvpn_helper.service.ownership import Ownership
 from mqvpn_helper.service.property_board import PropertyBoard
 
 _log = logging.getLogger(__name__)
@@ -17,12 +18,15 @@ _log = logging.getLogger(__name__)
 class Leftovers:
     """Looks after the machine while there is no tunnel.
 
-    C: `reconcile`, `show`, `release_standard`, `remove_all`.
+    C: `reconcile`, `show`, `begin`, `release_standard`, `remove_all`.
     """
 
-    def __init__(self, machine: MachineCare, board: PropertyBoard, desk: NewsDesk) -> None:
-        """Take the machine and where to show how it is."""
+    def __init__(
+        self, machine: MachineCare, ownership: Ownership, board: PropertyBoard, desk: NewsDesk
+    ) -> None:
+        """Take the machine, whose tunnel it was, and where to show how it is."""
         self._machine = machine
+        self._ownership = ownership
         self._board = board
         self._desk = desk
 
@@ -33,6 +37,7 @@ class Leftovers:
                 _log.warning("%s", found)
         except HostChangeError:
             _log.exception("not everything that a helper left behind could be undone")
+        self._ownership.inherit(await self._machine.last_owner())
         await self.show()
 
     async def show(self) -> None:
@@ -43,11 +48,19 @@ class Leftovers:
             _log.exception("cannot tell whether a kill switch is in force")
             return
         self._board.put(table.KILL_SWITCH, mode.value)
+        self._ownership.is_blocking = mode is not KillSwitchMode.OFF
         state = self._board.value(table.STATE)
         if mode is not KillSwitchMode.OFF:
             self._desk.show_state(TunnelState.BLOCKED, None)
         elif state != TunnelState.ERROR.value:
             self._desk.show_state(TunnelState.OFF, None)
+
+    async def begin(self, owner: int) -> None:
+        """Note whose tunnel begins, in case that this process does not see its end."""
+        try:
+            await self._machine.remember_owner(owner)
+        except HostChangeError:
+            _log.exception("the next helper will not know whose tunnel this was")
 
     async def release_standard(self) -> bool:
         """Release a kill switch that a crash has left, unless it is to last; tell whether."""

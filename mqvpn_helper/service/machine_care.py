@@ -1,6 +1,7 @@
 """What the helper does for the machine when there is no session: after a crash, and on request."""
 
 import logging
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,14 @@ class MachineCare(Protocol):
         """Look at what matters for a diagnosis."""
         ...
 
+    async def remember_owner(self, uid: int) -> None:
+        """Note, for the helper after this one, whose tunnel this is."""
+        ...
+
+    async def last_owner(self) -> int | None:
+        """Return whose tunnel the last one was; None when nobody knows."""
+        ...
+
 
 class LocalMachineCare(MachineCare):
     """The machine that this process runs on; one call at a time, in a thread."""
@@ -64,6 +73,7 @@ class LocalMachineCare(MachineCare):
         """Take where the journal and the rules for the next boot are."""
         self._journal = Journal(state_directory)
         self._boot_directory = boot_directory
+        self._owner_file = state_directory / "owner"
         self._changer = HostChanger(state_directory, boot_directory=boot_directory)
         self._limiter = trio.CapacityLimiter(1)
 
@@ -88,6 +98,34 @@ class LocalMachineCare(MachineCare):
     async def findings(self) -> MachineFindings:
         """Look at what matters for a diagnosis."""
         return await trio.to_thread.run_sync(self._read_findings, limiter=self._limiter)
+
+    @override
+    async def remember_owner(self, uid: int) -> None:
+        """Note, for the helper after this one, whose tunnel this is."""
+        await trio.to_thread.run_sync(self._write_owner, uid, limiter=self._limiter)
+
+    @override
+    async def last_owner(self) -> int | None:
+        """Return whose tunnel the last one was; None when nobody knows."""
+        return await trio.to_thread.run_sync(self._read_owner, limiter=self._limiter)
+
+    def _write_owner(self, uid: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with (
+                self._journal.locked(),
+                os.fdopen(os.open(self._owner_file, flags, 0o600), "w", encoding="ascii") as file,
+            ):
+                file.write(str(uid))
+        except OSError as error:
+            raise HostChangeError(f"cannot write {self._owner_file}: {error}") from error
+
+    def _read_owner(self) -> int | None:
+        try:
+            text = self._owner_file.read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return None
+        return int(text) if text.isdigit() else None
 
     def _read_kill_switch(self) -> KillSwitchMode:
         if self._boot_rules():

@@ -11,13 +11,18 @@ ROOT = 0
 class Ownership:
     """One tunnel at a time has an owner; its last owner may still read what became of it.
 
-    A: `owner`, `may_see`, `required_action`. C: `take`, `leave`.
+    A kill switch that blocks although there is no tunnel still belongs to the last owner: he has
+    not said that he wants traffic outside.
+
+    A: `owner`, `may_see`, `required_action`. C: `take`, `leave`, `inherit`.
     """
 
     def __init__(self) -> None:
         """Start without a tunnel."""
         self._owner: int | None = None
         self._last_owner: int | None = None
+        self.is_blocking = False
+        """A kill switch is in force without a tunnel."""
 
     @property
     def owner(self) -> int | None:
@@ -33,6 +38,10 @@ class Ownership:
         """There is no tunnel any more."""
         self._owner = None
 
+    def inherit(self, uid: int | None) -> None:
+        """The last tunnel, of a helper that is gone, was this user's."""
+        self._last_owner = uid
+
     def may_see(self, uid: int) -> bool:
         """Return whether a user may see what is private."""
         return uid in (ROOT, self._last_owner)
@@ -41,11 +50,12 @@ class Ownership:
         """Return what the caller must be allowed to call this method now."""
         if method.action is None:
             return None
-        is_owner = caller.uid == self._owner
+        owner = self._last_owner if self._owner is None and self.is_blocking else self._owner
+        is_owner = caller.uid == owner
         if method.is_free_for_owner and (is_owner or self._is_reading_own(method, caller)):
             return None
-        is_foreign = self._owner is not None and not is_owner
-        if method.is_guarded_from_others and is_foreign:
+        is_guarded = method.is_guarded_from_others or self._owner is None
+        if owner is not None and not is_owner and is_guarded:
             return PolkitAction.OTHERS
         return method.action
 

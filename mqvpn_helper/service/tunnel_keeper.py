@@ -87,6 +87,8 @@ class Surroundings:
     """Tells when the connection is gone that a tunnel is tied to."""
     watch_sleep: Callable[[], Awaitable[None]]
     """Runs as long as the tunnel, and tells of suspend and resume."""
+    before_start: Callable[[int], Awaitable[None]]
+    """Notes whose tunnel begins."""
     after_end: Callable[[], Awaitable[None]]
     """Looks at what the tunnel has left behind."""
 
@@ -231,6 +233,7 @@ class TunnelKeeper:
     async def _run(self, running: _Running) -> None:
         around = self._around
         try:
+            await around.before_start(running.owner)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(around.watch_sleep)
                 if running.tied_to:

@@ -195,6 +195,8 @@ def test_after_a_crash_the_user_may_give_up_the_tunnel(machine: Machine) -> None
     machine.wait_traffic()
     os.kill(machine.bus.helper_pid(), signal.SIGKILL)
     eventually(lambda: machine.core() == 0, UP_PATIENCE, "end of the core")
+    with pytest.raises(CallError, match=r"org\.mqvpn\.others"):
+        machine.bus.user("carol").call("Disconnect")  # it is not hers to release
     alice.call("Disconnect")
     assert machine.is_untouched()
     assert alice.properties()["State"] == "off"

@@ -93,6 +93,7 @@ class FakeMachine:
         self.left_behind = KillSwitchMode.OFF
         self.is_broken = False
         self.recovered = 0
+        self.owner: int | None = None
 
     async def reconcile(self) -> tuple[str, ...]:
         return ("undid something",)
@@ -109,6 +110,12 @@ class FakeMachine:
 
     async def findings(self) -> MachineFindings:
         return MachineFindings(has_tun=True, has_nft=True, journal=("mqvpn0",), boot_rules=())
+
+    async def remember_owner(self, uid: int) -> None:
+        self.owner = uid
+
+    async def last_owner(self) -> int | None:
+        return self.owner
 
 
 class Scene:

@@ -434,6 +434,27 @@ def test_a_kill_switch_that_a_crash_left_is_shown_and_released_on_request() -> N
     run(main)
 
 
+def test_a_kill_switch_that_is_left_belongs_to_who_wanted_it() -> None:
+    async def main() -> None:
+        machine = FakeMachine()
+        async with helper_on_bus(machine=machine) as scene:
+            await scene.connect(scene.alice)
+            await trio.sleep(1)
+        machine.left_behind = KillSwitchMode.STANDARD
+        async with helper_on_bus(machine=machine) as scene:
+            with Pipe(b"") as secrets:
+                fd = secrets.fileno()
+                await refused(scene.bob, BusError.NOT_AUTHORIZED, "Connect", PROFILE, fd)
+            await refused(scene.bob, BusError.NOT_AUTHORIZED, "Disconnect")
+            assert {action for _, action, _ in scene.bus.polkit_questions} == {"org.mqvpn.others"}
+            scene.bus.polkit_answers.clear()
+            await scene.alice.call("Disconnect")
+            scene.bus.polkit_answers["org.mqvpn.connect"] = ALL_GRANTED
+            await scene.connect(scene.bob)
+
+    run(main)
+
+
 def test_a_lasting_kill_switch_needs_its_own_permission() -> None:
     async def main() -> None:
         machine = FakeMachine()
