@@ -23,10 +23,10 @@ from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_PACKETS_UNDER_LOAD,
     MAX_READS,
-    PacketSession,
     earlier,
 )
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
+from mqvpn_core.runtime.driver_ports import PacketSession
 from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
