@@ -9,7 +9,7 @@ import trio
 
 from mqvpn_core.ids import Instant
 
-INTERVAL = 0.001
+INTERVAL = 0.002
 """Seconds between two looks under load; the kernel makes it up to a millisecond more."""
 
 WINDOW = 0.004
