@@ -138,26 +138,42 @@ class FrameTable:
         end = len(payload)
         while offset < end:
             frame_type = payload[offset]
+            if frame_type == FrameType.DATAGRAM_WITH_LENGTH:
+                # As nearly always: small IP packets that share a QUIC packet.
+                after = _take_datagrams(payload, offset, frames.datagrams)
+                if after > offset:
+                    frames.is_ack_eliciting = True
+                    frames.is_probing = False
+                    offset = after
+                    continue
             if frame_type == 0:
                 offset = _skip_padding(payload, offset)
-                continue
-            try:
-                if frame_type >= 0x40:  # noqa: PLR2004 - a varint of more than one byte
-                    frame_type = _long_frame_type(payload, offset)
-                offset = self._handle_frame(frame_type, payload, offset, frames, host_cid, now)
-            except (DecodeError, BufferReadError) as error:
-                # RFC 9000 s20.1: "badly formatted" frame
-                raise RemoteProtocolError(
-                    TransportErrorCode.FRAME_ENCODING_ERROR,
-                    f"frame 0x{frame_type:x} cannot be parsed",
-                ) from error
-            except QuicConnectionError as error:
-                raise RemoteProtocolError(error.error_code, error.reason_phrase) from error
-            if frame_type not in _NOT_ACK_ELICITING:
-                frames.is_ack_eliciting = True
-            if frame_type not in _PROBING:
-                frames.is_probing = False
+            else:
+                offset = self._handle_next(payload, offset, frames, host_cid, now)
         return frames
+
+    def _handle_next(
+        self, payload: bytes, offset: int, frames: PacketFrames, host_cid: bytes, now: Instant
+    ) -> int:
+        """Handle the frame at `offset`, note what kind it is, return where the next one starts."""
+        frame_type = payload[offset]
+        try:
+            if frame_type >= 0x40:  # noqa: PLR2004 - a varint of more than one byte
+                frame_type = _long_frame_type(payload, offset)
+            after = self._handle_frame(frame_type, payload, offset, frames, host_cid, now)
+        except (DecodeError, BufferReadError) as error:
+            # RFC 9000 s20.1: "badly formatted" frame
+            raise RemoteProtocolError(
+                TransportErrorCode.FRAME_ENCODING_ERROR,
+                f"frame 0x{frame_type:x} cannot be parsed",
+            ) from error
+        except QuicConnectionError as error:
+            raise RemoteProtocolError(error.error_code, error.reason_phrase) from error
+        if frame_type not in _NOT_ACK_ELICITING:
+            frames.is_ack_eliciting = True
+        if frame_type not in _PROBING:
+            frames.is_probing = False
+        return after
 
     def _handle_frame(
         self,
@@ -230,6 +246,26 @@ def _long_frame_type(payload: bytes, offset: int) -> int:
             TransportErrorCode.PROTOCOL_VIOLATION, "frame type is not in its shortest encoding"
         )
     return frame_type
+
+
+def _take_datagrams(payload: bytes, offset: int, into: list[bytes]) -> int:
+    """Take DATAGRAM frames in a row whose lengths have one or two bytes; return where they end."""
+    last = len(payload) - 2
+    while offset < last and payload[offset] == 0x31:  # noqa: PLR2004 - DATAGRAM with length
+        length = payload[offset + 1]
+        start = offset + 2
+        # The two upper bits are 00 for one byte and 01 for two (RFC 9000 s16).
+        if length >= 0x40:  # noqa: PLR2004 - see above
+            if length >= 0x80:  # noqa: PLR2004 - see above
+                break
+            length = (length & 0x3F) << 8 | payload[start]
+            start += 1
+        stop = start + length
+        if stop > last + 2:
+            break
+        into.append(payload[start:stop])
+        offset = stop
+    return offset
 
 
 def _take_datagram(frame_type: int, payload: bytes, offset: int, into: list[bytes]) -> int:
