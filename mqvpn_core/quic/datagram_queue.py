@@ -29,6 +29,9 @@ IDLE_SECONDS = 1.0
 
 MAX_TURN_BYTES = 3000
 """What a flow sends before the next one gets its turn: two full packets."""
+LONG_TURN_BYTES = 12_000
+"""The same at most, where so much may leave that it is over soon."""
+_TURNS = 8
 
 MIN_TRAIN_BYTES = 16000
 """What leaves of a train at least if there is room; its flow waits the longer for the next turn."""
@@ -239,6 +242,7 @@ class FlowRing:
         """Bytes that left, ever."""
         self._totals = totals
         self._max_age = max_age
+        self._turn_bytes = MAX_TURN_BYTES
         self._requeued: deque[Flow] = deque()
         self._new: deque[Flow] = deque()
         self._old: deque[Flow] = deque()
@@ -299,6 +303,8 @@ class FlowRing:
             The flow whose next datagram fits other paths only and stopped the filling.
         """
         oldest = Instant(now - self._max_age)
+        # Longer turns cost less; but no flow takes much of what may leave now.
+        self._turn_bytes = min(max(room.budget // _TURNS, MAX_TURN_BYTES), LONG_TURN_BYTES)
         while True:
             ring = self._requeued or self._new or self._old
             if not ring:
@@ -351,7 +357,7 @@ class FlowRing:
     def _end_turn(self, ring: deque[Flow]) -> None:
         flow = ring.popleft()
         if flow.items:
-            flow.deficit += MAX_TURN_BYTES
+            flow.deficit += self._turn_bytes
             (self._requeued if flow.requeued_count else self._old).append(flow)
         elif ring is not self._old and self._old:
             # RFC 8290 s4.2: or else a flow could always be new by sending little at a time.

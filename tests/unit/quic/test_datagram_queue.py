@@ -3,6 +3,7 @@ from itertools import groupby
 
 from mqvpn_core.quic.datagram_queue import (
     IDLE_SECONDS,
+    LONG_TURN_BYTES,
     MAX_TURN_BYTES,
     Flow,
     FlowRing,
@@ -67,10 +68,20 @@ def test_flows_take_turns() -> None:
     ring = Ring()
     for flow in (1, 2, 3):
         ring.push(packets(flow, 100))
-    taken = flows(ring.take(240))
+    taken = [flow for _ in range(24) for flow in flows(ring.take(10))]
     assert all(78 <= taken.count(flow) <= 82 for flow in (1, 2, 3))
     longest_run = max(len(list(run)) for _, run in groupby(taken))
     assert longest_run * FULL <= MAX_TURN_BYTES + FULL
+
+
+def test_turns_are_longer_where_much_may_leave() -> None:
+    ring = Ring()
+    for flow in (1, 2, 3):
+        ring.push(packets(flow, 100))
+    taken = flows(ring.take(240))
+    assert all(70 <= taken.count(flow) <= 90 for flow in (1, 2, 3))
+    longest_run = max(len(list(run)) for _, run in groupby(taken))
+    assert MAX_TURN_BYTES + FULL < longest_run * FULL <= LONG_TURN_BYTES + FULL
 
 
 def test_turns_are_counted_in_bytes() -> None:
