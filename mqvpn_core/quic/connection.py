@@ -347,10 +347,8 @@ class MultipathConnection:
             self._handshake.share_amplification_counters()
             if self._handshake.is_confirmed:
                 self._key_updates.run(now, engine.largest_probe_timeout)
-            for path in sending:
-                result += self._packetizer.build(path, now)
-            if self._handshake.is_complete:
-                result += self._packetizer.build_bulk(sending, now)
+            may_carry_data = self._handshake.is_complete
+            result += self._packetizer.build(sending, now, with_bulk=may_carry_data)
             self._handshake.return_amplification_counters()
             if self._traffic_moves.is_waiting:
                 self._traffic_moves.look(self._paths.values(), now)

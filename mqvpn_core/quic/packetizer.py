@@ -26,6 +26,7 @@ from mqvpn_core.quic.datagram_packing import (
     split_runs,
 )
 from mqvpn_core.quic.network_paths import NetworkPath
+from mqvpn_core.quic.outgoing_acks import OutgoingAcks
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD, PacketSources
 from mqvpn_core.quic.paths import Path, PathState
@@ -34,23 +35,15 @@ from mqvpn_core.quic.protection import (
     sealed_overhead,
 )
 from mqvpn_core.quic.sent_run import SentRun
-from mqvpn_core.quic.timers import is_due
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import Transmit
-from mqvpn_core.wire.ack_frames import EcnCounts, encode_ack_body
 from mqvpn_core.wire.code_points import FrameType
 from mqvpn_core.wire.path_frames import PathChallenge, PathResponse, encode_path_frame
-from mqvpn_core.wire.varint import encode_varint
-
-LOCAL_ACK_DELAY_EXPONENT = 3
-"""What the engine advertises."""
 
 MAX_NON_ELICITING_STREAK = 32
 """ACK-only packets in a row after which a PING asks for an ACK (RFC 9000 s13.2.4): without it a
 pure receiver never learns which of its acknowledgements have arrived."""
 
-
-_MIN_ACK_BYTES = 64
 _PING = bytes([FrameType.PING])
 
 
@@ -59,9 +52,23 @@ class Packetizer:
 
     def __init__(self, sources: PacketSources) -> None:
         self._sources = sources
+        self._acks = OutgoingAcks(sources)
 
-    def build(self, path: Path, now: Instant) -> list[Transmit]:
-        """Everything that may leave on a path right now."""
+    def build(self, paths: Sequence[Path], now: Instant, *, with_bulk: bool) -> list[Transmit]:
+        """Everything that may leave right now."""
+        transmits: list[Transmit] = []
+        for path in paths:
+            transmits += self._build_first(path, now)
+        if with_bulk and len(self._sources.datagrams):
+            transmits += self._build_bulk(paths, now)
+        for path in paths:
+            # What nothing else has taken along.
+            if path.may_send and self._acks.is_due(path, now):
+                transmits += self._control_packets(path, now)
+        return transmits
+
+    def _build_first(self, path: Path, now: Instant) -> list[Transmit]:
+        """What must arrive, probes, and acknowledgements that go with them."""
         transmits: list[Transmit] = []
         if not path.may_send:
             return transmits
@@ -74,15 +81,13 @@ class Packetizer:
         size = path.current.pmtu.next_probe(now)
         if size is not None:
             transmits += self._mtu_probe(path, size, now)
-        if self._has_control(path, now):
+        if self._has_control(path):
             transmits += self._control_packets(path, now)
         return transmits
 
-    def build_bulk(self, paths: Sequence[Path], now: Instant) -> list[Transmit]:
+    def _build_bulk(self, paths: Sequence[Path], now: Instant) -> list[Transmit]:
         """DATAGRAM packets of all paths: the choice of a path is made now, not when queuing."""
         datagrams = self._sources.datagrams
-        if not len(datagrams):
-            return []
         carriers = [path for path in paths if path.may_carry_data and not path.current.is_blocked]
         allocation = datagrams.allocate([_view(path, now) for path in carriers], now)
         transmits: list[Transmit] = []
@@ -157,15 +162,10 @@ class Packetizer:
         self._write_control(path, builder, now)
         return self._seal_packets(path, current, builder.packets, now)
 
-    def _has_control(self, path: Path, now: Instant) -> bool:
+    def _has_control(self, path: Path) -> bool:
         sources = self._sources
         has_frames = sources.engine_has_frames or len(sources.control_frames)
-        return bool(
-            (has_frames and self._takes_all(path))
-            or path.probes_due
-            or path.ping_is_due
-            or any(is_due(other.received.ack_due_at, now) for other in self._ack_sources(path))
-        )
+        return bool((has_frames and self._takes_all(path)) or path.probes_due or path.ping_is_due)
 
     def _takes_all(self, path: Path) -> bool:
         """What must arrive may go on this path.
@@ -182,23 +182,11 @@ class Packetizer:
             return self._sources.engine.is_client and not any(other.may_send for other in others)
         return not any(other.may_carry_data and not other.is_suspect for other in others)
 
-    def _ack_sources(self, path: Path) -> list[Path]:
-        """Paths whose packets are acknowledged on this one: itself and those that cannot send.
-
-        RFC 10069 s3.4.3: PATH_ACK frames of an abandoned path have to be sent on another.
-        """
-        paths = self._sources.paths
-        if len(paths) == 1:
-            return [path]
-        return [path, *(other for other in paths.values() if not other.may_send)]
-
     def _write_control(self, path: Path, builder: PathPacketBuilder, now: Instant) -> None:
         sources = self._sources
         takes_all = self._takes_all(path)
         try:
-            for other in self._ack_sources(path):
-                if other.received.has_unacknowledged:
-                    self._write_ack(other, path, builder, now)
+            self._acks.write_into(builder, path, now)
             if takes_all:
                 sources.control_frames.write_into(builder)
             if path.sent.non_eliciting_streak >= MAX_NON_ELICITING_STREAK:
@@ -217,30 +205,6 @@ class Packetizer:
             pass  # what did not fit stays with its owner
         builder.finish()
 
-    def _write_ack(
-        self, acknowledged: Path, path: Path, builder: PathPacketBuilder, now: Instant
-    ) -> None:
-        """Acknowledge the packets of one path in a packet of another or the same one."""
-        received = acknowledged.received
-        ecn = received.ecn_counts
-        builder.start_own_packet()
-        room = min(current_room(path) - _MIN_ACK_BYTES, builder.remaining_buffer_space - 1)
-        body = encode_ack_body(
-            received.ack_ranges(),
-            int(received.ack_delay(now) * 1_000_000) >> LOCAL_ACK_DELAY_EXPONENT,
-            EcnCounts(*ecn) if ecn is not None else None,
-            max_bytes=room,
-        )
-        if self._sources.path_ids.is_negotiated:
-            frame_type = FrameType.PATH_ACK if ecn is None else FrameType.PATH_ACK_ECN
-            body = encode_varint(acknowledged.path_id) + body
-        else:
-            frame_type = FrameType.ACK if ecn is None else FrameType.ACK_ECN
-        builder.write_frame(encode_varint(frame_type) + body, is_ack_eliciting=False)
-        if acknowledged is path:
-            builder.note_acknowledgement(received.largest)
-        received.on_ack_sent(now)
-
     def _bulk(
         self, path: Path, items: Sequence[Datagram], now: Instant, *, keep: bool
     ) -> list[Transmit]:
@@ -254,7 +218,9 @@ class Packetizer:
         """
         network_path = path.current
         packets = pack_datagrams(items, network_path.pmtu.current - PACKET_OVERHEAD)
-        first, sealed = self._seal_runs(path, [payload for payload, _ in packets])
+        payloads = [payload for payload, _ in packets]
+        acknowledged = self._acks.append_to(payloads, path, now)
+        first, sealed = self._seal_runs(path, payloads)
         contents = contents_by_packet(packets) if keep else ()
         path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
@@ -276,8 +242,15 @@ class Packetizer:
                 key_phase=key_phase,
                 contents=contents[done : done + count],
             )
-            self._record(path, network_path, run, now)
             done += count
+            if acknowledged is not None and first + done == path.sent.next_packet_number:
+                # The packet with the ACK has a fate of its own.
+                last = run.stop - 1
+                if count > 1:
+                    self._record(path, network_path, run.part(run.first, last), now)
+                    run = run.part(last, run.stop)
+                run.largest_acked_sent = acknowledged
+            self._record(path, network_path, run, now)
         return transmits
 
     def _builder(
@@ -384,11 +357,6 @@ class Packetizer:
             self._sources.engine.note_ack_eliciting_sent(now)
             if not had_unanswered:
                 path.unanswered_since = now
-
-
-def current_room(path: Path) -> int:
-    """Bytes of frames in one packet of a path's current network path."""
-    return path.current.pmtu.current - PACKET_OVERHEAD
 
 
 def _view(path: Path, now: Instant) -> CarrierView:
