@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-PACKAGE = "mqvpn-helper"
+PACKAGE = "mqvpn-core"
 """The package with helper, core and policy."""
 
 _MAX_BYTES = 16384

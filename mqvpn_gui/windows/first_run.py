@@ -4,11 +4,9 @@ from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from mqvpn_gui.user.helper_install import install_command
 from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.widgets import card, heading, plain_label
-
-INSTALL_COMMAND = "sudo apt install mqvpn-core"
-"""What installs the helper on Debian and Ubuntu."""
 
 
 def _tr(text: str) -> str:
@@ -30,7 +28,7 @@ class FirstRunPage(QWidget):
         self._title = heading("")
         self._text = plain_label(wraps=True)
         self._detail = plain_label(kind="faint", wraps=True)
-        self._command = QLineEdit(INSTALL_COMMAND)
+        self._command = QLineEdit(install_command())
         self._command.setReadOnly(True)
         self._command.setAccessibleName(_tr("Command that installs the helper"))
         copy = QPushButton(_tr("&Copy"))

@@ -263,11 +263,11 @@ def test_without_a_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Non
 @pytest.mark.parametrize(
     ("os_release", "command"),
     [
-        ("ID=debian\n", "sudo apt install mqvpn-helper"),
-        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "sudo apt install mqvpn-helper"),
-        ("ID=fedora\n", "sudo dnf install mqvpn-helper"),
-        ('ID="opensuse-tumbleweed"\n', "sudo zypper install mqvpn-helper"),
-        ("ID=arch\n", "sudo pacman -S mqvpn-helper"),
+        ("ID=debian\n", "sudo apt install mqvpn-core"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "sudo apt install mqvpn-core"),
+        ("ID=fedora\n", "sudo dnf install mqvpn-core"),
+        ('ID="opensuse-tumbleweed"\n', "sudo zypper install mqvpn-core"),
+        ("ID=arch\n", "sudo pacman -S mqvpn-core"),
         ("ID=nixos\n", "sudo ./mqvpn-install-helper"),
         ("nonsense", "sudo ./mqvpn-install-helper"),
         ("", "sudo ./mqvpn-install-helper"),
