@@ -2,7 +2,7 @@
 
 from mqvpn_core.config import ClientConfig, ServerConfig
 from mqvpn_core.quic.transport_config import ClientTls, TransportConfig
-from mqvpn_core.wire.ip_packets import flow_key
+from mqvpn_core.wire.ip_packets import flow_key, with_congestion_mark
 
 INITIAL_MAX_PATH_ID = 7
 """Eight paths at a time: more than a machine has links, with room for those being given up."""
@@ -17,6 +17,8 @@ def transport_config(config: ClientConfig | ServerConfig) -> TransportConfig:
         initial_max_path_id=INITIAL_MAX_PATH_ID,
         scheduler=quic.scheduler.value,
         classify_datagram=flow_key,
+        mark_datagram=with_congestion_mark,
+        manages_datagram_queues=True,
         idle_timeout=quic.idle_timeout,
         keep_alive=keep_alive,
         congestion_control=quic.congestion_control.value,

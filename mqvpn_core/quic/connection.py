@@ -152,6 +152,7 @@ class MultipathConnection:
             key_phase=self._protection.send_key_phase,
             datagrams_waiting=len(queue),
             datagrams_dropped=queue.dropped_count,
+            datagrams_marked=queue.marked_count,
             undecryptable_packets=self._receiver.undecryptable_count,
             last_received_at=self._receiver.last_received_at,
         )

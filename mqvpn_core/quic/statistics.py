@@ -72,8 +72,10 @@ class ConnectionStatistics:
     datagrams_waiting: int
     """DATAGRAM payloads in the queue."""
     datagrams_dropped: int
-    """DATAGRAM payloads dropped for size, age or overflow."""
+    """DATAGRAM payloads dropped for size, age, overflow, or because a queue stood."""
     undecryptable_packets: int
     """Packets that did not authenticate."""
     last_received_at: float
     """Instant of the last authentic packet."""
+    datagrams_marked: int = 0
+    """DATAGRAM payloads that got a congestion mark instead of being dropped."""
