@@ -76,6 +76,11 @@ def _run(arguments: list[str]) -> int:
         near += get_close_matches(first, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(COMMANDS)}"
         raise ConfigError(f"unknown command {quote(first)}; {hint} (see {PROGRAM} --help)")
+    if first == "server" and arguments[1:2] in (["init"], ["check"]):
+        from mqvpn_core.cli import server_setup  # noqa: PLC0415 - see the module
+
+        setup = {"init": server_setup.init, "check": server_setup.check}[arguments[1]]
+        return setup(arguments[2:])
     return _command(first)(arguments[1:])
 
 

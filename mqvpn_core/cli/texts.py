@@ -78,6 +78,9 @@ EXAMPLES: Mapping[str, str] = {
   mqvpn-core client vpn.example.org --auth-key-file fd:3 --routes advertised 3<auth.key
   mqvpn-core client --config client.toml""",
     "server": """\
+  mqvpn-core server init                         asks, and makes all that a new server needs
+  mqvpn-core server init --yes --name vpn.example.org --user alice
+  mqvpn-core server check                        what may be wrong with it
   mqvpn-core server --cert server.crt --key server.key --auth-key-file auth.key
   mqvpn-core server --cert c.pem --key k.pem --auth-key-file auth.key --subnet6 fd00:1::/64
   mqvpn-core server --config server.toml
