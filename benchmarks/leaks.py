@@ -32,7 +32,7 @@ from mqvpn_core.demo.story import is_connected
 from mqvpn_core.demo.topology import LTE, SERVER_IPV4, SERVER_IPV6, WLAN, World, build_world
 
 _LINKS = (WLAN, LTE)
-_PATIENCE = 25.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
