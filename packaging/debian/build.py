@@ -351,9 +351,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _build_wheel(scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
     options = ["--no-deps", "--wheel-dir", str(scratch / "wheel")]
-    subprocess.run([*command, *options, "."], check=True, cwd=ROOT)
+    subprocess.run([*command, *options, "."], check=True, cwd=_export(scratch / "source"))
     (wheel,) = (scratch / "wheel").glob("mqvpn-*.whl")
     return wheel
+
+
+def _export(target: Path) -> Path:
+    """Copy what git knows: a wheel made in place would also take what earlier builds left."""
+    if not (ROOT / ".git").exists():
+        return ROOT
+    for name in _output("git", "ls-files", "-z").split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            place = target / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place)
+    return target
 
 
 if __name__ == "__main__":
