@@ -70,9 +70,10 @@ def requirements_of(lock: Lock) -> list[str]:
 
 
 def _of_extra(project: dict[str, object], extra: str) -> list[str]:
-    extras = project["optional-dependencies"]
+    extras, always = project["optional-dependencies"], project["dependencies"]
     assert isinstance(extras, dict)
-    listed = extras[extra] if extra else project["dependencies"]
+    assert isinstance(always, list)
+    listed: list[str] = extras[extra] if extra else always
     found: list[str] = []
     for requirement in listed:
         if requirement.startswith("mqvpn["):
