@@ -34,6 +34,7 @@ _ROUTES = Path("/proc/net/route")
 _CANDIDATES = tuple(IPv4Network(f"10.{number}.0.0/24") for number in (86, 99, 117, 143, 201))
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # nothing is sent
 _GROUP_MAY_READ = 0o640
+_OWNER_MAY_READ = 0o600
 _RUN = "/run/mqvpn-server"
 _STATE = "/var/lib/mqvpn-server"
 
@@ -160,15 +161,17 @@ def write_server(server: NewServer, now: dt.datetime) -> tuple[Path, ...]:
 
 
 def _give_to_server(files: Iterable[Path]) -> None:
-    """Let the system user of the server read what root alone may write."""
+    """Let the system user of the server read all, and nobody else the private key."""
     try:
-        group = pwd.getpwnam(SERVER_USER).pw_gid
+        server = pwd.getpwnam(SERVER_USER)
     except KeyError:
         return  # not installed as a package: whoever runs this runs the server
+    if os.geteuid() != 0:
+        return
     for file in files:
-        if os.geteuid() == 0:
-            os.chown(file, 0, group)
-            file.chmod(_GROUP_MAY_READ)
+        is_key = file.suffix == ".key"
+        os.chown(file, server.pw_uid if is_key else 0, server.pw_gid)
+        file.chmod(_OWNER_MAY_READ if is_key else _GROUP_MAY_READ)
 
 
 def _rows(routes: Path) -> list[list[str]]:

@@ -3,6 +3,8 @@
 import datetime as dt
 import io
 import json
+import os
+import pwd
 import stat
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -50,6 +52,28 @@ def test_a_server_from_nothing(made: Outcome, tmp_path: Path) -> None:
     assert config.subnet6.is_private
     assert stat.S_IMODE((tmp_path / "etc/server.key").stat().st_mode) & 0o007 == 0
     assert f"mqvpn-core server --config {tmp_path}" in made.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who alone gives files away")
+def test_files_of_an_installed_server(
+    mqvpn: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_init, "SERVER_USER", "nobody")
+    monkeypatch.setattr(server_init, "find_way_out", lambda: None)
+    line = ("server", "init", "--yes", "--name", "vpn.example.org", "--directory", str(tmp_path))
+    assert mqvpn(*line).code == 0
+    nobody = pwd.getpwnam("nobody")
+    seen = {
+        path.name: (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode))
+        for path in tmp_path.iterdir()
+    }
+    shared = (0, nobody.pw_gid, 0o640)
+    assert seen == {
+        "server.toml": shared,
+        "server.crt": shared,
+        "users": shared,  # also after a user was added
+        "server.key": (nobody.pw_uid, nobody.pw_gid, 0o600),
+    }
 
 
 def test_a_server_that_is_there_stays(made: Outcome, mqvpn: CommandLine, tmp_path: Path) -> None:
