@@ -6,6 +6,7 @@ what to do.
 
 import datetime as dt
 import enum
+import errno
 import json
 import shutil
 import socket
@@ -149,6 +150,8 @@ def _port(config: ServerConfig, *, is_running: bool) -> Iterator[Finding]:
                 probe.bind((address.host, address.port))
         except OSError as error:
             text = f"{where} of {address.host} cannot be had: {error.strerror}"
+            if error.errno == errno.EADDRINUSE:
+                text += " by another program (ss -ulpn), or a server with another control socket"
             yield Finding(subject="port", verdict=Verdict.WRONG, text=text)
         else:
             text = f"{where} is free, and the server is not running"

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pwd
+import socket
 import stat
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -188,6 +189,19 @@ def test_what_the_doctor_finds(
         file, _machine(tmp_path, chains), dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
     )
     assert ("clock", Verdict.WRONG) in {(each.subject, each.verdict) for each in early}
+
+
+def test_a_port_that_somebody_has(made: Outcome, tmp_path: Path) -> None:
+    del made
+    file = tmp_path / "etc/server.toml"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        listen = f'listen = ["127.0.0.1:{other.getsockname()[1]}"]'
+        file.write_text(file.read_text().replace('listen = ["[::]:8443"]', listen))
+        findings = server_check.examine(file, _machine(tmp_path, '{"nftables": []}'), NOW)
+    (port,) = (each for each in findings if each.subject == "port")
+    assert port.verdict is Verdict.WRONG
+    assert "ss -ulpn" in port.text
 
 
 def test_the_doctor_as_a_command(mqvpn: CommandLine, tmp_path: Path) -> None:
