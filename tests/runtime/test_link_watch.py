@@ -176,7 +176,10 @@ def first_of(one: Link) -> LinkSeen:
     [
         LinkGone(ifindex=ONE),
         replace(first_of(link(1, "wlan0")), has_carrier=False),
-        *(AddressGone(ifindex=ONE, address=address) for address in link(1, "wlan0").addresses),
+        *(
+            AddressGone(ifindex=ONE, address=address)
+            for address in sorted(link(1, "wlan0").addresses, key=str)
+        ),
     ],
     ids=repr,
 )
