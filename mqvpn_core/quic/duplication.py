@@ -4,7 +4,7 @@ Owns which datagrams are sent twice and the copies that wait for room. How a cop
 the business of whoever queues the datagrams, see `Duplication`.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ MAX_COPY_AGE = 0.05
 """Seconds that a second copy waits for room; then the first one has probably arrived."""
 MAX_COPIES = 256
 """Copies that wait for one path at most."""
+_REMEMBERED_COPIES = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +108,14 @@ class Hedges:
     """Copies of what is under way on a path in doubt, for another path and for once.
 
     The peer cannot tell them from new ones: what is inside has to live with duplicates, as every
-    IP packet has to. Reads: ``len``. Writes: ``note``, ``put_into``.
+    IP packet has to. A copy is under way on a path as well, and that may get into doubt too: what
+    was copied once is not copied again. Reads: ``len``. Writes: ``note``, ``put_into``.
     """
 
     def __init__(self) -> None:
         self._datagrams: dict[PathId, list[Datagram]] = {}
+        # By the identity of payloads, which holds as long as they are kept here.
+        self._copied: OrderedDict[int, Datagram] = OrderedDict()
 
     def __len__(self) -> int:
         """Copies that wait for the next packets."""
@@ -124,8 +128,12 @@ class Hedges:
             path_id: the path in doubt.
             datagrams: what is under way on it, oldest first.
         """
-        if datagrams:
-            self._datagrams[path_id] = list(datagrams)
+        new = [datagram for datagram in datagrams if id(datagram[1]) not in self._copied]
+        if new:
+            self._datagrams[path_id] = new
+            self._copied.update((id(datagram[1]), datagram) for datagram in new)
+            while len(self._copied) > _REMEMBERED_COPIES:
+                self._copied.popitem(last=False)
 
     def put_into(self, rooms: Mapping[PathId, PacketRoom]) -> None:
         """Let the best other path have what fits; the rest is not worth waiting.

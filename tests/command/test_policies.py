@@ -85,7 +85,7 @@ def test_name_servers_and_split(mqvpn: Command) -> None:
         "portal",
         "dns",
         "dns example.org",
-        "split --exclude everything",
+        "split --exclude every,thing",
         "split --include 10.0.0.1/8",
         "nonsense",
         "up a b",

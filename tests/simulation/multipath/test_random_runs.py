@@ -308,10 +308,11 @@ class Run:
         assert client.received_stream(DOWN_STREAM) == plan.download
         for peer, by_client in ((server, True), (client, False)):
             sent = {payload for _, sender, payload in plan.datagrams if sender is by_client}
-            # Unreliable, and a failing path may let one come twice; but never changed.
+            # Unreliable, and each failing path may send one again, as it may do with the copy that
+            # was made of a small one while an answer was overdue; but never changed.
             assert set(peer.received_datagrams) <= sent
             most = max(Counter(peer.received_datagrams).values(), default=0)
-            assert most <= 1 + len(plan.links)
+            assert most <= 2 * (1 + len(plan.links))
             updates = peer.events_of(KeysUpdated)
             assert [event.key_phase for event in updates] == list(range(1, len(updates) + 1))
 

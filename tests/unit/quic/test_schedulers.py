@@ -458,3 +458,17 @@ def test_copies_that_find_no_room_are_dropped() -> None:
     assert len(scheduler) == 0
     scheduler.copy_elsewhere(A, [(PREFIX, payload) for payload in packets(1, 3)])
     assert scheduler.allocate([view(A)], at(0)) == {}
+
+
+@pytest.mark.parametrize("strategy", ["minrtt", "weighted"])
+def test_what_was_copied_once_is_not_copied_again(strategy: str) -> None:
+    scheduler = scheduler_of(strategy)
+    push(scheduler, 1, count=3)
+    sent = scheduler.allocate([view(A)], at(0))[A]
+    scheduler.copy_elsewhere(A, sent)
+    copies = scheduler.allocate([view(A), view(B)], at(0.05))
+    assert numbers(copies[B]) == numbers(sent)
+    # Now the other path is in doubt as well, and then the first one once more.
+    scheduler.copy_elsewhere(B, copies[B])
+    scheduler.copy_elsewhere(A, sent)
+    assert scheduler.allocate([view(A), view(B)], at(0.1)) == {}
