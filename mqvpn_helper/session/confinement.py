@@ -99,8 +99,12 @@ def _hide_tmp() -> None:
     if library.unshare(_CLONE_NEWNS) != 0:
         return
     library.mount(b"none", b"/", None, _MS_PRIVATE_EVERYWHERE, None)
-    for directory in (b"/tmp", b"/var/tmp"):
-        library.mount(b"none", directory, b"tmpfs", _MS_TMPFS, b"size=64k,mode=1777")
+    needed = [Path(__file__), Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable)]
+    for directory in ("/tmp", "/var/tmp"):  # noqa: S108 - to be hidden, not to be used
+        # Somebody who tries the program out may have put it there.
+        if not any(path.resolve().is_relative_to(directory) for path in needed):
+            place = directory.encode()
+            library.mount(b"none", place, b"tmpfs", _MS_TMPFS, b"size=64k,mode=1777")
 
 
 def _limit_resources() -> None:
