@@ -32,6 +32,10 @@ FAMILIES = [
 ]
 
 
+VNET_HEADER_BYTES = 10
+"""``virtio_net_hdr`` in front of every packet; all zero: a packet like any other."""
+
+
 @dataclass
 class Server:
     """A machine with a server plan in force."""
@@ -41,13 +45,17 @@ class Server:
     tap: Tap
     hardware_address: bytes
 
+    def inject(self, packet: bytes) -> None:
+        """Give a packet to the machine through the device."""
+        os.write(self.tun_fd, bytes(VNET_HEADER_BYTES) + packet)
+
     def from_tun(self, protocol: int) -> list[bytes]:
         """Return the packets of a protocol that come out of the device within a moment."""
         found = []
         deadline = time.monotonic() + 0.15  # noqa: TID251 - how long silence is listened to
         while time.monotonic() < deadline:  # noqa: TID251 - how long silence is listened to
             try:
-                packet = os.read(self.tun_fd, 65535)
+                packet = os.read(self.tun_fd, 65535)[VNET_HEADER_BYTES:]
             except BlockingIOError:
                 time.sleep(0.01)
                 continue
@@ -80,7 +88,7 @@ def server(tmp_path: Path, namespace: None, plan: HostPlan) -> Iterator[Server]:
 def test_clients_share_the_address_of_the_link(
     server: Server, client: str, target: str, outside: str
 ) -> None:
-    os.write(server.tun_fd, udp_packet(client, target, b"question", (5000, 53)))
+    server.inject(udp_packet(client, target, b"question", (5000, 53)))
     sent = server.tap.next_packet()
     assert addresses_of(sent) == (outside, target)
     assert transport_of(sent).endswith(b"question")
@@ -95,12 +103,12 @@ def test_clients_share_the_address_of_the_link(
 def test_tcp_segments_are_clamped_to_the_tunnel(
     server: Server, client: str, target: str, outside: str
 ) -> None:
-    os.write(server.tun_fd, syn_packet(client, target, 8960))
+    server.inject(syn_packet(client, target, 8960))
     clamped = transport_of(server.tap.next_packet(TCP))
     kind, length, mss = struct.unpack("!BBH", clamped[20:24])
     headers = 40 if "." in client else 60
     assert (kind, length, mss) == (2, 4, 1400 - headers)
-    os.write(server.tun_fd, syn_packet(client, target, 536))
+    server.inject(syn_packet(client, target, 536))
     assert struct.unpack("!H", transport_of(server.tap.next_packet(TCP))[22:24]) == (536,)
     assert outside != client
 
@@ -116,7 +124,7 @@ def test_tcp_segments_are_clamped_to_the_tunnel(
 def test_clients_meet_only_where_they_may(
     server: Server, one: str, other: str, arrives: bool
 ) -> None:
-    os.write(server.tun_fd, udp_packet(one, other, b"hello", (1, 2)))
+    server.inject(udp_packet(one, other, b"hello", (1, 2)))
     came_back = server.from_tun(UDP)
     assert [addresses_of(packet) for packet in came_back] == [(one, other)] * arrives
 
@@ -126,7 +134,7 @@ def test_clients_meet_only_where_they_may(
 )
 def test_clients_are_not_told_of_shorter_ways(server: Server) -> None:
     for _ in range(3):
-        os.write(server.tun_fd, udp_packet("10.0.0.2", "10.0.0.3", b"hello", (1, 2)))
+        server.inject(udp_packet("10.0.0.2", "10.0.0.3", b"hello", (1, 2)))
     assert server.from_tun(1) == []
 
 
@@ -136,7 +144,7 @@ def test_packets_for_clients_leave_by_no_other_link(
     server: Server, client: str, target: str, outside: str
 ) -> None:
     """The process died, its rules stay for the next one; the default route leads to a link."""
-    os.write(server.tun_fd, udp_packet(client, target, b"question", (5000, 53)))
+    server.inject(udp_packet(client, target, b"question", (5000, 53)))
     (port,) = struct.unpack("!H", transport_of(server.tap.next_packet())[:2])
     run("ip link set mqvpn0 down")
     run(f"ip route get {client}")
@@ -156,7 +164,7 @@ def test_what_belongs_to_no_connection_does_not_leave_with_an_inner_address(
     segment[33] |= 0x01  # SYN and FIN together
     checksum = struct.unpack_from("!H", segment, 36)[0] - (segment[33] - flags)
     struct.pack_into("!H", segment, 36, checksum)
-    os.write(server.tun_fd, bytes(segment))
+    server.inject(bytes(segment))
     with pytest.raises(TimeoutError):
         server.tap.next_packet(TCP)
 
@@ -165,7 +173,7 @@ def test_what_belongs_to_no_connection_does_not_leave_with_an_inner_address(
 def test_nothing_is_forwarded_any_more_after_undo(server: Server) -> None:
     server.changer.undo()
     run("ip link set mqvpn0 up")
-    os.write(server.tun_fd, udp_packet("10.0.0.2", "198.51.100.1", b"late", (1, 2)))
-    os.write(server.tun_fd, udp_packet("fd00::2", "2001:db8:99::1", b"late", (1, 2)))
+    server.inject(udp_packet("10.0.0.2", "198.51.100.1", b"late", (1, 2)))
+    server.inject(udp_packet("fd00::2", "2001:db8:99::1", b"late", (1, 2)))
     with pytest.raises(TimeoutError):
         server.tap.next_packet()
