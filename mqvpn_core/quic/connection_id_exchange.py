@@ -4,7 +4,7 @@ PATH_NEW_CONNECTION_ID and PATH_RETIRE_CONNECTION_ID for all paths where multipa
 the plain frames of RFC 9000 for path 0 where it was not; both are always accepted for path 0.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import PathId
@@ -32,7 +32,7 @@ ISSUED_FOR_UNUSED_PATH = 1
 class ConnectionIdExchange:
     """Issues, retires and collects connection IDs.
 
-    A: peer_ids, reset_tokens, may_open
+    A: peer_ids, may_open
     B: on_new_connection_id, on_retire_connection_id, on_cids_blocked
     C: set_path_zero, issue, issue_for_unused, rotate, drop_peer_ids, forget
     """
@@ -54,12 +54,6 @@ class ConnectionIdExchange:
         """Both sides have issued a connection ID for this unused path (RFC 10069 s3.1)."""
         known = self._peer.get(path_id)
         return known is not None and known.is_usable and bool(self._local.active(path_id))
-
-    def reset_tokens(self) -> Iterator[bytes]:
-        """Tokens of the connection IDs in use; those of abandoned paths are gone with them."""
-        for known in self._peer.values():
-            if known.reset_token:
-                yield known.reset_token
 
     def set_path_zero(
         self, initial: bytes, reset_token: bytes, preferred: tuple[bytes, bytes] | None = None

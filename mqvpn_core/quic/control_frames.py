@@ -47,10 +47,6 @@ class ControlFrames:
         """The newest frame of a topic has not been acknowledged yet."""
         return topic in self._newest
 
-    def forget_topic(self, topic: Topic) -> None:
-        """What the topic is about does not exist any more."""
-        self._newest.pop(topic, None)
-
     def write_into(self, builder: PathPacketBuilder) -> None:
         """Move frames into packets.
 

@@ -163,15 +163,6 @@ RESERVED_HTTP2_FRAME_TYPES: Final = frozenset({0x02, 0x06, 0x08, 0x09})
 """Frames that only HTTP/2 had: receiving one is H3_FRAME_UNEXPECTED (RFC 9114 s7.2.8, s11.2.1)."""
 
 
-class Http3StreamType(IntEnum):
-    """Types of unidirectional HTTP/3 streams."""
-
-    CONTROL = 0x00
-    PUSH = 0x01
-    QPACK_ENCODER = 0x02
-    QPACK_DECODER = 0x03
-
-
 class CapsuleType(IntEnum):
     """Capsule types of RFC 9297 and RFC 9484."""
 

@@ -197,10 +197,6 @@ class BusLink:
         """Ask the bus for signals that fit a rule."""
         await self.call(message_bus.AddMatch(rule))
 
-    async def remove_match(self, rule: MatchRule) -> None:
-        """Take `add_match` back."""
-        await self.call(message_bus.RemoveMatch(rule))
-
     async def drain(self) -> None:
         """Wait until everything that was posted is written."""
         while self._outgoing:

@@ -71,7 +71,7 @@ class FirstContact:
 class EngineConnection(SlidingFlowControl):
     """aioquic's QuicConnection behind the gate.
 
-    A: state, peer_parameters, peer_certificate, unsent_bytes, timeout, idle_deadline
+    A: state, peer_parameters, peer_certificate, unsent_bytes, timeout
     B: receive_long_headers, handle_engine_timeout, note_packet_received
     C: start, write_application_frames, write_close_frame, enter_draining
     D: handshake_datagrams, take_secrets, next_event
@@ -319,11 +319,6 @@ class EngineConnection(SlidingFlowControl):
     def handshake_path(self) -> QuicNetworkPath | None:
         """The engine's only network path, with its anti-amplification counters."""
         return self._network_paths[0] if self._network_paths else None
-
-    @property
-    def idle_deadline(self) -> Instant | None:
-        """When the connection ends by itself: idle time-out or end of closing."""
-        return Instant(self._close_at) if self._close_at is not None else None
 
     def engine_timeout(self) -> Instant | None:
         """Earliest timer of the engine."""
