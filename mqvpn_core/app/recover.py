@@ -1,5 +1,6 @@
 """``mqvpn-core recover``: takes back everything that no running process needs any more."""
 
+import os
 from collections.abc import Callable
 
 from mqvpn_core.app.exit_codes import ExitCode
@@ -16,7 +17,8 @@ def run(tell: Callable[[str], None]) -> int:
     try:
         recovered: Recovered = recover_machine()
     except HostError as error:
-        tell(str(error))
+        advice = "; run it as root: sudo mqvpn-core recover" if os.geteuid() else ""
+        tell(f"{error}{advice}")
         return ExitCode.PERMISSION
     for line in recovered.found:
         tell(line)
