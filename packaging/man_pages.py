@@ -1,19 +1,42 @@
-"""Makes the manual pages out of what the programs say of themselves with ``--help``.
+"""Makes the manual pages, and docs/manual.md, out of what the programs say with ``--help``.
 
     python packaging/man_pages.py DIRECTORY
+    python packaging/man_pages.py --markdown docs/manual.md
 
-writes ``man1/mqvpn.1``, ``man1/mqvpn-gui.1`` and ``man8/mqvpn-core.8`` there.
+The first writes ``man1/mqvpn.1``, ``man1/mqvpn-gui.1``, ``man8/mqvpn-core.8`` and
+``man8/mqvpn-helper.8``, the second the page of the documentation with the same content.
 """
 
+import argparse
+import contextlib
+import io
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version as version_of
 from pathlib import Path
 
+from mqvpn_core.cli import main as run_core
+from mqvpn_gui.app.options import make_parser as window_parser
+from mqvpn_gui.command.main import main as run_command
+from mqvpn_helper.service.main import main as run_helper
+
 _MAX_DEPTH = 3
+_ENVIRONMENT = {"COLUMNS": "90", "NO_COLOR": "1"}
+_MARKDOWN = """\
+# All commands and options
+
+This page is made from the programs themselves by
+`python packaging/man_pages.py --markdown docs/manual.md`; a test keeps the two in step. The same
+stands in the manual pages that come with the packages.
+
+Contents: {contents}.
+"""
+
+
+def _run_window(arguments: Sequence[str]) -> None:
+    window_parser().parse_args(arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +45,8 @@ class Program:
 
     name: str
     """What it is called."""
-    module: str
-    """The module that runs it."""
+    run: Callable[[Sequence[str]], object]
+    """Runs it with the arguments of a command line."""
     section: int
     """Of the manual: 1 is for users, 8 for administrators."""
     summary: str
@@ -35,53 +58,51 @@ class Program:
 PROGRAMS = (
     Program(
         name="mqvpn",
-        module="from mqvpn_gui.command.main import main",
+        run=run_command,
         section=1,
         summary="control the VPN of this machine",
         see_also="mqvpn-gui(1), mqvpn-core(8)",
     ),
     Program(
         name="mqvpn-core",
-        module="from mqvpn_core.cli import main",
+        run=run_core,
         section=8,
         summary="client and server of a VPN over HTTP/3 and multipath QUIC",
         see_also="mqvpn(1), systemctl(1), nft(8)",
     ),
     Program(
         name="mqvpn-gui",
-        module="",
+        run=_run_window,
         section=1,
         summary="window and tray icon of the VPN",
         see_also="mqvpn(1), mqvpn-core(8)",
     ),
+    Program(
+        name="mqvpn-helper",
+        run=run_helper,
+        section=8,
+        summary="privileged side of the VPN on the system bus",
+        see_also="mqvpn(1), mqvpn-core(8), polkit(8), dbus-daemon(1)",
+    ),
 )
 """All programs with pages."""
-
-_WINDOW = """\
-mqvpn-gui [mqvpn://...]
-
-Shows the VPN in a window and as an icon in the panel. A link that is given is imported, after a
-question. What the window shows and changes is done by the helper, which the system bus starts; what
-it does for whom is decided by polkit.
-
-Without a screen, mqvpn does the same.
-"""
 
 
 def help_of(program: Program, command: Sequence[str]) -> str:
     """Return what a command says with ``--help``."""
-    if not program.module:
-        return _WINDOW
-    code = f"import sys; {program.module}; sys.argv[0] = {program.name!r}; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "90", "NO_COLOR": "1", "LC_ALL": "C.UTF-8"},
-        timeout=60,
-    )
-    return done.stdout
+    said = io.StringIO()
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            program.run([*command, "--help"])
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return said.getvalue()
 
 
 def sub_commands(text: str) -> list[str]:
@@ -130,12 +151,33 @@ def write_pages(directory: Path, version: str, date: str) -> list[Path]:
     return written
 
 
+def markdown() -> str:
+    """Return the page of the documentation."""
+    links = (f"[{program.name}](#{program.name})" for program in PROGRAMS)
+    parts = [_MARKDOWN.format(contents=", ".join(links))]
+    for program in PROGRAMS:
+        for title, text in sections(program):
+            heading = f"### {program.name} {title}" if title else f"## {program.name}"
+            parts.append(f"{heading}\n\n```\n{text.rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Make the manual out of --help.")
+    parser.add_argument("directory", nargs="?", type=Path, help="where to write manual pages")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write one page of Markdown")
+    options = parser.parse_args()
+    if options.directory is not None:
+        write_pages(options.directory, version_of("mqvpn"), "")
+    if options.markdown is not None:
+        options.markdown.write_text(markdown(), encoding="utf-8")
+
+
 def _escaped(line: str) -> str:
     text = line.replace("\\", "\\e").replace("-", "\\-")
     return "\\&" + text if text.startswith((".", "'")) else text
 
 
 if __name__ == "__main__":
-    from importlib.metadata import version as version_of
-
-    write_pages(Path(sys.argv[1]), version_of("mqvpn"), "")
+    main()

@@ -7,7 +7,7 @@ from typing import NoReturn
 from typing_extensions import override
 
 from mqvpn_core.app.config_formats import nearest
-from mqvpn_core.cli.texts import EXAMPLES, PROGRAM
+from mqvpn_core.cli.texts import EXAMPLES, PROGRAM, SUB_COMMANDS, command_lines
 from mqvpn_core.config.parsing import quote
 from mqvpn_core.errors import ConfigError
 
@@ -22,11 +22,13 @@ class Parser(argparse.ArgumentParser):
             command: its name.
             usage: how to call it, without program and command.
         """
-        examples = EXAMPLES.get(command)
+        parts = [f"examples:\n{EXAMPLES[command]}"] if command in EXAMPLES else []
+        if command in SUB_COMMANDS:
+            parts.insert(0, command_lines(SUB_COMMANDS[command]))
         super().__init__(
             prog=f"{PROGRAM} {command}".strip(),
             usage=f"{PROGRAM} {command} {usage}".strip(),
-            description=None if examples is None else f"examples:\n{examples}",
+            description="\n".join(parts) or None,
             formatter_class=_Formatter,
             allow_abbrev=False,
             add_help=False,

@@ -83,8 +83,13 @@ def check(arguments: Sequence[str]) -> int:
     """``mqvpn-core server check``."""
     from mqvpn_core.app import server_check  # noqa: PLC0415 - loads the cryptography package
 
-    parser = Parser("server", "check [OPTIONS]")
-    parser.add_argument("--config", default=str(DEFAULT_CONFIG), metavar="FILE")
+    parser = Parser("server check", "[OPTIONS]")
+    parser.add_argument(
+        "--config",
+        default=str(DEFAULT_CONFIG),
+        metavar="FILE",
+        help=f"of the server (default: {DEFAULT_CONFIG})",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     namespace = parser.parse(arguments, _NO_OTHERS)
     findings = server_check.examine(
@@ -134,7 +139,7 @@ class _Asker:
 
 
 def _init_parser() -> Parser:
-    parser = Parser("server", "init [OPTIONS]")
+    parser = Parser("server init", "[OPTIONS]")
     parser.add_argument("--yes", "-y", action="store_true", help="ask nothing")
     parser.add_argument("--name", metavar="HOST", help="where clients find it")
     parser.add_argument("--port", metavar="N", help="UDP port (default: 443)")

@@ -20,6 +20,14 @@ COMMANDS: Mapping[str, str] = {
 }
 """The commands with one line each."""
 
+SUB_COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "server": {
+        "init": "make all that a new server needs, and a link for its first user",
+        "check": "say what may be wrong with a server of this machine",
+    },
+}
+"""Commands below a command that does something by itself as well."""
+
 EXIT_CODES = """\
 exit codes:
   0  done, or stopped on request
@@ -33,30 +41,42 @@ exit codes:
 """The exit codes, as `mqvpn_core.app.exit_codes` defines them."""
 
 
+def command_lines(commands: Mapping[str, str]) -> str:
+    """Return commands with a line each, below a heading.
+
+    Args:
+        commands: names with what they do.
+    """
+    width = max(map(len, commands))
+    lines = (f"  {name:<{width}}  {text}\n" for name, text in commands.items())
+    return "commands, each with its own --help:\n" + "".join(lines)
+
+
 def overview() -> str:
     """Return the text of ``mqvpn-core --help``."""
-    width = max(map(len, COMMANDS))
-    commands = "".join(f"  {name:<{width}}  {text}\n" for name, text in COMMANDS.items())
     return f"""\
 mqvpn-core: a VPN over HTTP/3 (MASQUE CONNECT-IP, RFC 9484) and multipath QUIC
 
 try it, as root; it touches nothing outside its own network namespaces:
   mqvpn-core demo
 
-a server, with a key and a certificate of its own:
+a server; the first command makes what it needs and prints a link for a laptop:
+  mqvpn-core server init
+  mqvpn-core server --config /etc/mqvpn/server.toml
+
+a server by hand, with a key and a certificate of its own:
   mqvpn-core genkey --output auth.key
   mqvpn-core gencert --cert server.crt --key server.key     (prints the pin)
   mqvpn-core server --cert server.crt --key server.key --auth-key-file auth.key
 
-a client of it:
+a client of that one:
   mqvpn-core client vpn.example.org --auth-key-file auth.key --pin sha256/...
 
 look at either:
   mqvpn-core status --watch
   mqvpn-core events --follow
 
-commands, each with its own --help:
-{commands}
+{command_lines(COMMANDS)}
 instead of options, a file; TOML, or INI and JSON of the C program of the same name:
   mqvpn-core --config client.toml
   mqvpn-core check-config client.toml
@@ -78,17 +98,21 @@ EXAMPLES: Mapping[str, str] = {
   mqvpn-core client vpn.example.org --auth-key-file fd:3 --routes advertised 3<auth.key
   mqvpn-core client --config client.toml""",
     "server": """\
-  mqvpn-core server init                         asks, and makes all that a new server needs
-  mqvpn-core server init --yes --name vpn.example.org --user alice
-  mqvpn-core server check                        what may be wrong with it
+  mqvpn-core server --config server.toml
   mqvpn-core server --cert server.crt --key server.key --auth-key-file auth.key
   mqvpn-core server --cert c.pem --key k.pem --auth-key-file auth.key --subnet6 fd00:1::/64
-  mqvpn-core server --config server.toml
 
 signals of a running server:
   SIGHUP            read the file again; tunnels stay
   SIGUSR2           stop for a restart: connections of clients survive until the next server is up
   SIGTERM, SIGINT   stop and take back every change of this machine""",
+    "server init": """\
+  mqvpn-core server init                         asks for what is not said
+  mqvpn-core server init --yes --name vpn.example.org --user alice
+  mqvpn-core server init --yes --name vpn.example.org --cert fullchain.pem --key privkey.pem""",
+    "server check": """\
+  mqvpn-core server check
+  mqvpn-core server check --config server.toml --json""",
     "user": """\
   mqvpn-core user add alice                      prints a link for alice's device, once
   mqvpn-core user add alice --server vpn.example.org --title Office

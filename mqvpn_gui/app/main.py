@@ -1,15 +1,14 @@
 """``mqvpn-gui``: the tray icon and the window."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QApplication
 
 from mqvpn_gui.app.clocks import qt_clocks
 from mqvpn_gui.app.desk import Desk, Surroundings
+from mqvpn_gui.app.options import make_parser
 from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.app.stop_signals import StopSignals
 from mqvpn_gui.bus.addresses import session_bus_address, system_bus_address
@@ -23,7 +22,7 @@ from mqvpn_gui.words.translation import load_translation
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until the user quits."""
-    options = _options(arguments)
+    options = make_parser().parse_args(arguments)
     application = QApplication(sys.argv[:1])
     application.setApplicationName("mqvpn")
     application.setApplicationDisplayName("mqvpn")
@@ -64,27 +63,6 @@ def _surroundings() -> Surroundings:
         profiles=ProfileStore(),
         secrets=SecretStore(),
     )
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="mqvpn-gui", description="Tray icon and window of mqvpn, a VPN over several links."
-    )
-    parser.add_argument(
-        "link", nargs="*", metavar="LINK", help="an mqvpn:// link to add a server from"
-    )
-    parser.add_argument(
-        "--hidden", action="store_true", help="show only the tray icon, where there is a tray"
-    )
-    parser.add_argument("--version", action="version", version=f"mqvpn {_version()}")
-    return parser.parse_args(arguments)
-
-
-def _version() -> str:
-    try:
-        return version("mqvpn")
-    except PackageNotFoundError:
-        return "from a checkout"
 
 
 if __name__ == "__main__":

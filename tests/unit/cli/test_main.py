@@ -7,7 +7,7 @@ import pytest
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.cli import main as main_of_package
 from mqvpn_core.cli import tools
-from mqvpn_core.cli.texts import COMMANDS, EXAMPLES, EXIT_CODES, overview
+from mqvpn_core.cli.texts import COMMANDS, EXAMPLES, EXIT_CODES, SUB_COMMANDS, overview
 from mqvpn_core.errors import ConfigError, HostError, MqvpnError
 from tests.unit.cli.runs import CommandLine
 
@@ -28,16 +28,17 @@ def test_nothing_at_all_shows_help_and_is_no_success(mqvpn: CommandLine) -> None
 def test_overview_lists_every_command_and_exit_code() -> None:
     for command in COMMANDS:
         assert f"\n  {command} " in overview()
-    assert set(EXAMPLES) == set(COMMANDS)
+    below = {f"{name} {each}" for name, children in SUB_COMMANDS.items() for each in children}
+    assert set(EXAMPLES) == {*COMMANDS, *below}
     assert [int(n) for n in re.findall(r"^  (\d)  ", EXIT_CODES, re.MULTILINE)] == list(ExitCode)
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("command", list(EXAMPLES))
 def test_every_command_has_help_with_examples_first(mqvpn: CommandLine, command: str) -> None:
-    outcome = mqvpn(command, "--help")
+    outcome = mqvpn(*command.split(), "--help")
     assert outcome.code == 0
     assert outcome.out.startswith(f"usage: mqvpn-core {command} ")
-    assert outcome.out.index("examples:") < outcome.out.index("--help")
+    assert outcome.out.index("\nexamples:") < outcome.out.index("\noptions:")
     assert outcome.err == ""
 
 
