@@ -37,6 +37,7 @@ from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.own_machine import own_machine
 from mqvpn_core.app.quic_settings import client_trust, transport_config
 from mqvpn_core.app.run_records import RunRecords, open_records
+from mqvpn_core.app.service_reports import report_client
 from mqvpn_core.app.termination import (
     STOP_SIGNALS,
     exit_code_of,
@@ -71,6 +72,7 @@ from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
 from mqvpn_core.runtime.plan_keeper import LettingResolver, PlanKeeper
 from mqvpn_core.runtime.rule_board import RuleBoard
+from mqvpn_core.runtime.service_manager import ServiceManager
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.tunnel_attempt import AttemptParts, TunnelAttempts
 from mqvpn_core.runtime.usage_keeper import UsageKeeper, UsageSettings
@@ -111,7 +113,9 @@ async def _main(config: ClientConfig) -> ExitCode:
             async with trio.open_nursery() as nursery:
                 stop = trio.Event()
                 nursery.start_soon(set_on_signal, signals, stop)
-                code = exit_code_of(await run_client(config, ClientSurroundings(), stop))
+                report = partial(report_client, ServiceManager(), str(config.server))
+                surroundings = ClientSurroundings(attend=report)
+                code = exit_code_of(await run_client(config, surroundings, stop))
                 nursery.cancel_scope.cancel()
     except* (HostError, ConfigError) as group:
         code = report_errors(group)

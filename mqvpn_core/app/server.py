@@ -34,6 +34,7 @@ from mqvpn_core.app.server_settings import (
     server_host_settings,
 )
 from mqvpn_core.app.server_status import ServerStatus
+from mqvpn_core.app.service_reports import ServerReports
 from mqvpn_core.app.termination import STOP_SIGNALS, report_errors, set_on_signal
 from mqvpn_core.config import ServerConfig
 from mqvpn_core.errors import ConfigError, HostError
@@ -43,6 +44,7 @@ from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.name_resolution import NameResolver
+from mqvpn_core.runtime.service_manager import ServiceManager
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
@@ -96,9 +98,11 @@ async def _main(config: ServerConfig, reload: Callable[[], ServerConfig] | None)
         ):
             async with trio.open_nursery() as nursery:
                 orders = ServerOrders(stop=trio.Event(), reloads=read_again(hang_ups, reload))
+                reports = ServerReports(ServiceManager())
                 nursery.start_soon(set_on_signal, signals, orders.stop)
                 nursery.start_soon(_hand_over_on, hand_overs, orders)
-                await run_server(config, ServerSurroundings(), orders)
+                nursery.start_soon(reports.run)
+                await run_server(config, ServerSurroundings(), orders, task_status=reports)
                 nursery.cancel_scope.cancel()
     except* (HostError, ConfigError) as group:
         code = report_errors(group)

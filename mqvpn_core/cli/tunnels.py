@@ -17,6 +17,7 @@ from mqvpn_core.app.config_files import (
 )
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.hide_arguments import hide_arguments
+from mqvpn_core.app.journal import JOURNAL_SOCKET
 from mqvpn_core.app.logging_setup import set_up_logging
 from mqvpn_core.app.one_line import one_line
 from mqvpn_core.app.privileges import missing_privilege
@@ -104,7 +105,8 @@ def _run(sources: Sources, given: GivenSettings) -> int:
     _forget_secrets(given)
     config = loaded.config
     key = config.auth_key if isinstance(config, ClientConfig) else None
-    set_up_logging(config.log_level, secrets=[] if key is None else [key])
+    secrets = [] if key is None else [key]
+    set_up_logging(config.log_level, secrets=secrets, journal=JOURNAL_SOCKET)
     for warning in warnings:
         _LOGGER.warning("%s", warning)
     missing = missing_privilege()

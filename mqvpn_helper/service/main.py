@@ -11,10 +11,12 @@ import trio
 
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY
 from mqvpn_helper.interface.profile import Profile
+from mqvpn_helper.interface.service_notices import service_orders
 from mqvpn_helper.service.bus_link import BusLostError
 from mqvpn_helper.service.capabilities import keep_only_needed
 from mqvpn_helper.service.helper import AlreadyRunningError, HelperParts, serve
 from mqvpn_helper.service.machine_care import LocalMachineCare
+from mqvpn_helper.service.signs_of_life import show_signs_of_life
 from mqvpn_helper.session.core_launch import CORE_USER, ProcessLauncher, system_identity
 from mqvpn_helper.session.events import SessionEvent
 from mqvpn_helper.session.threaded_host import ThreadedHost
@@ -66,11 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
 
     try:
-        trio.run(serve, "SYSTEM", make_parts)
+        trio.run(_serve, make_parts)
     except (BusLostError, AlreadyRunningError) as error:
         sys.stderr.write(f"mqvpn-helper: {error}\n")
         return EXIT_FAILED
     return 0
+
+
+async def _serve(make_parts: Callable[[], HelperParts]) -> None:
+    orders = service_orders(os.environ, os.getpid())
+    trio.lowlevel.spawn_system_task(show_signs_of_life, orders)
+    await serve("SYSTEM", make_parts)
 
 
 def _parser() -> argparse.ArgumentParser:

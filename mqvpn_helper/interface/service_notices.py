@@ -1,0 +1,54 @@
+"""What a program and systemd tell each other (sd_notify(3), sd_watchdog_enabled(3)), as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_MICROSECONDS = 1_000_000
+_BEATS = 3  # in the time after which systemd takes a silent program for stuck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOrders:
+    """What systemd wants to be told."""
+
+    address: str | bytes = ""
+    """The socket that it listens on; empty where nobody listens."""
+    beat_seconds: float | None = None
+    """Time between two signs of life; None when none are wanted."""
+
+
+def service_orders(environment: Mapping[str, str], process: int) -> ServiceOrders:
+    """Read the orders from the environment that systemd gives.
+
+    Args:
+        environment: of this process.
+        process: ID of this process: orders may have been meant for the one that started it.
+    """
+    place = environment.get("NOTIFY_SOCKET", "")
+    if not place.startswith(("/", "@")):
+        return ServiceOrders()
+    # An abstract socket is written with "@" in front.
+    address = b"\0" + place[1:].encode() if place.startswith("@") else place
+    interval = environment.get("WATCHDOG_USEC", "")
+    is_mine = environment.get("WATCHDOG_PID", str(process)) == str(process)
+    if not interval.isascii() or not interval.isdigit() or not int(interval) or not is_mine:
+        return ServiceOrders(address=address)
+    return ServiceOrders(address=address, beat_seconds=int(interval) / _MICROSECONDS / _BEATS)
+
+
+ALIVE = b"WATCHDOG=1"
+"""Sign of life."""
+
+
+def ready(status: str) -> bytes:
+    """Say that the program does its work from now on.
+
+    Args:
+        status: what ``systemctl status`` shows.
+    """
+    return b"READY=1\n" + doing(status)
+
+
+def doing(status: str) -> bytes:
+    """Say what the program does, for ``systemctl status``."""
+    return f"STATUS={' '.join(status.split())}".encode()
