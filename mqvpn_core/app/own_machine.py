@@ -12,10 +12,16 @@ from mqvpn_core.runtime.local_host import LocalHost
 _VARIABLE = "RUNTIME_DIRECTORY"
 
 
-def own_machine() -> LocalHost:
-    """Return the machine this process runs on."""
+def own_machine(*, tun_queues: int = 1) -> LocalHost:
+    """Return the machine this process runs on.
+
+    Args:
+        tun_queues: descriptors that its TUN device will have.
+    """
     directory = runtime_directory(os.environ)
-    return LocalHost() if directory is None else LocalHost(directory)
+    if directory is None:
+        return LocalHost(tun_queues=tun_queues)
+    return LocalHost(directory, tun_queues=tun_queues)
 
 
 def runtime_directory(environment: Mapping[str, str]) -> Path | None:

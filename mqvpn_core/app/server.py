@@ -7,7 +7,7 @@ The tree of tasks:
     |- driver.run         sockets, TUN device and timers of all clients
     |- site.run           one task for each file being sent
     |- keeper.run         one task for each name being resolved
-    |- leases.run         writes the lease table
+    |- books.run          writes the lease table
     |- records.run        writes traces, if they are wanted
     |- mtu.run            keeps the TUN device as small as the smallest tunnel
     `- _reload_on         SIGHUP: reads the configuration again
@@ -21,11 +21,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import trio
 
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.own_machine import own_machine
+from mqvpn_core.app.server_books import OwnBooks
 from mqvpn_core.app.server_core import ServerCore, ServerPorts
 from mqvpn_core.app.server_settings import (
     listen_addresses,
@@ -53,6 +55,21 @@ from mqvpn_core.tunnel.host_plan import server_host_plan
 _log = logging.getLogger(__name__)
 
 _WILDCARDS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - compared with, not bound
+
+
+class ListeningPort(Protocol):
+    """One or more sockets that listen on one address."""
+
+    @property
+    def local_address(self) -> SocketAddress:
+        """The address."""
+        ...
+
+    def close(self) -> None:
+        """Close them."""
+
+
+Opened = TypeVar("Opened", bound=ListeningPort)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +105,20 @@ def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) 
     return trio.run(_main, config, reload)
 
 
+async def _serve_as_wanted(
+    config: ServerConfig,
+    orders: ServerOrders,
+    task_status: trio.TaskStatus[tuple[SocketAddress, ...]],
+) -> None:
+    if config.workers == 1:
+        await run_server(config, ServerSurroundings(), orders, task_status=task_status)
+        return
+    from mqvpn_core.app.server_parent import run_workers  # noqa: PLC0415 - it builds on this module
+
+    surroundings = ServerSurroundings(host=own_machine(tun_queues=config.workers))
+    await run_workers(config, surroundings, orders, task_status=task_status)
+
+
 async def _main(config: ServerConfig, reload: Callable[[], ServerConfig] | None) -> ExitCode:
     code = ExitCode.OK
     try:
@@ -102,7 +133,7 @@ async def _main(config: ServerConfig, reload: Callable[[], ServerConfig] | None)
                 nursery.start_soon(set_on_signal, signals, orders.stop)
                 nursery.start_soon(_hand_over_on, hand_overs, orders)
                 nursery.start_soon(reports.run)
-                await run_server(config, ServerSurroundings(), orders, task_status=reports)
+                await _serve_as_wanted(config, orders, reports)
                 nursery.cancel_scope.cancel()
     except* (HostError, ConfigError) as group:
         code = report_errors(group)
@@ -140,7 +171,7 @@ async def run_server(
     host = surroundings.host
     with ExitStack() as resources:
         resources.callback(materials.files.close)
-        sockets = open_sockets(config, resources)
+        sockets = open_sockets(config, resources, lambda local: UdpSocket(local, UdpOptions()))
         handle = await host.open_tun(config.tun_name, keep_leftovers=True)
         tun = TunDevice(handle.fd)
         resources.callback(tun.close)
@@ -152,8 +183,9 @@ async def run_server(
             ports = ServerPorts(
                 sockets=sockets, tun=tun, resolver=surroundings.resolver, host=host, plan=plan
             )
-            core = ServerCore(config, materials, pools, ports)
-            _log.debug("%d leases of earlier runs", core.leases.load())
+            books = OwnBooks(config, pools)
+            core = ServerCore(config, materials, books, ports)
+            _log.debug("%d leases of earlier runs", books.leases.load())
             for warning in (await host.apply(plan)).warnings:
                 _log.warning("%s", warning)
             listening = tuple(socket.local_address for socket in sockets)
@@ -183,7 +215,7 @@ async def _serve(
                 core.driver.run,
                 core.site.run,
                 core.keeper.run,
-                core.leases.run,
+                core.books.run,
                 core.mtu.run,
                 core.records.run,
             ):
@@ -218,17 +250,24 @@ async def read_again(
         yield config
 
 
-def open_sockets(config: ServerConfig, resources: ExitStack) -> list[UdpSocket]:
+def open_sockets(
+    config: ServerConfig, resources: ExitStack, open_one: Callable[[SocketAddress], Opened]
+) -> list[Opened]:
     """Open the sockets to listen on; a family this machine lacks is left out.
+
+    Args:
+        config: says where.
+        resources: closes them.
+        open_one: opens what listens on one address.
 
     Raises:
         HostError: an address cannot be had.
     """
-    sockets: list[UdpSocket] = []
+    sockets: list[Opened] = []
     refusals: list[HostError] = []
     for address in listen_addresses(config.listen):
         try:
-            socket = UdpSocket(_on_the_same_port(address, sockets), UdpOptions())
+            socket = open_one(_on_the_same_port(address, sockets))
         except HostError as error:
             if address.host not in _WILDCARDS:
                 raise
@@ -243,7 +282,7 @@ def open_sockets(config: ServerConfig, resources: ExitStack) -> list[UdpSocket]:
     return sockets
 
 
-def _on_the_same_port(address: SocketAddress, earlier: Sequence[UdpSocket]) -> SocketAddress:
+def _on_the_same_port(address: SocketAddress, earlier: Sequence[Opened]) -> SocketAddress:
     """Both families listen on one port, also when the kernel chose it."""
     if address.port == 0 and address.host in _WILDCARDS and earlier:
         return SocketAddress(address.host, earlier[0].local_address.port)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mqvpn_core.app.run_records import open_records
+from mqvpn_core.app.server_books import ServerBooks
 from mqvpn_core.app.server_settings import (
-    PolicyParts,
     ServerMaterials,
     load_materials,
     needs_restart,
@@ -16,16 +16,14 @@ from mqvpn_core.app.server_settings import (
 from mqvpn_core.config import ServerConfig
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.ids import ConnectionHandle
-from mqvpn_core.masque.address_pool import AddressPool
-from mqvpn_core.masque.authentication import AuthenticationLimits, Authenticator
-from mqvpn_core.masque.server_policy import TunnelQuota
 from mqvpn_core.masque.server_session import ServerSession
+from mqvpn_core.quic.connection_steering import ConnectionSteering
 from mqvpn_core.quic.endpoint import ServerEndpoint
+from mqvpn_core.runtime.client_supervisor import PlannedHost
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.host_operations import HostOperations
-from mqvpn_core.runtime.lease_keeper import LeaseKeeper
 from mqvpn_core.runtime.mtu_follower import MtuFollower
 from mqvpn_core.runtime.name_resolution import NameResolver
+from mqvpn_core.runtime.packet_detour import PacketDetour
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.server_driver import ServerDriver
 from mqvpn_core.runtime.server_keeper import ServerKeeper, ServerKeeperParts
@@ -46,16 +44,20 @@ class ServerPorts:
     """The TUN device."""
     resolver: NameResolver
     """Name service."""
-    host: HostOperations
+    host: PlannedHost
     """The machine."""
     plan: HostPlan
     """What it has."""
+    steering: ConnectionSteering | None = None
+    """One of several workers: which packets are its own."""
+    detour: PacketDetour | None = None
+    """The same: the way to the others."""
 
 
 class ServerCore:
     """Everything of a running server but its tasks.
 
-    A: `endpoint`, `driver`, `keeper`, `site`, `leases`, `mtu`, `records`.
+    A: `books`, `endpoint`, `driver`, `keeper`, `site`, `mtu`, `records`.
     C: `change_config`, `close`.
     """
 
@@ -63,27 +65,15 @@ class ServerCore:
         self,
         config: ServerConfig,
         materials: ServerMaterials,
-        pools: tuple[AddressPool, ...],
+        books: ServerBooks,
         ports: ServerPorts,
     ) -> None:
         """Put the parts together; nothing runs yet."""
         self._config = config
         self._files = materials.files
-        self._authenticator = Authenticator(
-            config.users,
-            config.shared_key,
-            AuthenticationLimits(max_failures=config.max_auth_failures),
-        )
-        self._policy_parts = PolicyParts(
-            authenticator=self._authenticator,
-            pools=pools,
-            quota=TunnelQuota(
-                max_total=config.max_clients, max_per_user=config.max_clients_per_user
-            ),
-        )
-        self.leases = LeaseKeeper(config.lease_file, pools)
-        """The lease table."""
-        self.endpoint = ServerEndpoint(materials.endpoint, secrets.token_bytes)
+        self.books = books
+        """Who may have a tunnel."""
+        self.endpoint = ServerEndpoint(materials.endpoint, secrets.token_bytes, ports.steering)
         """All connections."""
         self.site = SiteService(materials.files, self._kick)
         """The web site."""
@@ -95,12 +85,13 @@ class ServerCore:
                 site=self.site,
                 resolver=ports.resolver,
                 kick=self._kick,
-                note_leases=self.leases.note_change,
+                note_leases=books.note_change,
                 note_mtu=self._note_mtu,
                 events=self.records.events,
                 qlog=self.records.qlog,
+                pass_on=None if ports.detour is None else ports.detour.send,
             ),
-            server_policy(config, self._policy_parts, self.site.not_found),
+            server_policy(config, books.parts, self.site.not_found),
         )
         """All sessions."""
         self.driver: ServerDriver[ServerSession] = ServerDriver(
@@ -118,16 +109,13 @@ class ServerCore:
             _log.error("reload: %s; nothing is changed", error)
             return
         self.endpoint.set_config(materials.endpoint)
-        self._authenticator.replace_keys(config.users, config.shared_key)
-        self._policy_parts.quota.change_limits(
-            max_total=config.max_clients, max_per_user=config.max_clients_per_user
-        )
+        may_stay = self.books.change_config(config)
         self.site.change_files(materials.files)
         self._files.close()
         self._files = materials.files
-        self.keeper.change_policy(server_policy(config, self._policy_parts, self.site.not_found))
-        known = {*config.users, *([None] if config.shared_key is not None else [])}
-        self.keeper.close_users_but(known, read_clock())
+        self.keeper.change_policy(server_policy(config, self.books.parts, self.site.not_found))
+        users = {user for each in self.keeper.clients.values() for user in each.tunnels.values()}
+        self.keeper.close_users_but(set(filter(may_stay, users)), read_clock())
         self.driver.kick()
         for name in needs_restart(self._config, config):
             _log.warning("reload: a change of %s takes effect at the next start", name)

@@ -12,7 +12,7 @@ from mqvpn_core.errors import ConfigError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.masque.address_pool import AddressPool
 from mqvpn_core.masque.route_ranges import ALL_DESTINATIONS, ranges_of_networks
-from mqvpn_core.masque.server_policy import AuthenticatorPort, ServerPolicy, TunnelQuota
+from mqvpn_core.masque.server_policy import PolicyParts, ServerPolicy
 from mqvpn_core.masque.site import SitePage
 from mqvpn_core.masque.tunnel_link import LinkConfig
 from mqvpn_core.quic.aioquic_bridge.credentials import load_server_certificate
@@ -40,18 +40,6 @@ class ServerMaterials:
     """Settings of new connections, the certificate among them."""
     files: SiteFiles
     """The web site; to be closed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyParts:
-    """What lives longer than one configuration."""
-
-    authenticator: AuthenticatorPort
-    """Who may open a tunnel."""
-    pools: tuple[AddressPool, ...]
-    """Inner addresses."""
-    quota: TunnelQuota
-    """How many tunnels there are."""
 
 
 def load_materials(config: ServerConfig) -> ServerMaterials:
@@ -140,6 +128,7 @@ def needs_restart(old: ServerConfig, new: ServerConfig) -> tuple[str, ...]:
         "tun_name",
         "mtu",
         "max_auth_failures",
+        "workers",
         "control_socket",
         "qlog",
     )

@@ -12,6 +12,7 @@ from mqvpn_core.runtime.status_values import (
     ClientStatus,
     PathStatus,
     Status,
+    WorkerStatus,
     decode_status_values,
 )
 
@@ -64,6 +65,15 @@ _CLIENT_COLUMNS = (
 )
 
 
+_WORKER_COLUMNS = (
+    Column(heading="worker", rank=0),
+    Column(heading="process", rank=1, is_number=True),
+    Column(heading="state", rank=0),
+    Column(heading="clients", rank=2, is_number=True),
+    Column(heading="restarts", rank=3, is_number=True),
+)
+
+
 def read_status(value: JsonValue) -> Status:
     """Return the status in an answer.
 
@@ -95,6 +105,9 @@ def render_status(status: Status, width: int | None = None) -> list[str]:
         lines.append(f"             {status.kernel} because: {status.kernel_reason}")
     if status.role == "server":
         lines.append(f"  clients    {status.client_count}")
+    if status.workers:
+        rows = [_worker_row(worker) for worker in status.workers]
+        lines += ["", *render_table(_WORKER_COLUMNS, rows, width)]
     if status.paths:
         rows = [_path_row(path) for path in status.paths]
         lines += ["", *render_table(_PATH_COLUMNS, rows, width)]
@@ -168,6 +181,16 @@ def _role(path: PathStatus) -> str:
     if path.peer_is_backup and path.use != "backup":
         return f"{path.use} (backup for the peer)"
     return path.use
+
+
+def _worker_row(worker: WorkerStatus) -> list[str]:
+    return [
+        str(worker.number),
+        str(worker.pid or "-"),
+        worker.state,
+        str(worker.client_count),
+        str(worker.restarts),
+    ]
 
 
 def _client_row(client: ClientStatus) -> list[str]:

@@ -129,6 +129,7 @@ def build_server(raw: Iterable[RawSetting], *, salt: bytes) -> tuple[ServerConfi
         max_clients=values.get(server_keys.MAX_CLIENTS),
         max_clients_per_user=values.get(server_keys.MAX_CLIENTS_PER_USER),
         max_handshakes=values.get(server_keys.MAX_HANDSHAKES),
+        workers=values.get(server_keys.WORKERS),
         retry=values.get(server_keys.RETRY),
         client_to_client=values.get(server_keys.CLIENT_TO_CLIENT),
         nat=values.get(server_keys.NAT),

@@ -206,6 +206,18 @@ MAX_HANDSHAKES: Setting[int] = Setting(
     parse=last(parsing.integer(1, 65535)),
     placeholder="N",
 )
+WORKERS: Setting[int] = Setting(
+    name="workers",
+    roles=SERVER,
+    group=Group.LIMITS,
+    form=Form.NUMBER,
+    allowed="1 to 64",
+    default=("1",),
+    doc="Processes that share the clients, for a machine with several processors; a client is"
+    " served by one of them.",
+    parse=last(parsing.integer(1, 64)),
+    placeholder="N",
+)
 RETRY: Setting[RetryMode] = Setting(
     name="retry",
     roles=SERVER,

@@ -157,6 +157,8 @@ class ServerConfig:
     """Tunnels at the same time of one named user."""
     max_handshakes: int = 256
     """Unfinished handshakes beyond which `RetryMode.AUTO` validates addresses first."""
+    workers: int = 1
+    """Processes that share the clients."""
     retry: RetryMode = RetryMode.AUTO
     """When to validate a client's address before keeping state."""
     client_to_client: bool = False

@@ -67,6 +67,7 @@ TABLE: tuple[Setting[object], ...] = (
     server_keys.MAX_CLIENTS,
     server_keys.MAX_CLIENTS_PER_USER,
     server_keys.MAX_HANDSHAKES,
+    server_keys.WORKERS,
     server_keys.RETRY,
     server_keys.SITE,
     common_keys.CONTROL_SOCKET,

@@ -74,6 +74,18 @@ class TunnelQuota:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyParts:
+    """What lives longer than one configuration."""
+
+    authenticator: AuthenticatorPort
+    """Who may open a tunnel."""
+    pools: tuple[AddressPool, ...]
+    """Inner addresses."""
+    quota: TunnelQuota
+    """How many tunnels there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPolicy:
     """Everything a server session decides by. Replaced as a whole at a reload."""
 

@@ -46,6 +46,7 @@ class MultipathConnection:
         config: TransportConfig,
         entropy: Callable[[int], bytes],
         reset_token: Callable[[bytes], bytes],
+        new_connection_id: Callable[[], bytes] | None = None,
         pins: frozenset[bytes] = frozenset(),
     ) -> None:
         """Create a connection round an engine (`quic.endpoint` and `quic.client` know how).
@@ -55,10 +56,16 @@ class MultipathConnection:
             config: settings.
             entropy: returns that many random bytes.
             reset_token: stateless reset token for a connection ID of ours.
+            new_connection_id: makes connection IDs; None makes random ones.
             pins: client: SHA-256 digests one of which the server's public key must have.
         """
         parts = assemble_parts(
-            engine=engine, config=config, entropy=entropy, reset_token=reset_token, pins=pins
+            engine=engine,
+            config=config,
+            entropy=entropy,
+            reset_token=reset_token,
+            new_connection_id=new_connection_id,
+            pins=pins,
         )
         self.engine = engine
         self._events = parts.events

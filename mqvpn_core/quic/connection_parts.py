@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mqvpn_core.quic.ack_processing import AckProcessor
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
@@ -71,6 +72,7 @@ def assemble_parts(
     config: TransportConfig,
     entropy: Callable[[int], bytes],
     reset_token: Callable[[bytes], bytes],
+    new_connection_id: Callable[[], bytes] | None,
     pins: frozenset[bytes],
 ) -> ConnectionParts:
     """Make all rooms of a connection; the arguments are those of `MultipathConnection`."""
@@ -78,7 +80,7 @@ def assemble_parts(
     events: deque[Event] = deque() if tracer is None else TracedEvents(tracer)
     local_cids = LocalConnectionIds(
         initial=engine.host_cid,
-        generate=lambda: entropy(CONNECTION_ID_LENGTH),
+        generate=new_connection_id or partial(entropy, CONNECTION_ID_LENGTH),
         reset_token=reset_token,
     )
     sources = _make_sources(engine, config, entropy, tracer)

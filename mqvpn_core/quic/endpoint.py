@@ -28,6 +28,7 @@ from mqvpn_core.quic.aioquic_bridge.long_headers import (
     encode_version_negotiation,
 )
 from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.connection_steering import ConnectionSteering
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.packet_receiver import SMALLEST_RESET
 from mqvpn_core.quic.transport_config import (
@@ -103,18 +104,25 @@ class ServerEndpoint:
     D: transmits, next_timeout, next_event, take_ready; polled in this order
     """
 
-    def __init__(self, config: EndpointConfig, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        config: EndpointConfig,
+        entropy: Callable[[int], bytes],
+        steering: ConnectionSteering | None = None,
+    ) -> None:
         """Create an endpoint without connections.
 
         Args:
             config: settings.
             entropy: returns that many random bytes.
+            steering: which packets are for this endpoint, where several share a port.
         """
         self.connections: dict[ConnectionHandle, MultipathConnection] = {}
         self.serving: ConnectionHandle | None = None
         """Connection that was worked on last: whom to `discard` when an exception comes out."""
         self._config = config
         self._entropy = entropy
+        self._steering = steering
         self._retry_tokens = RetryTokens()
         self._routes: dict[bytes, ConnectionHandle] = {}
         self._initial_cids: dict[ConnectionHandle, bytes] = {}
@@ -133,7 +141,11 @@ class ServerEndpoint:
         for part in _by_connection_id(batch):
             self.serving = None
             first = part.data[: part.segment_size]
-            handle = self._routes.get(_destination_cid(first, 0))
+            cid = _destination_cid(first, 0)
+            handle = self._routes.get(cid)
+            if handle is None and not self._is_ours(cid):
+                # Coalesced behind one of ours. Another process may know it: no answer from here.
+                continue
             if handle is None and first[0] & 0x80:
                 handle = self._accept(first, part.four_tuple, now)
             elif handle is None:
@@ -230,7 +242,7 @@ class ServerEndpoint:
             retry_cid = header.destination_cid
         elif self._wants_retry():
             retry = self._retry_tokens.encode_retry(
-                header, four_tuple.remote, self._entropy(CONNECTION_ID_LENGTH), now
+                header, four_tuple.remote, self._new_connection_id(), now
             )
             self._answer(four_tuple, retry, now)
             return None
@@ -270,6 +282,7 @@ class ServerEndpoint:
                 original_destination_cid=original_cid,
                 retry_source_cid=retry_cid,
                 reset_token=self._reset_token,
+                connection_id=None if self._steering is None else self._new_connection_id(),
             ),
         )
         connection = MultipathConnection(
@@ -277,6 +290,7 @@ class ServerEndpoint:
             config=config.transport,
             entropy=self._entropy,
             reset_token=self._reset_token,
+            new_connection_id=self._new_connection_id,
         )
         handle = ConnectionHandle(self._next_handle)
         self._next_handle += 1
@@ -320,6 +334,14 @@ class ServerEndpoint:
             self._routes[cid] = handle
         for cid in removed:
             self._routes.pop(cid, None)
+
+    def _is_ours(self, connection_id: bytes) -> bool:
+        return self._steering is None or self._steering.is_own(connection_id)
+
+    def _new_connection_id(self) -> bytes:
+        if self._steering is None:
+            return self._entropy(CONNECTION_ID_LENGTH)
+        return self._steering.new_connection_id(self._entropy)
 
     def _wants_retry(self) -> bool:
         match self._config.retry:

@@ -7,7 +7,7 @@ task, there are few of them, and the events that it does not take are forgotten.
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -59,6 +59,8 @@ class ControlSources:
     """Takes the status; must not block."""
     events: EventLog
     """What has happened."""
+    gather: Callable[[], Awaitable[None]] | None = None
+    """Awaited before the status is taken, where that has to come from other processes first."""
     set_link: Callable[[SetLinkRequest], None] | None = None
     """Changes a link; raises ConfigError. A server has none."""
 
@@ -116,6 +118,8 @@ class ControlReaders:
                 case None:
                     return
                 case StatusRequest():
+                    if self._sources.gather is not None:
+                        await self._sources.gather()
                     is_content = await _send(stream, StatusReply(status=self._sources.status()))
                 case SetLinkRequest():
                     is_content = await _send(stream, self._set_link(request))

@@ -23,6 +23,8 @@ class TunHandle:
     """Index of the device."""
     instance: str
     """Random name of whoever has this device; after a crash the next one has it again."""
+    further_queues: tuple[int, ...] = ()
+    """More descriptors of the same device, where several processes serve it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

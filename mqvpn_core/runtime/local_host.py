@@ -53,13 +53,16 @@ def recover_machine(state_directory: Path = DEFAULT_STATE_DIRECTORY) -> Recovere
 class LocalHost(HostOperations):
     """The machine this process runs on, in the network namespace it runs in."""
 
-    def __init__(self, state_directory: Path = DEFAULT_STATE_DIRECTORY) -> None:
+    def __init__(
+        self, state_directory: Path = DEFAULT_STATE_DIRECTORY, *, tun_queues: int = 1
+    ) -> None:
         """Prepare; nothing is touched yet.
 
         Args:
             state_directory: where the journal of changes is kept.
+            tun_queues: descriptors that the TUN device will have.
         """
-        self._changer = HostChanger(state_directory)
+        self._changer = HostChanger(state_directory, tun_queues=tun_queues)
         self._limiter = trio.CapacityLimiter(1)
 
     @override
@@ -70,6 +73,7 @@ class LocalHost(HostOperations):
             name=tun.name,
             ifindex=IfIndex(tun.ifindex),
             instance=self._changer.instance,
+            further_queues=tun.further_queues,
         )
 
     @override

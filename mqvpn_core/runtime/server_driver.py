@@ -97,7 +97,7 @@ class ServerDriver(Generic[S]):
     """Drives one endpoint over its sockets and one TUN device.
 
     A: `refused_packet_count`, `fault_count`
-    C: `kick`. Tasks: `run`.
+    C: `kick`, `feed`. Tasks: `run`.
     """
 
     def __init__(
@@ -132,6 +132,12 @@ class ServerDriver(Generic[S]):
         if handle is not None:
             self._endpoint.wake(handle)
         self._pump(read_clock())
+
+    def feed(self, packets: Sequence[Parcel]) -> None:
+        """Send packets for clients that came by another way than the device."""
+        now = read_clock()
+        self._dispatch(packets, now)
+        self._send(now)
 
     async def run(self) -> None:
         """Drive until cancelled."""
@@ -241,8 +247,10 @@ class ServerDriver(Generic[S]):
         limit = MAX_PACKETS_UNDER_LOAD if self._load.is_high else MAX_PACKETS
         packets = self._tun.read_packets(limit)
         self._load.note(len(packets), now)
-        if not packets:
-            return
+        if packets:
+            self._dispatch(packets, now)
+
+    def _dispatch(self, packets: Sequence[Parcel], now: Instant) -> None:
         errors: list[Parcel] = []
         for handle, batch in self._keeper.dispatch(packets).items():
             self._send_packets(handle, batch, errors, now)

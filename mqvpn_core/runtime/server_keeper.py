@@ -92,13 +92,15 @@ class ServerKeeperParts:
     """Where to tell what happens to clients."""
     qlog: QlogWriter | None = None
     """Traces connections, if anybody wants that."""
+    pass_on: Callable[[Sequence[Parcel]], int] | None = None
+    """Takes packets for clients of other processes; returns how many were nobody's."""
 
 
 class ServerKeeper:
     """Keeps the sessions of one endpoint: `mqvpn_core.runtime.server_driver.SessionKeeper`.
 
     A: `sessions`, `clients`, `policy`, `stray_count`, `smallest_mtu`
-    C: `change_policy`, `close_users_but`, `close_all`. Tasks: `run`.
+    C: `change_policy`, `close_users_but`, `look_at_all`, `close_all`. Tasks: `run`.
     """
 
     def __init__(self, parts: ServerKeeperParts, policy: ServerPolicy) -> None:
@@ -168,7 +170,9 @@ class ServerKeeper:
     def dispatch(self, packets: Sequence[Parcel]) -> Mapping[ConnectionHandle, list[Parcel]]:
         """Sort packets from the TUN device by the connection they go to."""
         batches, strays = self._table.dispatch(packets)
-        self.stray_count += count_packets(strays)
+        if strays:
+            pass_on = self._parts.pass_on or count_packets
+            self.stray_count += pass_on(strays)
         return batches
 
     def change_policy(self, policy: ServerPolicy) -> None:
@@ -184,6 +188,11 @@ class ServerKeeper:
                 _log.info("the key of a client from %s is no longer valid", client.remote.host)
                 self._sessions[handle].close(now)
                 self._parts.endpoint.wake(handle)
+
+    def look_at_all(self) -> None:
+        """Have every session see at the next kick what it still has: leases may be lost."""
+        for handle in self.clients:
+            self._parts.endpoint.wake(handle)
 
     def close_all(self, now: Instant) -> None:
         """Close every tunnel and connection in order; the driver still has to send it."""

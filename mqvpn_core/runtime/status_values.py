@@ -100,6 +100,22 @@ class ClientStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """One of several processes of a server."""
+
+    number: int
+    """Its number, from 0."""
+    pid: int
+    """Process ID; 0 while there is none."""
+    state: str
+    """``running``, ``starting`` or ``waiting`` (for its next start after a failure)."""
+    client_count: int = 0
+    """Tunnels that it serves."""
+    restarts: int = 0
+    """How often it had to be started again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything ``mqvpn-core status`` shows."""
 
@@ -133,6 +149,8 @@ class Status:
     """Server: tunnels that are up."""
     clients: tuple[ClientStatus, ...] = ()
     """Server: the clients."""
+    workers: tuple[WorkerStatus, ...] = ()
+    """Server: its processes, where there are several."""
     counters: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Counts by name, such as dropped packets by reason."""
 
@@ -162,6 +180,7 @@ def encode_status_values(status: Status) -> JsonValue:
             }
             for client in status.clients
         ],
+        "workers": [asdict(worker) for worker in status.workers],
         "counters": dict(status.counters),
     }
 
@@ -189,7 +208,19 @@ def decode_status_values(value: JsonValue) -> Status:
         paths=members.many("paths", _decode_path),
         client_count=members.count("client_count"),
         clients=members.many("clients", _decode_client),
+        workers=members.many("workers", _decode_worker),
         counters=_decode_counters(members.value("counters")),
+    )
+
+
+def _decode_worker(value: JsonValue) -> WorkerStatus:
+    members = JsonMembers.of(value)
+    return WorkerStatus(
+        number=members.count("number"),
+        pid=members.count("pid"),
+        state=members.text("state"),
+        client_count=members.count("client_count"),
+        restarts=members.count("restarts"),
     )
 
 

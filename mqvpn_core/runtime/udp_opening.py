@@ -45,6 +45,10 @@ class UdpOptions:
     """Wanted kernel buffer in each direction; the kernel may give less."""
     segmentation: bool = True
     """Let the kernel split and join datagrams (GSO, GRO) where it can."""
+    is_shared: bool = False
+    """Sockets of several processes of one user have this address together (SO_REUSEPORT)."""
+    descriptor: int | None = None
+    """A socket that was opened and bound before, to be used as it is; taken over."""
 
 
 def open_udp(local: SocketAddress, options: UdpOptions) -> socket.socket:
@@ -58,6 +62,8 @@ def open_udp(local: SocketAddress, options: UdpOptions) -> socket.socket:
     Raises:
         HostError: the address cannot be had; the message says why.
     """
+    if options.descriptor is not None:
+        return socket.socket(fileno=options.descriptor)
     address = ip_address(local.host)
     family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
     try:
@@ -70,6 +76,8 @@ def open_udp(local: SocketAddress, options: UdpOptions) -> socket.socket:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
         if options.mark is not None:
             opened.setsockopt(socket.SOL_SOCKET, _SO_MARK, options.mark)
+        if options.is_shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if isinstance(address, IPv6Address):
             _configure_ipv6(opened, wants_local_address=address.is_unspecified)
             # A link-local address means nothing without its link.

@@ -67,6 +67,7 @@ class HostChanger:
         nft: Nft | None = None,
         names: NameService | None = None,
         boot_directory: Path = DEFAULT_BOOT_DIRECTORY,
+        tun_queues: int = 1,
     ) -> None:
         """Take the tools; nothing is touched yet.
 
@@ -76,6 +77,7 @@ class HostChanger:
             nft: the nftables command; the machine's own by default.
             names: the resolver; the machine's own by default.
             boot_directory: where the rules of a kill switch wait for the next boot.
+            tun_queues: descriptors that the TUN device will have.
         """
         self._journal = Journal(state_directory)
         self._sysctls = sysctls or Sysctls()
@@ -88,6 +90,7 @@ class HostChanger:
         self._undoer = Undoer(self._journal, tools)
         self._tun: OpenedTun | None = None
         self._instance = ""
+        self._tun_queues = tun_queues
 
     @property
     def instance(self) -> str:
@@ -105,12 +108,13 @@ class HostChanger:
             HostChangeError: no TUN support, no permission, or the name is taken.
         """
         # Whoever owns it decides about offloads; the header alone changes nothing else.
-        tun = open_tun(name, vnet_header=True)
+        tun = open_tun(name, vnet_header=True, queue_count=self._tun_queues)
         try:
             with self._journal.locked(), NetlinkConfig() as netlink:
                 self._take_over(tun.name, netlink, keep_leftovers=keep_leftovers)
         except BaseException:
-            os.close(tun.fd)
+            for fd in (tun.fd, *tun.further_queues):
+                os.close(fd)
             raise
         self._tun = tun
         self._firewall.forget()

@@ -46,6 +46,8 @@ class OpenedTun:
     """Name the kernel gave the device."""
     ifindex: int
     """Index of the device."""
+    further_queues: tuple[int, ...] = ()
+    """Descriptors like ``fd``: each gets its share of the packets, and all can write."""
 
 
 def check_tun_name(name: str) -> None:
@@ -64,14 +66,12 @@ def check_tun_name(name: str) -> None:
         )
 
 
-def open_tun(
-    name: str | None, *, multi_queue: bool = False, vnet_header: bool = False
-) -> OpenedTun:
+def open_tun(name: str | None, *, queue_count: int = 1, vnet_header: bool = False) -> OpenedTun:
     """Create a TUN device and return its descriptor.
 
     Args:
         name: wanted name; None lets the kernel choose ``mqvpn0``, ``mqvpn1`` and so on.
-        multi_queue: let further descriptors join the device.
+        queue_count: descriptors to open for it.
         vnet_header: put a ``virtio_net_hdr`` in front of every packet (offloads).
 
     Raises:
@@ -80,24 +80,37 @@ def open_tun(
     if name is not None:
         check_tun_name(name)
     flags = _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL
-    if multi_queue:
+    if queue_count > 1:
         flags |= _IFF_MULTI_QUEUE
     if vnet_header:
         flags |= _IFF_VNET_HDR
+    opened: list[int] = []
     try:
-        fd = os.open(_TUN_CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise HostChangeError(_explain_open(error)) from error
-    try:
-        request = _IFREQ.pack((name or _AUTOMATIC_NAME).encode("ascii"), flags)
-        reply = fcntl.ioctl(fd, _TUNSETIFF, request)
-        given: bytes = _IFREQ.unpack(reply)[0]
-        actual_name = given.split(b"\0", 1)[0].decode("ascii")
+        actual_name = _open_queue(name or _AUTOMATIC_NAME, flags, opened)
+        while len(opened) < queue_count:
+            _open_queue(actual_name, flags & ~_IFF_TUN_EXCL, opened)
         _set_queue_length(actual_name)
-        return OpenedTun(fd=fd, name=actual_name, ifindex=socket.if_nametoindex(actual_name))
+        return OpenedTun(
+            fd=opened[0],
+            name=actual_name,
+            ifindex=socket.if_nametoindex(actual_name),
+            further_queues=tuple(opened[1:]),
+        )
     except OSError as error:
-        os.close(fd)
+        for fd in opened:
+            os.close(fd)
+        if not opened:
+            raise HostChangeError(_explain_open(error)) from error
         raise HostChangeError(_explain_ioctl(error, name)) from error
+
+
+def _open_queue(name: str, flags: int, opened: list[int]) -> str:
+    """Open a descriptor, put it into ``opened``, and return the name of the device."""
+    fd = os.open(_TUN_CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    opened.append(fd)
+    reply = fcntl.ioctl(fd, _TUNSETIFF, _IFREQ.pack(name.encode("ascii"), flags))
+    given: bytes = _IFREQ.unpack(reply)[0]
+    return given.split(b"\0", 1)[0].decode("ascii")
 
 
 def _set_queue_length(name: str) -> None:

@@ -79,7 +79,7 @@ def test_existing_link_of_any_kind_is_refused_and_kept() -> None:
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize(("multi_queue", "vnet_header"), [(True, False), (False, True)])
 def test_options(multi_queue: bool, vnet_header: bool) -> None:
-    tun = open_tun("mqvpn0", multi_queue=multi_queue, vnet_header=vnet_header)
+    tun = open_tun("mqvpn0", queue_count=2 if multi_queue else 1, vnet_header=vnet_header)
     try:
         reply = fcntl.ioctl(tun.fd, TUNGETIFF, bytes(40))
         flags = int.from_bytes(reply[16:18], sys.byteorder)

@@ -66,6 +66,8 @@ class FirstContact:
     """Connection ID that our Retry packet gave the client, if there was one."""
     reset_token: Callable[[bytes], bytes]
     """Stateless reset token of a connection ID, the same after a restart."""
+    connection_id: bytes | None = None
+    """First connection ID of ours; None lets the engine draw one."""
 
 
 class EngineConnection(SlidingFlowControl):
@@ -112,9 +114,15 @@ class EngineConnection(SlidingFlowControl):
             session_ticket_handler=self._store_ticket,
         )
         if first_contact is not None:
+            self._set_connection_id(first_contact.connection_id)
             # The engine's own token is random: after a restart nobody could derive it.
             self._host_cids[0].stateless_reset_token = first_contact.reset_token(self.host_cid)
         self._loss._pacer = _NullPacer()  # type: ignore[assignment] # the three methods the engine calls
+
+    def _set_connection_id(self, connection_id: bytes | None) -> None:
+        if connection_id is not None:
+            self._host_cids[0].cid = connection_id
+            self.host_cid = self._local_initial_source_connection_id = connection_id
 
     @override
     def _initialize(self, peer_cid: bytes) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from mqvpn_core.app.server_settings import (
-    PolicyParts,
     listen_addresses,
     load_materials,
     make_pools,
@@ -19,7 +18,7 @@ from mqvpn_core.app.server_settings import (
 from mqvpn_core.config import HostPort, RetryMode, ServerConfig
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.masque.authentication import Authenticator
-from mqvpn_core.masque.server_policy import TunnelQuota
+from mqvpn_core.masque.server_policy import PolicyParts, TunnelQuota
 from mqvpn_core.masque.site import NOT_FOUND_PAGE
 from mqvpn_core.quic.endpoint import RetryPolicy
 from mqvpn_core.runtime.mtu_follower import FIRST_MTU

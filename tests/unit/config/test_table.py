@@ -126,6 +126,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "max_clients": ("5",),
     "max_clients_per_user": ("1",),
     "max_handshakes": ("10",),
+    "workers": ("4",),
     "retry": ("always",),
     "client_to_client": ("true",),
     "nat": ("false",),

@@ -1,0 +1,137 @@
+"""A server of two processes: paths stay together, a death costs little, and nothing is left."""
+
+import os
+import signal
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+import pytest
+
+from mqvpn_core.demo.namespaces import NetworkNamespace
+from mqvpn_core.demo.programs import Program
+from mqvpn_core.runtime.status_values import Status
+from tests.e2e.topology import (
+    INNER_SERVER_IPV4,
+    UP_PATIENCE,
+    Lab,
+    current_status,
+    eventually,
+    inner_ipv4,
+    udp_socket,
+    wait_connected,
+)
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+WORKERS = 2
+CLIENTS = 4
+FLOWS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowd:
+    """A server and some clients; the first of them has two links."""
+
+    lab: Lab
+    server: Program
+    machines: tuple[NetworkNamespace, ...]
+    clients: tuple[Program, ...]
+
+    @property
+    def workers(self) -> list[int]:
+        """Process IDs of the workers."""
+        return [worker.pid for worker in current_status(self.server).workers]
+
+
+@pytest.fixture
+def crowd(lab: Lab) -> Crowd:
+    server = lab.start_server("--workers", str(WORKERS))
+    server.wait_for(_is_complete, UP_PATIENCE, "two workers")
+    others = [lab.another_machine(f"m{n}", 80 + n) for n in range(CLIENTS - 1)]
+    machines = (lab.world.client, *others)
+    clients = tuple(lab.start_client(namespace=each) for each in machines)
+    for client in clients:
+        wait_connected(client)
+    return Crowd(lab=lab, server=server, machines=machines, clients=clients)
+
+
+def _is_complete(status: Status) -> bool:
+    return len(status.workers) == WORKERS and all(w.state == "running" for w in status.workers)
+
+
+def test_one_server_of_several_processes(crowd: Crowd) -> None:
+    status = current_status(crowd.server)
+    assert status.client_count == CLIENTS
+    assert sum(worker.client_count for worker in status.workers) == CLIENTS
+    assert len({status.pid, *crowd.workers}) == WORKERS + 1
+    addresses = {inner_ipv4(client) for client in crowd.clients}
+    assert len(addresses) == CLIENTS
+    assert {a for client in status.clients for a in client.addresses if ":" not in a} == addresses
+    _check_paths_stay_together(crowd)
+    _check_every_flow_arrives(crowd)
+
+
+def _check_paths_stay_together(crowd: Crowd) -> None:
+    """A path whose packets reach another worker is never validated."""
+    address = inner_ipv4(crowd.clients[0])
+
+    def has_two_paths(status: Status) -> bool:
+        (own,) = [client for client in status.clients if address in client.addresses]
+        return [path.state for path in own.paths] == ["active", "active"]
+
+    crowd.server.wait_for(has_two_paths, UP_PATIENCE, "both links of the first client")
+
+
+def _check_every_flow_arrives(crowd: Crowd) -> None:
+    """The server's host begins these flows: about half of them come out of the wrong queue."""
+    for machine, client in zip(crowd.machines, crowd.clients, strict=True):
+        with closing(udp_socket(machine, inner_ipv4(client))) as receiver:
+            for number in range(FLOWS):
+                with closing(udp_socket(crowd.lab.world.server, INNER_SERVER_IPV4)) as sender:
+                    sender.sendto(b"flow %d" % number, receiver.getsockname())
+            received = {receiver.recv(100) for _ in range(FLOWS)}
+        assert received == {b"flow %d" % number for number in range(FLOWS)}
+
+
+def test_death_of_a_worker_costs_only_its_clients_a_reconnect(crowd: Crowd) -> None:
+    before = [inner_ipv4(client) for client in crowd.clients]
+    status = current_status(crowd.server)
+    victim = next(worker for worker in status.workers if worker.client_count)
+    os.kill(victim.pid, signal.SIGKILL)
+
+    def has_recovered(now: Status) -> bool:
+        is_back = now.client_count == CLIENTS and _is_complete(now)
+        return is_back and victim.pid not in {worker.pid for worker in now.workers}
+
+    after = crowd.server.wait_for(has_recovered, UP_PATIENCE, "the clients of the dead worker")
+    for client in crowd.clients:
+        wait_connected(client)
+    assert [inner_ipv4(client) for client in crowd.clients] == before
+    assert [worker.restarts for worker in after.workers] == [
+        int(worker.number == victim.number) for worker in after.workers
+    ]
+    lost = sum("reconnecting" in c.log.read_text(encoding="utf-8") for c in crowd.clients)
+    assert lost <= victim.client_count
+    _check_every_flow_arrives(crowd)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_parent(crowd: Crowd, how: signal.Signals) -> None:
+    workers = crowd.workers
+    code = crowd.server.stop(how)
+    eventually(lambda: not any(map(_is_running, workers)), 5.0, "end of the workers")
+    links = crowd.lab.run(crowd.lab.world.server, ["ip", "link", "show", "type", "tun"])
+    assert links.output == ""
+    if how is signal.SIGTERM:
+        assert code == 0
+        rules = crowd.lab.run(crowd.lab.world.server, ["nft", "list", "ruleset"])
+        assert rules.output == ""
+        log = crowd.clients[0].log.read_text(encoding="utf-8")
+        assert "the server closed the connection" in log
+
+
+def _is_running(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
