@@ -1,0 +1,140 @@
+"""The quick starts, from nothing to a ping through the tunnel, by the documents' own commands.
+
+The machines have no systemd, so these are the commands for "any other Linux" and for a checkout.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4, World, build_world
+from mqvpn_helper.interface.invite_link import SCHEME, InviteLink, decode_invite_link
+from tests.documents.blocks import ROOT, blocks
+from tests.documents.machine import Machine, Machines
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+SERVER_NAME = "vpn.example.org"
+"""What the documents call the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A server that waits, with its link, and what else a test makes machines of."""
+
+    farm: Machines
+    world: World
+    installed: Machine
+    """Where the programs were installed."""
+    link: str
+    """The link of the first user."""
+
+    def laptop(self, name: str) -> Machine:
+        """Make a machine of a user, with the programs and nothing else."""
+        machine = self.farm.make(name, self.world.client, [self.installed])
+        machine.run(f"echo {SERVER_IPV4} {SERVER_NAME} >> /etc/hosts")
+        return machine
+
+    def has_tunnel(self) -> bool:
+        """Whether a ping from the laptop arrives where only the tunnel leads."""
+        process = self.world.client.start(
+            ["ping", "-n", "-c", "1", "-W", "1", WEB_IPV4], Path("/dev/null")
+        )
+        return process.wait() == 0
+
+
+def block(name: str) -> str:
+    """The commands of that name."""
+    return blocks()[name].text
+
+
+def all_but_last(name: str) -> tuple[str, str]:
+    """The commands of a block whose last one runs until it is stopped."""
+    *first, last = blocks()[name].commands
+    return "\n".join(first), last
+
+
+@pytest.fixture(scope="module")
+def installed(farm: Machines) -> Machine:
+    """A machine where the programs were installed from a checkout."""
+    machine = farm.make("installed", None)
+    machine.run(block("checkout-install"))
+    return machine
+
+
+@pytest.fixture(scope="module")
+def scene(farm: Machines, installed: Machine) -> Iterator[Scene]:
+    """A server made by three commands: installed, initialised, started."""
+    with build_world() as world:
+        server = farm.make("server", world.server, [installed])
+        init, start = all_but_last("server-checkout")
+        link = link_in(server.run(init).out)
+        program = server.start(start)
+        server.wait(lambda: "ready" in server.run(_PORT_IS_TAKEN).out, "server")
+        yield Scene(farm=farm, world=world, installed=installed, link=link)
+        invited = server.run(block("server-user"))
+        assert decode_invite_link(link_in(invited.out)).user == "alice"
+        assert "ok       certificate" in server.run(block("server-check")).out
+        assert program.interrupt() == 0
+
+
+_PORT_IS_TAKEN = "grep -q ':01BB ' /proc/net/udp /proc/net/udp6 && echo ready || true"
+
+
+def link_in(text: str) -> str:
+    """The link that a command has printed."""
+    (link,) = (line for line in text.splitlines() if line.startswith(f"{SCHEME}://"))
+    return link
+
+
+def test_a_laptop_with_the_helper(scene: Scene) -> None:
+    laptop = scene.laptop("laptop")
+    laptop.run("groupadd vpn; useradd --create-home --shell /bin/sh --groups vpn alice")
+    laptop.write("/etc/polkit-1/rules.d/50-mqvpn.rules", block("helper-rules"))
+    before = laptop.files()
+    laptop.run(block("checkout-helper"))
+    laptop.start_bus()
+    laptop.write("/home/alice/link.txt", f"{scene.link}\n")
+    home = "/home/alice"
+    assert not scene.has_tunnel()
+
+    told = laptop.run(block("laptop-tunnel"), user="alice", directory=home)
+
+    assert f"connected to {SERVER_NAME}:443" in told.out
+    assert "wlan0" in told.out
+    assert scene.has_tunnel()
+    laptop.run(block("laptop-end"), user="alice", directory=home)
+    assert not scene.has_tunnel()
+    laptop.run(block("checkout-remove"))
+    left = laptop.files() - before
+    assert {each for each in left if not each.startswith(_HOMES_AND_ACCOUNTS)} == set()
+    assert {each for each in scene.installed.files() if laptop.has(each)} == set()
+    assert laptop.run("ls /run").out.split() == ["dbus"]
+
+
+_HOMES_AND_ACCOUNTS = ("home/alice/", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow")
+
+
+def test_a_machine_without_a_desktop(scene: Scene) -> None:
+    box = scene.laptop("box")
+    link = decode_invite_link(scene.link)
+    box.write("/etc/mqvpn/home.toml", _configuration(link))
+    assert link.key is not None
+    box.write("/etc/mqvpn/home.key", f"{link.key}\n")
+    box.run("chmod 600 /etc/mqvpn/home.key")
+    check, start = all_but_last("client-headless")
+    assert SERVER_NAME in box.run(check).out
+    client = box.start(start)
+    box.wait(scene.has_tunnel, "tunnel")
+    assert client.interrupt() == 0
+    assert not scene.has_tunnel()
+
+
+def _configuration(link: InviteLink) -> str:
+    """The file of the quick start, with the pin of this server."""
+    text = (ROOT / "docs/quick-start-laptop.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.sub(r'pins = \[".*"\]', f'pins = ["{link.pins[0]}"]', str(shown))
