@@ -86,6 +86,25 @@ def group_segments(four_tuple: FourTuple, sealed: Sequence[bytes]) -> list[Trans
     ]
 
 
+def join_like_runs(runs: Sequence[kernel.SealedRun]) -> list[tuple[int, int, int]]:
+    """Join runs whose packets have one size, of which only the very last one is shorter.
+
+    What leaves in several sends is one thing to the ledger.
+
+    Returns:
+        Size of a packet, count of packets and bytes in all of each.
+    """
+    joined: list[tuple[int, int, int]] = []
+    for data, size, count in runs:
+        if joined:
+            size_before, count_before, bytes_before = joined[-1]
+            if size_before == size and bytes_before == size * count_before:
+                joined[-1] = size, count_before + count, bytes_before + len(data)
+                continue
+        joined.append((size, count, len(data)))
+    return joined
+
+
 def split_runs(runs: Sequence[kernel.SealedRun]) -> list[bytes]:
     """Return the packets of runs one by one, for those who look at each."""
     return [

@@ -3,6 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
+_EDGES_OF_ONE = 2
+
 
 class PacketNumberRanges:
     """Sorted disjoint ranges of packet numbers, bounded in number.
@@ -30,6 +32,24 @@ class PacketNumberRanges:
 
     def __contains__(self, packet_number: int) -> bool:
         return bisect_right(self._edges, packet_number) & 1 == 1
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) pairs from the smallest up."""
+        edges = self._edges
+        return zip(edges[::2], edges[1::2], strict=True)
+
+    @property
+    def count(self) -> int:
+        """How many numbers are contained."""
+        edges = self._edges
+        if len(edges) == _EDGES_OF_ONE:
+            return edges[1] - edges[0]
+        return sum(edges[1::2]) - sum(edges[::2])
+
+    @property
+    def smallest(self) -> int:
+        """Smallest number contained, -1 when empty."""
+        return self._edges[0] if self._edges else -1
 
     @property
     def largest(self) -> int:

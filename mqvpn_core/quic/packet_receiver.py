@@ -15,6 +15,8 @@ from mqvpn_core.dataplane.kernel import OpenedTrain, Parcel
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable, OwnFrame
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
+from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
+from mqvpn_core.quic.packet_spaces import DUPLICATE_WINDOW
 from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.protection import PacketProtection
 from mqvpn_core.quic.trace import Tracer
@@ -44,8 +46,10 @@ class ReceivedBatch:
     """Frames for our transport in order."""
     path_cid: bytes = b""
     """Destination connection ID of the packets."""
-    numbers: dict[int, None] = field(default_factory=dict)
-    """Numbers of the new, authentic packets in order of arrival."""
+    numbers: PacketNumberRanges = field(
+        default_factory=lambda: PacketNumberRanges(DUPLICATE_WINDOW)
+    )
+    """Numbers of the new, authentic packets."""
     largest: int = -1
     """Largest of them."""
     ack_eliciting_count: int = 0
@@ -258,7 +262,7 @@ class PacketReceiver:
             batch.touched_engine |= frames.touched_engine
             batch.ack_eliciting_count += frames.is_ack_eliciting
             batch.migrates |= is_new_largest and not frames.is_probing
-        batch.numbers[number] = None
+        batch.numbers.add(number, number + 1)
         batch.largest = max(batch.largest, number)
         batch.received_bytes += size
 
@@ -276,7 +280,7 @@ class PacketReceiver:
         batch.datagrams.append(train.payloads)
         batch.ack_eliciting_count += count
         batch.migrates = True
-        batch.numbers.update(dict.fromkeys(range(first, first + count)))
+        batch.numbers.add(first, first + count)
         batch.largest = first + count - 1
         batch.received_bytes += size
 
@@ -286,12 +290,12 @@ class PacketReceiver:
             return
         path = batch.path
         path.received.record(
-            list(batch.numbers),
+            batch.numbers,
             ack_eliciting_count=batch.ack_eliciting_count,
             ecn=ecn,
             now=now,
         )
-        path.received_packets += len(batch.numbers)
+        path.received_packets += batch.numbers.count
         path.received_bytes += batch.received_bytes
         path.network_path(four_tuple).on_datagram_received(batch.received_bytes)
         self.last_received_at = path.last_received_at = now

@@ -92,26 +92,24 @@ class ReceivedPackets:
         return packet_number <= self.largest - DUPLICATE_WINDOW or packet_number in self._seen
 
     def record(
-        self, packet_numbers: Sequence[int], *, ack_eliciting_count: int, ecn: int, now: Instant
+        self, numbers: PacketNumberRanges, *, ack_eliciting_count: int, ecn: int, now: Instant
     ) -> None:
         """Take note of one received batch.
 
         Args:
-            packet_numbers: numbers of the packets, each one new.
+            numbers: numbers of the packets, each one new.
             ack_eliciting_count: how many of them were ack-eliciting.
             ecn: ECN codepoint of all their IP headers.
             now: when they arrived.
         """
-        if not packet_numbers:
+        if not numbers:
             return
         previous_largest = self.largest
-        lowest, highest = min(packet_numbers), max(packet_numbers)
-        has_gap = lowest != previous_largest + 1
-        if highest - lowest + 1 == len(packet_numbers):
-            self._add(lowest, highest + 1)
-        else:
-            has_gap = True
-            self._add_scattered(packet_numbers)
+        lowest, highest = numbers.smallest, numbers.largest
+        has_gap = len(numbers) > 1 or lowest != previous_largest + 1
+        for start, stop in numbers:
+            self._seen.add(start, stop)
+            self._acknowledgeable.add(start, stop)
         if self._lowest_unreported is None or lowest < self._lowest_unreported:
             self._lowest_unreported = lowest
         if highest > previous_largest:
@@ -119,7 +117,7 @@ class ReceivedPackets:
             self._largest_received_at = now
             self._seen.discard_below(highest - DUPLICATE_WINDOW + 1)
         if ecn:
-            self._count_ecn(ecn, len(packet_numbers))
+            self._count_ecn(ecn, numbers.count)
         if ack_eliciting_count:
             self._unacknowledged_count += ack_eliciting_count
             # RFC 9000 s13.2.1: out of order, after a gap, and CE marks: without delay.
@@ -156,20 +154,6 @@ class ReceivedPackets:
             # A late packet that no ACK has reported yet must still be reported once.
             floor = min(floor, self._lowest_unreported)
         self._acknowledgeable.discard_below(floor)
-
-    def _add(self, start: int, stop: int) -> None:
-        self._seen.add(start, stop)
-        self._acknowledgeable.add(start, stop)
-
-    def _add_scattered(self, packet_numbers: Sequence[int]) -> None:
-        ordered = sorted(packet_numbers)
-        start = stop = ordered[0]
-        for number in ordered:
-            if number != stop:
-                self._add(start, stop)
-                start = number
-            stop = number + 1
-        self._add(start, stop)
 
     def _count_ecn(self, ecn: int, count: int) -> None:
         if self._ecn_counts is None:

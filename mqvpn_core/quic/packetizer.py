@@ -22,6 +22,7 @@ from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_packing import (
     contents_by_packet,
     group_segments,
+    join_like_runs,
     pack_datagrams,
     split_runs,
 )
@@ -208,7 +209,7 @@ class Packetizer:
     def _bulk(
         self, path: Path, items: Sequence[Datagram], now: Instant, *, keep: bool
     ) -> list[Transmit]:
-        """Seal DATAGRAM packets; equal sizes in a row become one run and one Transmit.
+        """Seal DATAGRAM packets; equal sizes in a row become one run.
 
         Args:
             path: the path.
@@ -224,18 +225,15 @@ class Packetizer:
         contents = contents_by_packet(packets) if keep else ()
         path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
-        transmits: list[Transmit] = []
+        four_tuple = network_path.four_tuple
         done = 0
-        for data, size, count in sealed:
-            transmits.append(
-                Transmit(four_tuple=network_path.four_tuple, data=data, segment_size=size, ecn=0)
-            )
+        for size, count, total_bytes in join_like_runs(sealed):
             run = SentRun(
                 first=first + done,
                 count=count,
                 sent_at=now,
                 packet_bytes=size,
-                total_bytes=len(data),
+                total_bytes=total_bytes,
                 ack_eliciting=True,
                 in_flight=True,
                 generation=network_path.generation,
@@ -251,7 +249,10 @@ class Packetizer:
                     run = run.part(last, run.stop)
                 run.largest_acked_sent = acknowledged
             self._record(path, network_path, run, now)
-        return transmits
+        return [
+            Transmit(four_tuple=four_tuple, data=data, segment_size=size, ecn=0)
+            for data, size, _ in sealed
+        ]
 
     def _builder(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import trio
 
+from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
@@ -296,7 +297,7 @@ class ClientDriver:
             self.device_failure = error
             self.finished.set()
             return False
-        self._load.note(len(packets), now)
+        self._load.note(count_packets(packets), now)
         if not packets or self._session is None:
             return False
         self._session.send_ip_packets(packets, now)

@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 import trio
 
 from mqvpn_core.dataplane.packets import Parcel
+from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.ids import ConnectionHandle, Instant
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
@@ -246,7 +247,7 @@ class ServerDriver(Generic[S]):
         """Hand what the host has for clients to their sessions."""
         limit = MAX_PACKETS_UNDER_LOAD if self._load.is_high else MAX_PACKETS
         packets = self._tun.read_packets(limit)
-        self._load.note(len(packets), now)
+        self._load.note(count_packets(packets), now)
         if packets:
             self._dispatch(packets, now)
 

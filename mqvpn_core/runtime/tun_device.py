@@ -23,8 +23,9 @@ from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import count_bytes, count_packets, expand
 from mqvpn_core.errors import HostLostError
+from mqvpn_core.runtime.freed_memory import keep_freed_memory
 
-MAX_READ_BYTES = 1 << 19
+MAX_READ_BYTES = 3 << 18
 """Bytes of one batch after which no further read is made: other work has to get its turn."""
 
 _MAX_FRAME_BYTES = 65535 + kernel.FRAME_HEADER_BYTES
@@ -89,6 +90,7 @@ class TunDevice(PacketDevice):
                 offloads.
         """
         os.set_blocking(fd, False)
+        keep_freed_memory()
         self._fd = fd
         self._has_frames = _has_offload_header(fd)
         self._joins = self._has_frames and kernel.WANTS_OFFLOADS

@@ -51,6 +51,8 @@ _CONTROL_BYTES = (
 )
 _MAX_CACHED = 4096
 _ECN_MASK = 0b11
+# As a plain number: an enumeration would be asked at every read.
+_TRUNCATED = int(socket.MSG_TRUNC)
 # The traffic class comes as one byte (IPv4) or as an int (IPv6).
 _LOWEST_BYTE = 0 if sys.byteorder == "little" else -1
 
@@ -160,7 +162,7 @@ class UdpSocket(DatagramSocket):
                     raise
                 self._counters.receive_errors[error.errno or 0] += 1
                 continue
-            if flags & socket.MSG_TRUNC or not data:
+            if flags & _TRUNCATED or not data:
                 self._counters.unusable_count += 1
                 continue
             reads.append(self._received(data, control, remote))

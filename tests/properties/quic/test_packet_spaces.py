@@ -20,6 +20,7 @@ from mqvpn_core.quic.packet_spaces import (
     SentPackets,
     SentRun,
 )
+from tests.unit.quic.number_ranges import ranges_of
 
 numbers = st.integers(min_value=0, max_value=60)
 
@@ -65,6 +66,9 @@ class RangesAgainstSet(RuleBasedStateMachine):
         assert list(self.ranges.descending()) == expected
         assert len(self.ranges) == len(expected)
         assert bool(self.ranges) == bool(expected)
+        assert list(self.ranges) == [(low, high + 1) for low, high in reversed(expected)]
+        assert self.ranges.count == len(self.model)
+        assert self.ranges.smallest == min(self.model, default=-1)
         assert self.ranges.largest == max(self.model, default=-1)
         assert {number for number in range(80) if number in self.ranges} == self.model
 
@@ -92,7 +96,9 @@ def test_received_packets_are_known_and_acknowledged(batches: list[list[int]]) -
         new = [number for number in batch if not received.is_duplicate(number)]
         assert set(new) == set(batch) - model
         model.update(new)
-        received.record(new, ack_eliciting_count=len(new), ecn=0, now=Instant(float(tick)))
+        received.record(
+            ranges_of(new), ack_eliciting_count=len(new), ecn=0, now=Instant(float(tick))
+        )
         assert received.largest == max(model)
         assert list(received.ack_ranges(1000)) == inclusive_ranges(model)
         assert received.has_unacknowledged == bool(model)
@@ -107,7 +113,7 @@ def test_every_number_is_accepted_once_at_most(arrivals: list[int]) -> None:
             assert number not in accepted
             assert number > received.largest - DUPLICATE_WINDOW
             accepted.add(number)
-            received.record([number], ack_eliciting_count=1, ecn=0, now=Instant(0.0))
+            received.record(ranges_of([number]), ack_eliciting_count=1, ecn=0, now=Instant(0.0))
         else:
             assert number in accepted or number <= received.largest - DUPLICATE_WINDOW
 

@@ -8,6 +8,7 @@ from random import Random
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.packet_spaces import ReceivedPackets, SentPackets, SentRun
 from mqvpn_core.quic.recovery import PathRecovery
+from tests.unit.quic.number_ranges import ranges_of
 
 PACKET = 1200
 MAX_ACK_DELAY = 0.025
@@ -144,7 +145,9 @@ class Transfer:
     def _deliver(self, number: int) -> None:
         assert not self.received.is_duplicate(number)
         self.delivered_at.append(self.now)
-        self.received.record([number], ack_eliciting_count=1, ecn=0, now=Instant(self.now))
+        self.received.record(
+            ranges_of([number]), ack_eliciting_count=1, ecn=0, now=Instant(self.now)
+        )
 
     def _send_ack(self) -> None:
         now = Instant(self.now)

@@ -10,6 +10,7 @@ from random import Random
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.packet_spaces import ReceivedPackets, SentPackets, SentRun
 from mqvpn_core.quic.recovery import PathRecovery
+from tests.unit.quic.number_ranges import ranges_of
 
 PACKET = 1200
 MEGABIT = 1e6 / 8
@@ -207,7 +208,7 @@ class Flow:
     def _deliver(self, number: int, sent_at: float) -> None:
         now = self.link.now
         self.deliveries.append((now, now - sent_at))
-        self.received.record([number], ack_eliciting_count=1, ecn=0, now=Instant(now))
+        self.received.record(ranges_of([number]), ack_eliciting_count=1, ecn=0, now=Instant(now))
         due = self.received.ack_due_at
         assert due is not None
         self.link.at(due, self._send_ack)

@@ -3,12 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqvpn_core.dataplane.kernel import SealedRun
 from mqvpn_core.dataplane.parcels import payload_per_packet
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.datagram_packing import (
     MAX_SEGMENTS,
     MAX_TRANSMIT_BYTES,
     group_segments,
+    join_like_runs,
     pack_datagrams,
 )
 from mqvpn_core.wire.varint import decode_varint
@@ -71,3 +73,10 @@ def test_groups_hold_equal_segments_but_the_last_and_lose_nothing(sizes: list[in
 def test_a_burst_of_equal_packets_is_one_transmit() -> None:
     transmits = group_segments(FOUR_TUPLE, [bytes(1000)] * 40 + [bytes(10)])
     assert [len(transmit.data) for transmit in transmits] == [40010]
+
+
+def test_runs_of_one_size_are_one_thing_up_to_a_shorter_packet() -> None:
+    sizes = [(3, 10, 30), (2, 10, 20), (2, 10, 15), (4, 10, 40), (1, 9, 9), (2, 10, 20)]
+    runs = [SealedRun(bytes(total), size, count) for count, size, total in sizes]
+    assert join_like_runs(runs) == [(10, 7, 65), (10, 4, 40), (9, 1, 9), (10, 2, 20)]
+    assert join_like_runs([]) == []

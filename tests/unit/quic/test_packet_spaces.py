@@ -13,6 +13,7 @@ from mqvpn_core.quic.packet_spaces import (
 )
 from mqvpn_core.testing.entropy import SeededEntropy
 from mqvpn_core.wire.code_points import TransportErrorCode
+from tests.unit.quic.number_ranges import ranges_of
 
 MAX_ACK_DELAY = 0.025
 
@@ -25,7 +26,7 @@ def receive(
     received: ReceivedPackets, *numbers: int, now: float, eliciting: int | None = None, ecn: int = 0
 ) -> None:
     count = len(numbers) if eliciting is None else eliciting
-    received.record(numbers, ack_eliciting_count=count, ecn=ecn, now=at(now))
+    received.record(ranges_of(numbers), ack_eliciting_count=count, ecn=ecn, now=at(now))
 
 
 def send(sent: SentPackets, count: int = 1, *, now: float = 0.0, eliciting: bool = True) -> SentRun:
