@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(
     r"^<!-- run: (?P<name>[a-z-]+) -->\n```[a-z]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-_MARK = re.compile(r"<!-- run:")
+_MARK = re.compile(r"^<!-- run:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from mqvpn_core.demo.namespaces import NetworkNamespace, namespaces
 from mqvpn_core.demo.processes import Process
 from tests.documents.blocks import ROOT
 
-CHECKOUT = "/root/mqvpn"
+CHECKOUT = "/srv/mqvpn"
 """Where a copy of the checkout is on each machine."""
 PATIENCE = 20.0
 _TOOLS = (
@@ -39,7 +39,7 @@ _INSTALLED = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE
 _PACKAGES = ("mqvpn_core", "mqvpn_gui", "mqvpn_helper")
 _PASSED_ON = ("PIP_", "SSL_", "http_proxy", "https_proxy", "no_proxy")
 # Written by the machine's own tools whatever they do, and caches.
-_ASIDE = ("root/", "tmp/", "run/", "var/cache/", "var/log/", "etc/.pwd.lock")
+_ASIDE = ("root/", "srv/", "tmp/", "run/", "var/cache/", "var/log/", "etc/.pwd.lock")
 
 _HOLD = """\
 set -eu
@@ -285,7 +285,7 @@ def _copy_checkout(target: Path) -> None:
 
 def _environment(user: str) -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-    home = "/root" if user == "root" else f"/home/{user}"
+    home = "/root" if user == "root" else f"/srv/{user}"
     # The pure wheel: a compiler's minute shows nothing here.
     own = {"PATH": _PATH, "HOME": home, "LANG": "C.UTF-8", "MQVPN_NATIVE": "off"}
     return {**kept, **own}
