@@ -5,6 +5,7 @@ The tree of tasks:
     run_client
     |- records.run        writes traces, if they are wanted
     |- LinkWatch.run      follows the links of this machine
+    |- PortalKeeper.run   lets a link past the kill switch for a while, on request
     |- keep_protected     keeps the machine in step with links, names and the firewall
     |- UsageKeeper.run    counts what goes over each link
     |- LinkControl.run    keeps what the user changes at his links
@@ -59,6 +60,7 @@ from mqvpn_core.runtime.client_supervisor import (
     ClientSupervisor,
     SupervisorParts,
 )
+from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
@@ -71,6 +73,7 @@ from mqvpn_core.runtime.link_watch import LinkWatch
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
 from mqvpn_core.runtime.plan_keeper import LettingResolver, PlanKeeper
+from mqvpn_core.runtime.portal_keeper import PortalKeeper
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.runtime.service_manager import ServiceManager
 from mqvpn_core.runtime.tun_device import TunDevice
@@ -143,6 +146,7 @@ async def run_client(
     handle = await host.open_tun(config.tun_name, keep_leftovers=has_kill_switch(config))
     tun = TunDevice(handle.fd)
     keeper = PlanKeeper(host, host_settings(config, handle.name))
+    portal = PortalKeeper(keeper)
     try:
         for line in await host.recover():
             _log.info("%s", line)
@@ -168,12 +172,10 @@ async def run_client(
                 nursery.start_soon(usage.run)
                 nursery.start_soon(control.run)
                 await nursery.start(watch.run)
-                await nursery.start(keep_protected, config, keeper, links, resolver)
+                await nursery.start(keep_protected, config, keeper, portal, links, resolver)
                 if config.control_socket is not None:
                     status = partial(client_status, config, supervisor, attempts, handle.name)
-                    sources = ControlSources(
-                        status=status, events=records.events, set_link=control.set_link
-                    )
+                    sources = _control_sources(status, records, control, portal)
                     await nursery.start(serve_control, config.control_socket, sources)
                 if surroundings.attend is not None:
                     parts = ClientParts(
@@ -204,6 +206,17 @@ async def _disconnect_on(
     await stop.wait()
     keeper.leave()
     await supervisor.disconnect()
+
+
+def _control_sources(
+    status: Callable[[], JsonValue], records: RunRecords, control: LinkControl, portal: PortalKeeper
+) -> ControlSources:
+    return ControlSources(
+        status=status,
+        events=records.events,
+        set_link=control.set_link,
+        allow_portal=portal.allow,
+    )
 
 
 def _make_attempts(

@@ -10,6 +10,7 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.runtime.firewall_watch import FirewallWatch
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver
 from mqvpn_core.runtime.plan_keeper import LinkBoard, PlanKeeper, SplitNames, usable_links
+from mqvpn_core.runtime.portal_keeper import PortalKeeper
 from mqvpn_core.tunnel.host_plan import ClientHostSettings
 from mqvpn_helper.interface.host_plan import KillSwitchMode
 
@@ -62,6 +63,7 @@ def has_kill_switch(config: ClientConfig) -> bool:
 async def keep_protected(
     config: ClientConfig,
     keeper: PlanKeeper,
+    portal: PortalKeeper,
     links: LinkBoard,
     resolver: NameResolver,
     *,
@@ -72,6 +74,7 @@ async def keep_protected(
     Args:
         config: the settings.
         keeper: brings it into force.
+        portal: the exception that the user may ask for.
         links: the links of this machine.
         resolver: the machine's name service.
         task_status: told when everything is in force.
@@ -85,6 +88,7 @@ async def keep_protected(
         nursery.start_soon(keeper.follow_links, links)
         nursery.start_soon(keeper.follow_names, split_names(config), resolver)
         if keeper.has_kill_switch:
+            nursery.start_soon(portal.run)
             with closing(FirewallWatch()) as watch:
                 await keeper.follow_firewall(watch.wait_change)
 

@@ -14,6 +14,7 @@ from mqvpn_core.runtime.control_codec import (
     EventsReply,
     EventsRequest,
     JsonValue,
+    PortalRequest,
     SetLinkRequest,
     StatusReply,
     StatusRequest,
@@ -70,6 +71,19 @@ def set_link(path: Path, request: SetLinkRequest) -> None:
     Raises:
         HostError: as `fetch_status`, or the client refuses.
     """
+    _change(path, request)
+
+
+def allow_portal(path: Path, request: PortalRequest) -> None:
+    """Ask the client behind ``path`` to let a link past its kill switch for a while.
+
+    Raises:
+        HostError: as `fetch_status`, or the client refuses.
+    """
+    _change(path, request)
+
+
+def _change(path: Path, request: SetLinkRequest | PortalRequest) -> None:
     with _conversation(path) as connection:
         connection.sendall(encode_request(request))
         line, _ = _receive_line(connection, b"")

@@ -85,12 +85,15 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
-    if name in {"status", "events", "path"}:
+    if name in {"status", "events", "path", "portal"}:
         from mqvpn_core.cli import observing  # noqa: PLC0415 - see the module
 
-        return {"status": observing.status, "events": observing.events, "path": observing.path}[
-            name
-        ]
+        return {
+            "status": observing.status,
+            "events": observing.events,
+            "path": observing.path,
+            "portal": observing.portal,
+        }[name]
     if name == "user":
         from mqvpn_core.cli import users  # noqa: PLC0415 - see the module
 

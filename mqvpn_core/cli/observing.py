@@ -1,6 +1,7 @@
-"""``status``, ``events`` and ``path``: looking at a running program, and changing its links."""
+"""``status``, ``events``, ``path``, ``portal``: looking at a running program, and changing it."""
 
 import argparse
+import datetime as dt
 import json
 import shutil
 import sys
@@ -8,7 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mqvpn_core.app.control_client import fetch_events, fetch_status, find_socket, set_link
+from mqvpn_core.app.control_client import (
+    allow_portal,
+    fetch_events,
+    fetch_status,
+    find_socket,
+    set_link,
+)
 from mqvpn_core.app.event_lines import event_line, missed_line, read_events
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.live_screen import LiveScreen, is_live
@@ -17,10 +24,18 @@ from mqvpn_core.cli.parsing import Parser
 from mqvpn_core.config.build import default_control_socket
 from mqvpn_core.config.parsing import integer, link_name, seconds
 from mqvpn_core.errors import ConfigError
-from mqvpn_core.runtime.control_codec import EventsReply, EventsRequest, JsonValue, SetLinkRequest
+from mqvpn_core.runtime.control_codec import (
+    EventsReply,
+    EventsRequest,
+    JsonValue,
+    PortalRequest,
+    SetLinkRequest,
+)
 from mqvpn_core.runtime.link_control import check_request
+from mqvpn_helper.interface.bus_names import MAX_PORTAL_SECONDS
 
 _NO_OTHERS: dict[str, str] = {}
+_LONGEST_PORTAL = MAX_PORTAL_SECONDS // 60
 _MAX_NUMBER = (1 << 63) - 1
 
 
@@ -115,6 +130,34 @@ def path(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         parser.error(str(error))
     set_link(socket, request)
+    return ExitCode.OK
+
+
+def portal(arguments: Sequence[str]) -> int:
+    """``mqvpn-core portal``."""
+    parser = _parser("portal", "IFACE [OPTIONS]")
+    parser.add_argument("interface", metavar="IFACE", help="the link whose network wants a login")
+    parser.add_argument(
+        "--minutes",
+        default="5",
+        metavar="N",
+        help=f"how long, 1 to {_LONGEST_PORTAL} (default: 5)",
+    )
+    parser.add_argument("--end", action="store_true", help="end it now")
+    namespace = parser.parse(arguments, _NO_OTHERS)
+    try:
+        minutes = 0 if namespace.end else integer(1, _LONGEST_PORTAL)(namespace.minutes)
+        request = PortalRequest(link=link_name(namespace.interface), seconds=minutes * 60)
+        socket = _socket(namespace)
+    except ConfigError as error:
+        parser.error(str(error))
+    allow_portal(socket, request)
+    if minutes:
+        end = dt.datetime.now().astimezone() + dt.timedelta(minutes=minutes)
+        sys.stdout.write(
+            f"{request.link} is past the kill switch until {end:%H:%M:%S}; log in to its network,"
+            f" then: mqvpn-core portal {request.link} --end\n"
+        )
     return ExitCode.OK
 
 

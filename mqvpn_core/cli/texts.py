@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "show what the running client or server does",
     "events": "show what has happened to it, such as failovers and their gaps",
     "path": "change role, cap or rate of a running client's interfaces",
+    "portal": "let an interface past the kill switch for a while, to log in to its network",
     "recover": "take back whatever is left on this machine, a kill switch included (root)",
     "check-config": "check a configuration and print what is in effect",
 }
@@ -147,8 +148,13 @@ holds at once and after a restart, until it is set again or the configuration of
   mqvpn-core events --follow
   mqvpn-core events --follow --json | jq 'select(.kind == "failover").details.gap_ms'
   mqvpn-core events --since 120 --debug""",
+    "portal": """\
+  mqvpn-core portal wlan0
+  mqvpn-core portal wlan0 --minutes 15
+  mqvpn-core portal wlan0 --end""",
     "recover": """\
-  mqvpn-core recover                             after a crash, or to end a kill switch""",
+  mqvpn-core recover                             after a crash, or to end a kill switch
+  mqvpn-core recover --stop                      before mqvpn is taken off the machine""",
     "check-config": """\
   mqvpn-core check-config server.toml
   mqvpn-core check-config /etc/mqvpn/client.conf --json

@@ -110,12 +110,23 @@ def recover(arguments: Sequence[str]) -> int:
     """``mqvpn-core recover``."""
     from mqvpn_core.app import recover as recovery  # noqa: PLC0415 - keeps --help quick
 
-    Parser("recover", "[OPTIONS]").parse(arguments, _NO_OTHERS)
+    parser = Parser("recover", "[OPTIONS]")
+    parser.add_argument(
+        "--stop", action="store_true", help="first end what still runs: clients, servers, helper"
+    )
+    parser.add_argument(
+        "--state-directory",
+        metavar="DIR",
+        help="look into this journal of changes alone (default: /run/mqvpn and /run/mqvpn-server)",
+    )
+    namespace = parser.parse(arguments, _NO_OTHERS)
+    given = namespace.state_directory
+    directories = recovery.STATE_DIRECTORIES if given is None else (Path(given),)
 
     def tell(line: str) -> None:
         sys.stdout.write(f"{line}\n")
 
-    return recovery.run(tell)
+    return recovery.run(tell, directories, stop=namespace.stop)
 
 
 def demo(arguments: Sequence[str]) -> int:

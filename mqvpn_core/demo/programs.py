@@ -131,15 +131,27 @@ def make_credentials(directory: Path) -> Credentials:
 
 
 def start_server(
-    namespace: NetworkNamespace, credentials: Credentials, options: Sequence[str] = ()
+    namespace: NetworkNamespace,
+    credentials: Credentials,
+    options: Sequence[str] = (),
+    *,
+    has_ipv6: bool = True,
 ) -> Program:
-    """Start a server in a namespace; it listens when its status answers."""
+    """Start a server in a namespace; it listens when its status answers.
+
+    Args:
+        namespace: where it runs.
+        credentials: what it shows, and whom it trusts.
+        options: more of the command line.
+        has_ipv6: whether its tunnels carry IPv6.
+    """
     directory = credentials.directory
     command = (
         *(executable(), "server", "--listen", f"[::]:{PORT}"),
         *("--cert", str(credentials.certificate), "--key", str(credentials.private_key)),
         *("--auth-key-file", str(credentials.auth_key)),
-        *("--subnet", INNER_SUBNET, "--subnet6", INNER_SUBNET6),
+        *("--subnet", INNER_SUBNET),
+        *(("--subnet6", INNER_SUBNET6) if has_ipv6 else ()),
         *("--lease-file", str(directory / "leases.json")),
         *("--control-socket", str(directory / "server.sock")),
         *options,

@@ -122,6 +122,7 @@ class ClientSupervisor:
         self._attempt_over.set()
         self._outage_since = self.state_since
         self._is_host_touched = False
+        self._is_refused = False
         self._last_message = ""
         self._warned: set[str] = set()
 
@@ -155,6 +156,8 @@ class ClientSupervisor:
             before, happened = self.state, pending.pop(0)
             self.state, commands = step(before, happened)
             self._parts.note(before, happened, self.state, read_clock())
+            if isinstance(happened, AttemptFailed | TunnelLost):
+                self._is_refused = happened.failure.kind is FailureKind.CREDENTIALS
             if type(before) is not type(self.state):
                 self._note_transition(before)
             for command in commands:
@@ -183,7 +186,8 @@ class ClientSupervisor:
             case StartAttempt():
                 self._attempt_scope = trio.CancelScope()
                 self._attempt_over = trio.Event()
-                delay = self._parts.backoff.next_delay(read_clock() - self._outage_since)
+                outage = read_clock() - self._outage_since
+                delay = self._parts.backoff.next_delay(outage, is_refused=self._is_refused)
                 nursery.start_soon(self._run_attempt, delay)
                 return None
             case ApplyHost():

@@ -10,6 +10,9 @@
      "rate_limit": "none"}
     {"version": 1, "done": true}
 
+    {"version": 1, "command": "portal", "interface": "wlan0", "seconds": 300}
+    {"version": 1, "done": true}
+
 Or, instead of any reply, ``{"version": 1, "error": "..."}`` and the end of the connection. A status
 may be asked for again and again; after ``follow`` there is nothing more to ask. Pure: no socket, no
 clock. Everything malformed is a `DecodeError`.
@@ -67,7 +70,17 @@ class SetLinkRequest:
     """How fast it may be, such as ``10 Mbit/s``, or ``none``."""
 
 
-ControlRequest: TypeAlias = StatusRequest | EventsRequest | SetLinkRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalRequest:
+    """Let a link past a client's kill switch for a while, to sign in to its network."""
+
+    link: str
+    """Name of the link."""
+    seconds: int
+    """How long; 0 ends it."""
+
+
+ControlRequest: TypeAlias = StatusRequest | EventsRequest | SetLinkRequest | PortalRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +107,7 @@ class EventsReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoneReply:
-    """The answer to `SetLinkRequest`."""
+    """The answer to `SetLinkRequest` and `PortalRequest`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +147,15 @@ def encode_request(request: ControlRequest) -> bytes:
                     "rate_limit": request.rate_limit,
                 }
             )
+        case PortalRequest():
+            return _line(
+                {
+                    "version": VERSION,
+                    "command": "portal",
+                    "interface": request.link,
+                    "seconds": request.seconds,
+                }
+            )
 
 
 def decode_request(line: bytes) -> ControlRequest:
@@ -153,16 +175,17 @@ def decode_request(line: bytes) -> ControlRequest:
             with_debug=_truth(message.get("debug", False), "debug"),
         )
     if command == "path_set":
-        link = _text(message.get("interface"), "interface")
-        if link is None:
-            raise DecodeError("interface is missing")
         return SetLinkRequest(
-            link=link,
+            link=_link(message),
             role=_text(message.get("role"), "role"),
             cap=_text(message.get("cap"), "cap"),
             rate_limit=_text(message.get("rate_limit"), "rate_limit"),
         )
-    raise DecodeError("unknown command; this version knows: status, events, path_set")
+    if command == "portal":
+        return PortalRequest(
+            link=_link(message), seconds=_number(message.get("seconds"), "seconds")
+        )
+    raise DecodeError("unknown command; this version knows: status, events, path_set, portal")
 
 
 def encode_reply(reply: ControlReply) -> bytes:
@@ -219,6 +242,13 @@ def decode_reply(line: bytes) -> ControlReply:
     )
 
 
+def _link(message: dict[str, JsonValue]) -> str:
+    link = _text(message.get("interface"), "interface")
+    if link is None:
+        raise DecodeError("interface is missing")
+    return link
+
+
 def _text(value: JsonValue, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise DecodeError(f"{name} is no text")
@@ -227,7 +257,7 @@ def _text(value: JsonValue, name: str) -> str | None:
 
 def _number(value: JsonValue, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_NUMBER:
-        raise DecodeError(f"{name} is no sequence number")
+        raise DecodeError(f"{name} is no whole number from 0 on")
     return value
 
 

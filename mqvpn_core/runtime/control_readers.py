@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import trio
 
+from mqvpn_core.config.parsing import link_name
 from mqvpn_core.errors import ConfigError, DecodeError
 from mqvpn_core.runtime.control_codec import (
     MAX_REQUEST_BYTES,
@@ -24,6 +25,7 @@ from mqvpn_core.runtime.control_codec import (
     EventsReply,
     EventsRequest,
     JsonValue,
+    PortalRequest,
     SetLinkRequest,
     StatusReply,
     StatusRequest,
@@ -63,6 +65,8 @@ class ControlSources:
     """Awaited before the status is taken, where that has to come from other processes first."""
     set_link: Callable[[SetLinkRequest], None] | None = None
     """Changes a link; raises ConfigError. A server has none."""
+    allow_portal: Callable[[str, int], None] | None = None
+    """Lets a link past the kill switch for so many seconds; raises ConfigError. As above."""
 
 
 class PeerCredentials(NamedTuple):
@@ -123,6 +127,8 @@ class ControlReaders:
                     is_content = await _send(stream, StatusReply(status=self._sources.status()))
                 case SetLinkRequest():
                     is_content = await _send(stream, self._set_link(request))
+                case PortalRequest():
+                    is_content = await _send(stream, self._allow_portal(request))
                 case EventsRequest() if request.follow:
                     await self._follow(stream, request)
                     return
@@ -134,6 +140,16 @@ class ControlReaders:
             return ErrorReply(reason="a server has no links to choose; ask a client")
         try:
             self._sources.set_link(request)
+        except ConfigError as error:
+            return ErrorReply(reason=str(error))
+        return DoneReply()
+
+    def _allow_portal(self, request: PortalRequest) -> ControlReply:
+        if self._sources.allow_portal is None:
+            return ErrorReply(reason="a server has no kill switch; ask a client")
+        try:
+            link_name(request.link)
+            self._sources.allow_portal(request.link, request.seconds)
         except ConfigError as error:
             return ErrorReply(reason=str(error))
         return DoneReply()

@@ -4,12 +4,15 @@ from mqvpn_core.ids import Instant
 from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.event_values import EventKind
 from mqvpn_core.tunnel.lifecycle import (
+    AttemptFailed,
     Blocked,
     Connected,
     Connecting,
     Disconnected,
     Disconnecting,
     Event,
+    Failure,
+    FailureKind,
     Reconnecting,
     State,
     TunnelLost,
@@ -26,11 +29,15 @@ class LifecycleWatch:
         self._log = log
         self._server = server
         self._lost_at: Instant | None = None
+        self._told_refusal = ""
 
     def note(self, before: State, event: Event, state: State, now: Instant) -> None:
         """Take note that ``event`` has led from one state to another."""
         if type(before) is type(state):
+            if isinstance(state, Reconnecting) and isinstance(event, AttemptFailed):
+                self._note_refusal(event.failure, now)
             return
+        self._told_refusal = ""
         match state:
             case Connected():
                 self._note_up(now)
@@ -50,6 +57,13 @@ class LifecycleWatch:
                     self._record(EventKind.CONNECTION_DOWN, "disconnected", {}, now)
             case Connecting():
                 pass  # of interest when it has led somewhere
+
+    def _note_refusal(self, failure: Failure, now: Instant) -> None:
+        """Tell once that a server which had accepted the key does so no more."""
+        if failure.kind is FailureKind.CREDENTIALS and failure.message != self._told_refusal:
+            self._told_refusal = failure.message
+            text = f"the server accepts this key no more; asking it seldom now: {failure.message}"
+            self._record(EventKind.RECONNECTING, text, {"reason": failure.message}, now)
 
     def _note_up(self, now: Instant) -> None:
         text = f"connected to {self._server}"

@@ -17,7 +17,9 @@ from mqvpn_core.ids import IfIndex
 from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
 from mqvpn_helper.host.dns import NameService
 from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.firewall_news import FirewallNews
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
+from mqvpn_helper.host.owners import end_process
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
 
 _Result = TypeVar("_Result")
@@ -33,19 +35,40 @@ class Recovered:
     """TUN devices of running processes, which were left alone, with the process IDs."""
 
 
-def recover_machine(state_directory: Path = DEFAULT_STATE_DIRECTORY) -> Recovered:
+def recover_machine(
+    state_directory: Path = DEFAULT_STATE_DIRECTORY, *, ends_owners: bool = False
+) -> Recovered:
     """Take back everything that no running process needs, kill switches included.
 
     Args:
         state_directory: where the journal of changes is kept.
+        ends_owners: end the processes that need something first.
 
     Raises:
         HostError: something could not be taken back.
     """
     changer = HostChanger(state_directory)
     try:
-        found = changer.recover(release_kill_switch=True)
-        return Recovered(found=found, living=changer.living_owners())
+        if ends_owners:
+            for _, owner in changer.living_owners():
+                end_process(owner)
+        # What is on the machine without a journal can only be told from what every journal says.
+        is_only_one = state_directory == DEFAULT_STATE_DIRECTORY
+        found = changer.recover(release_kill_switch=True, sweep=is_only_one)
+        living = tuple((name, owner.pid) for name, owner in changer.living_owners())
+        return Recovered(found=found, living=living)
+    except HostChangeError as error:
+        raise HostError(str(error)) from error
+
+
+def follow_firewall() -> FirewallNews:
+    """Return what tells of removed firewall tables.
+
+    Raises:
+        HostError: the kernel has no nftables, or the privilege is missing.
+    """
+    try:
+        return FirewallNews()
     except HostChangeError as error:
         raise HostError(str(error)) from error
 

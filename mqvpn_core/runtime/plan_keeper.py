@@ -26,6 +26,8 @@ from mqvpn_core.tunnel.host_plan import ClientFacts, ClientHostSettings, client_
 from mqvpn_core.tunnel.link_rules import role_of
 from mqvpn_helper.interface.host_plan import (
     CORE_MARK,
+    FIREWALL_IS_BACK,
+    CaptivePortal,
     DnsMethod,
     HostPlan,
     HostReport,
@@ -69,8 +71,8 @@ class SplitNames:
 class PlanKeeper:
     """The machine as the client wants it.
 
-    A: `facts`, `dns_method`. C: `prepare`, `let_through`, `plan`, `apply`, `leave`, `undo`.
-    Tasks: `follow_links`, `follow_names`, `follow_firewall`.
+    A: `facts`, `dns_method`. C: `prepare`, `let_through`, `plan`, `apply`, `leave`, `undo`,
+    `set_portal`. Tasks: `follow_links`, `follow_names`, `follow_firewall`.
     """
 
     def __init__(self, host: HostOperations, settings: ClientHostSettings) -> None:
@@ -206,6 +208,15 @@ class PlanKeeper:
             await wait_change()
             await self._refresh_if_possible(always=True)
 
+    async def set_portal(self, portal: CaptivePortal | None) -> None:
+        """Begin or end an exception from the kill switch, for signing in to a network.
+
+        Args:
+            portal: the exception.
+        """
+        self.facts = replace(self.facts, portal=portal)
+        await self._refresh_if_possible(always=True)
+
     async def follow_names(self, names: SplitNames, resolver: NameResolver) -> None:
         """Look up the names of split tunnelling again and again, until cancelled.
 
@@ -273,6 +284,8 @@ class PlanKeeper:
             self.dns_method = report.dns_method
             if report.dns_method is not DnsMethod.NONE:
                 _log.info("names are resolved through the tunnel, by %s", report.dns_method.value)
+        if report.firewall_was_emptied:
+            _log.warning("%s", FIREWALL_IS_BACK)
         self._warn(report.warnings)
 
     def _warn(self, warnings: Sequence[str]) -> None:

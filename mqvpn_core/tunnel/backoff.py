@@ -1,7 +1,8 @@
 """How long to wait before the next attempt: pure, jittered, fed with outside entropy.
 
 A server that restarts must be found again within two seconds of its return, so the delay stays
-below one second for the first minutes of an outage. Only a long outage makes the client patient.
+below one second for the first minutes of an outage. Only a long outage makes the client patient,
+or a server that is there and refuses: asking it every second brings nothing but work.
 """
 
 from collections.abc import Callable
@@ -42,19 +43,25 @@ class Backoff:
         self._entropy = entropy
         self._early = 0.0
         self._late = config.early_ceiling
+        self._refused = config.early_ceiling
 
     def reset(self) -> None:
         """Forget the outage: the next delay is none, the one after that the first."""
         self._early = 0.0
         self._late = self._config.early_ceiling
+        self._refused = self._config.early_ceiling
 
-    def next_delay(self, outage: float) -> float:
+    def next_delay(self, outage: float, *, is_refused: bool = False) -> float:
         """Return the delay before the next attempt.
 
         Args:
             outage: seconds since the tunnel was lost or first asked for.
+            is_refused: the server answers, and does not accept the key.
         """
         config = self._config
+        if is_refused:
+            self._refused = min(self._refused * config.growth, config.ceiling)
+            return self._jittered(self._refused)
         if outage >= config.early_period:
             self._late = min(self._late * config.growth, config.ceiling)
             return self._jittered(self._late)

@@ -14,6 +14,7 @@ from ipaddress import (
 
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_helper.interface.host_plan import (
+    CaptivePortal,
     HostPlan,
     IPAddress,
     IPInterface,
@@ -72,6 +73,8 @@ class ClientFacts:
     """Where excluded names lead."""
     included: tuple[IPAddress, ...] = ()
     """Where included names lead."""
+    portal: CaptivePortal | None = None
+    """An exception from the kill switch for signing in to a network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +148,7 @@ def _kill_switch(settings: ClientHostSettings, facts: ClientFacts) -> KillSwitch
         ),
         allow_lan=settings.allow_lan,
         name_servers=() if servers else facts.name_servers,
+        portal=facts.portal,
     )
 
 

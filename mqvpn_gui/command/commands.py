@@ -85,6 +85,7 @@ def _path_set(parser: Parser) -> None:
             "--rate-limit", metavar="RATE", help="how fast it may be, '10 Mbit/s', or none"
         )
     )
+    add_json(parser)
 
 
 def _kill_switch(parser: Parser) -> None:
@@ -107,6 +108,7 @@ def _portal(parser: Parser) -> None:
         )
     )
     parser.know(parser.add_argument("--end", action="store_true", help="end it early"))
+    add_json(parser)
 
 
 def _dns(parser: Parser) -> None:
@@ -115,13 +117,14 @@ def _dns(parser: Parser) -> None:
             "servers", nargs="+", metavar="ADDRESS", help="name servers in the tunnel, or none"
         )
     )
+    add_json(parser)
 
 
 def _split(parser: Parser) -> None:
     for option, text in (
         ("--exclude", "leave this network beside the tunnel; may be repeated"),
         ("--include", "send only this network into the tunnel; may be repeated"),
-        ("--exclude-cgroup", "leave programs of this control group beside it; may be repeated"),
+        ("--cgroup", "leave programs of this control group beside it; may be repeated"),
     ):
         metavar = "CGROUP" if "cgroup" in option else "CIDR"
         parser.know(parser.add_argument(option, action="append", metavar=metavar, help=text))
@@ -130,6 +133,7 @@ def _split(parser: Parser) -> None:
             "--allow-lan", action="store_true", help="networks at hand stay reachable"
         )
     )
+    add_json(parser)
 
 
 def _diagnose(parser: Parser) -> None:
@@ -142,6 +146,7 @@ def _diagnose(parser: Parser) -> None:
 
 def _recover(parser: Parser) -> None:
     parser.know(parser.add_argument("--yes", "-y", action="store_true", help="do not ask"))
+    add_json(parser)
 
 
 def _down(parser: Parser) -> None:

@@ -96,6 +96,19 @@ class Context:
         """Print a value in one line of JSON."""
         self.show(json.dumps(value, ensure_ascii=False))
 
+    def tell(self, text: str, value: object, *, as_json: bool) -> None:
+        """Print what was done, for people or for programs.
+
+        Args:
+            text: a line for people.
+            value: the same for programs.
+            as_json: which.
+        """
+        if as_json:
+            self.show_json(value)
+        else:
+            self.show(text)
+
     def note(self, *lines: str) -> None:
         """Tell something beside what was asked for."""
         self.err.write("".join(f"{line}\n" for line in lines))

@@ -98,7 +98,7 @@ keep other traffic from leaving when the tunnel is interrupted:
 
 commands, each with its own --help:
 {command_lines(COMMANDS)}
-all commands whose output is data take --json. Nothing here needs root: a helper does what does,
+all commands but completions take --json. Nothing here needs root: a helper does what does,
 after polkit has allowed it. If anything ever goes wrong: {PROGRAM} recover
 
 other options:

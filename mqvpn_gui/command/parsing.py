@@ -69,8 +69,13 @@ class Parser(argparse.ArgumentParser):
     @override
     def error(self, message: str) -> NoReturn:
         """Refuse the command line; a link in it may hold a key, so it is not repeated."""
-        shown = _LINK.sub("mqvpn:...", message)
-        raise UsageError(shown, f"see {self.prog} --help")
+        unknown = message.removeprefix("unrecognized arguments: ")
+        missing = message.removeprefix("the following arguments are required: ")
+        if unknown != message:
+            message = f"{self.prog} does not know {unknown}"
+        elif missing != message:
+            message = f"{self.prog} needs more: {missing}"
+        raise UsageError(_LINK.sub("mqvpn:...", message), f"see {self.prog} --help")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +142,15 @@ def command_lines(commands: Sequence[Command]) -> str:
 
 
 def _unknown(commands: Sequence[Command], name: str, path: Sequence[str]) -> UsageError:
+    whole = " ".join([PROGRAM, *path])
+    shown = _LINK.sub("mqvpn:...", name)[:_SHOWN]
+    if name.startswith("-"):
+        advice = f"options stand behind a command, as in mqvpn status --json (see {whole} --help)"
+        return UsageError(f"there is no option {shown}", advice)
     names = [each.name for each in commands]
     near = [each for each in names if each.startswith(name)]
     near += get_close_matches(name[:_SHOWN], names, n=1)
-    whole = " ".join([PROGRAM, *path])
     hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
-    shown = _LINK.sub("mqvpn:...", name)[:_SHOWN]
     return UsageError(f"there is no command {whole} {shown}", f"{hint} (see {whole} --help)")
 
 

@@ -39,7 +39,10 @@ def set_path(namespace: argparse.Namespace, context: Context) -> int:
         raise UsageError(str(error), "see mqvpn path set --help") from None
     with context.open_helper() as helper:
         helper.call(SET_PATH_POLICY, namespace.interface, members)
-    context.show(f"{namespace.interface}: changed until the tunnel ends")
+    value = {"interface": namespace.interface}
+    value |= {name: setting for name, (_, setting) in members.items()}
+    text = f"{namespace.interface}: changed until the tunnel ends"
+    context.tell(text, value, as_json=namespace.json)
     return ExitCode.OK
 
 
@@ -63,13 +66,14 @@ def portal(namespace: argparse.Namespace, context: Context) -> int:
     seconds = 0 if namespace.end else _portal_seconds(namespace.minutes)
     with context.open_helper() as helper:
         helper.call(ALLOW_PORTAL, namespace.interface, seconds)
+    text = "the exception is over"
     if seconds:
-        context.show(
+        text = (
             f"{namespace.interface} is past the kill switch for {age_text(seconds)}: log in to"
             f" the network now; 'mqvpn portal {namespace.interface} --end' closes it again"
         )
-    else:
-        context.show("the exception is over")
+    value = {"interface": namespace.interface, "seconds": seconds}
+    context.tell(text, value, as_json=namespace.json)
     return ExitCode.OK
 
 
@@ -91,23 +95,26 @@ def set_dns(namespace: argparse.Namespace, context: Context) -> int:
         helper.call(SET_DNS, {"dns": ("as", servers)})
         state = merged(OFFLINE, helper.properties())
     method = f" by {state.dns_method}" if state.dns_method else ""
-    context.show(f"names are resolved{method} by: {', '.join(servers) or 'the usual servers'}")
+    text = f"names are resolved{method} by: {', '.join(servers) or 'the usual servers'}"
+    value = {"dns": servers, "dns_method": state.dns_method}
+    context.tell(text, value, as_json=namespace.json)
     return ExitCode.OK
 
 
 def set_split(namespace: argparse.Namespace, context: Context) -> int:
     """``mqvpn split``."""
     members: dict[str, tuple[str, object]] = {
-        "exclude": ("as", namespace.exclude or []),
-        "include": ("as", namespace.include or []),
-        "exclude_cgroups": ("as", namespace.exclude_cgroup or []),
+        "split_exclude": ("as", namespace.exclude or []),
+        "split_include": ("as", namespace.include or []),
+        "split_cgroups": ("as", namespace.cgroup or []),
         "allow_lan": ("b", namespace.allow_lan),
     }
+    values = {name: value for name, (_, value) in members.items()}
     try:
-        SplitSettings.from_mapping({name: value for name, (_, value) in members.items()})
+        SplitSettings.from_mapping(values)
     except MemberError as error:
         raise UsageError(str(error), "see mqvpn split --help") from None
     with context.open_helper() as helper:
         helper.call(SET_SPLIT, members)
-    context.show("changed until the tunnel ends")
+    context.tell("changed until the tunnel ends", values, as_json=namespace.json)
     return ExitCode.OK

@@ -196,11 +196,12 @@ def edit(namespace: argparse.Namespace, context: Context) -> int:
         copy = Path(directory, f"{namespace.name}.toml")
         copy.write_text(write_profile(before), encoding="utf-8")
         after = _edited(context, editor, copy)
-    if after == before:
-        context.show("nothing was changed")
-    else:
+    text = "nothing was changed"
+    if after != before:
         context.profiles.write(namespace.name, after, overwrite=True)
-        context.show(f"profile {namespace.name} is changed; it counts from the next mqvpn up")
+        text = f"profile {namespace.name} is changed; it counts from the next mqvpn up"
+    value = {"name": namespace.name, "changed": after != before}
+    context.tell(text, value, as_json=namespace.json)
     return ExitCode.OK
 
 
@@ -231,11 +232,13 @@ def set_key(namespace: argparse.Namespace, context: Context) -> int:
     context.profiles.read(namespace.name)
     if namespace.forget:
         context.secrets().forget(namespace.name)
-        context.show(f"the key of {namespace.name} is forgotten")
-        return ExitCode.OK
-    key = given_key(context, namespace, namespace.name) or ask_for_key(context, namespace.name)
-    context.secrets().write(namespace.name, key)
-    context.show(f"the key of {namespace.name} is in the keyring")
+        text = f"the key of {namespace.name} is forgotten"
+    else:
+        key = given_key(context, namespace, namespace.name) or ask_for_key(context, namespace.name)
+        context.secrets().write(namespace.name, key)
+        text = f"the key of {namespace.name} is in the keyring"
+    value = {"name": namespace.name, "key_kept": not namespace.forget}
+    context.tell(text, value, as_json=namespace.json)
     return ExitCode.OK
 
 
@@ -246,7 +249,9 @@ def remove(namespace: argparse.Namespace, context: Context) -> int:
     if not namespace.force and context.is_interactive and not context.confirm(f"Remove {name}?"):
         raise UsageError(f"the profile {name} was left as it was")
     context.profiles.remove(name)
-    context.show(f"profile {name} is removed")
+    context.tell(
+        f"profile {name} is removed", {"name": name, "removed": True}, as_json=namespace.json
+    )
     try:
         context.secrets().forget(name)
     except SecretError as error:

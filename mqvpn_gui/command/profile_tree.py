@@ -57,7 +57,7 @@ def _profile_import(parser: Parser) -> None:
     add_json(parser)
 
 
-def _profile_show(parser: Parser) -> None:
+def _profile_and_json(parser: Parser) -> None:
     add_profile(parser)
     add_json(parser)
 
@@ -66,11 +66,13 @@ def _profile_set_key(parser: Parser) -> None:
     add_profile(parser)
     add_key_options(parser)
     parser.know(parser.add_argument("--forget", action="store_true", help="remove the key"))
+    add_json(parser)
 
 
 def _profile_remove(parser: Parser) -> None:
     add_profile(parser)
     add_force(parser, "do not ask, also when the profile cannot be read")
+    add_json(parser)
 
 
 def _profile_share(parser: Parser) -> None:
@@ -111,14 +113,14 @@ PROFILE_COMMANDS: tuple[Command, ...] = (
     Command(
         name="show",
         summary="show one with all its settings",
-        build=_profile_show,
+        build=_profile_and_json,
         run=profiles.show,
         examples="  mqvpn profile show office",
     ),
     Command(
         name="edit",
         summary="change one in your editor; what would not work is refused",
-        build=add_profile,
+        build=_profile_and_json,
         run=profiles.edit,
         examples="  mqvpn profile edit office\n  EDITOR=nano mqvpn profile edit office",
     ),

@@ -30,6 +30,8 @@ _PATH_COLUMNS = (
     Column(heading="this month", rank=5, is_number=True),
 )
 
+_SHOWN_NAMES = 4
+
 
 def status_lines(state: HelperState, own_uid: int, now: float, width: int) -> list[str]:
     """Return the whole state.
@@ -51,6 +53,8 @@ def status_lines(state: HelperState, own_uid: int, now: float, width: int) -> li
         ("server", state.server),
         ("device", state.tun_name),
         ("addresses", ", ".join(state.addresses)),
+        ("beside it", _listed((*state.split.exclude, *map(_programs, state.split.cgroups)))),
+        ("only in it", _listed(state.split.include)),
         ("names", f"resolved by {state.dns_method}" if state.dns_method else ""),
     ]
     lines += [f"  {name:<11}  {value}" for name, value in facts if value]
@@ -63,6 +67,15 @@ def status_lines(state: HelperState, own_uid: int, now: float, width: int) -> li
     if state.paths:
         lines += ["", *path_lines(state.paths, width)]
     return [line[:width] for line in lines]
+
+
+def _programs(group: str) -> str:
+    return f"programs of {group}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def path_lines(paths: Sequence[PathInfo], width: int) -> list[str]:
@@ -100,6 +113,9 @@ def status_value(state: HelperState) -> dict[str, object]:
         "owner": None if state.owner == NO_OWNER else state.owner,
         "tun_name": state.tun_name,
         "addresses": list(state.addresses),
+        "split_exclude": list(state.split.exclude),
+        "split_include": list(state.split.include),
+        "split_cgroups": list(state.split.cgroups),
         "dns_method": state.dns_method,
         "kill_switch": state.kill_switch.value,
         "portal": {"interface": state.portal_interface, "until": state.portal_until}

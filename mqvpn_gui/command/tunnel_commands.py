@@ -184,5 +184,6 @@ def recover(namespace: argparse.Namespace, context: Context) -> int:
         raise type(error)(
             error.problem, f"{error.advice}; or as root: mqvpn-core recover".lstrip("; ")
         ) from None
-    context.show("the network is as it was without mqvpn")
+    text = "the network is as it was without mqvpn"
+    context.tell(text, {"recovered": True}, as_json=namespace.json)
     return ExitCode.OK

@@ -7,7 +7,7 @@ texts are shortened. Nothing here can raise.
 import enum
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
@@ -20,6 +20,7 @@ MAX_PATHS = 64
 
 _E = TypeVar("_E", bound=enum.Enum)
 _MAX_ADDRESSES = 16
+_MAX_NAMES = 256
 _MAX_COUNT = 1 << 63
 
 
@@ -108,6 +109,18 @@ class PathInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitLists:
+    """What goes beside the tunnel."""
+
+    exclude: tuple[str, ...] = ()
+    """Networks and hosts that stay beside it."""
+    include: tuple[str, ...] = ()
+    """The only networks and hosts that go into it; empty: all."""
+    cgroups: tuple[str, ...] = ()
+    """Control groups whose programs stay beside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HelperState:
     """The whole state; `OFFLINE` while there is no helper."""
 
@@ -139,6 +152,8 @@ class HelperState:
     """The TUN device."""
     addresses: tuple[str, ...] = ()
     """Inner addresses."""
+    split: SplitLists = field(default_factory=SplitLists)
+    """What goes beside the tunnel."""
     paths: tuple[PathInfo, ...] = ()
     """The paths, ordered by interface."""
     error: tuple[str, str] = ("", "")
@@ -178,8 +193,8 @@ def merged(state: HelperState, changed: Mapping[str, object]) -> HelperState:
     fields: dict[str, object] = {"is_present": True}
     for name, value in changed.items():
         if name in _READERS:
-            field, read = _READERS[name]
-            fields[field] = read(value, state)
+            member, read = _READERS[name]
+            fields[member] = read(value, state)
     return replace(state, **fields)  # type: ignore[arg-type]  # names and types: see _READERS
 
 
@@ -250,6 +265,20 @@ def _addresses(value: object) -> tuple[str, ...]:
     return tuple(plain(each, 64) for each in texts[:_MAX_ADDRESSES])
 
 
+def _split(value: object) -> SplitLists:
+    lists = value if isinstance(value, Mapping) else {}
+    return SplitLists(
+        exclude=_names(lists.get("split_exclude")),
+        include=_names(lists.get("split_include")),
+        cgroups=_names(lists.get("split_cgroups")),
+    )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    texts = value if isinstance(value, list | tuple) else ()
+    return tuple(plain(each, 256) for each in texts[:_MAX_NAMES])
+
+
 def _pair(value: object) -> tuple[str, str]:
     match value:
         case (name, text):
@@ -279,6 +308,7 @@ _READERS: Mapping[str, tuple[str, _Reader]] = MappingProxyType(
         bus.SERVER.name: ("server", lambda value, _: plain(value)),
         bus.TUN_NAME.name: ("tun_name", lambda value, _: plain(value, 32)),
         bus.ADDRESSES.name: ("addresses", lambda value, _: _addresses(value)),
+        bus.SPLIT.name: ("split", lambda value, _: _split(value)),
         bus.PATHS.name: (
             "paths",
             lambda value, now: paths_from(value, {path.interface: path for path in now.paths}),

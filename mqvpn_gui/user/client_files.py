@@ -14,7 +14,6 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -60,19 +59,10 @@ INI_NAMES: Mapping[str, str] = MappingProxyType(
 )
 """``section.key`` of the C program's INI, in lower case."""
 
-CORE_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "split_exclude": "exclude",
-        "split_include": "include",
-        "split_cgroups": "exclude_cgroups",
-    }
-)
-"""Keys of mqvpn-core that a profile calls differently."""
-
 OF_SERVERS = frozenset(
     {"listen", "cert_file", "key_file", "users", "users_file", "max_auth_failures", "retry"}
     | {"auth_challenge", "subnet", "subnet6", "lease_file", "advertise", "client_to_client"}
-    | {"nat", "max_clients", "max_clients_per_user", "max_handshakes", "site"}
+    | {"nat", "max_clients", "max_clients_per_user", "max_handshakes", "site", "workers"}
 )
 """Keys that only a server has."""
 
@@ -219,22 +209,10 @@ class _Reader:
             self._notes.append(f"{name} is decided by the helper; left out")
         elif name == "user":
             self._members[name] = value
-        elif name in CORE_NAMES:
-            self._members[CORE_NAMES[name]] = self._targets(name, value)
         elif name in MEMBER_TYPES:
             self._members[name] = self._value(name, value)
         else:
             raise ProfileError(f"unknown key {name[:_SHOWN]!r}", "see docs/configuration.md")
-
-    def _targets(self, name: str, value: object) -> object:
-        """Leave out names of hosts, which the core may look up and the helper must not."""
-        targets = _typed(CORE_NAMES[name], value)
-        if name == "split_cgroups" or not isinstance(targets, list):
-            return targets
-        kept = [each for each in targets if _is_network(each)]
-        if len(kept) != len(targets):
-            self._notes.append(f"{name} takes networks and addresses here; names are left out")
-        return kept
 
     def _value(self, name: str, value: object) -> object:
         if name == "kill_switch" and str(value).lower() in _TRUE | _FALSE:
@@ -245,13 +223,6 @@ class _Reader:
             self._notes.append("the scheduler in the file does not exist here; weighted is used")
             return "weighted"
         return _typed(name, value)
-
-
-def _is_network(target: object) -> bool:
-    try:
-        return isinstance(target, str) and bool(ip_network(target))
-    except ValueError:
-        return False
 
 
 def _typed(name: str, value: object) -> object:

@@ -102,9 +102,9 @@ class ProfileEditor(QDialog):
         }
         self._choice(form, "routes", _tr("Into the &tunnel"), routes)
         self._list(form, "dns", _tr("Name &servers"), _tr("as the machine has them"))
-        self._list(form, "exclude", _tr("&Beside the tunnel"), "192.168.0.0/16, example.org")
-        self._list(form, "include", _tr("&Only into the tunnel"), "10.0.0.0/8")
-        self._list(form, "exclude_cgroups", _tr("&Programs beside it"), "app.slice/steam.scope")
+        self._list(form, "split_exclude", _tr("&Beside the tunnel"), "192.168.0.0/16, example.org")
+        self._list(form, "split_include", _tr("&Only into the tunnel"), "10.0.0.0/8")
+        self._list(form, "split_cgroups", _tr("&Programs beside it"), "app.slice/steam.scope")
         self._check(form, "allow_lan", _tr("The local network stays reachable"))
         return form.widget
 

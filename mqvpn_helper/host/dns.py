@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 
 from mqvpn_helper.host.dns_file import ResolvConf
@@ -18,6 +19,7 @@ from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.host_plan import DnsMethod, IPAddress
 
 _LOGGER = logging.getLogger(__name__)
+_MAX_NAME_SERVERS = 8
 _STUBS = ("127.0.0.53", "127.0.0.54")
 
 
@@ -71,7 +73,8 @@ class NameService:
                 case ["nameserver", address, *_] if "%" not in address:
                     with suppress(ValueError):
                         found[ip_address(address)] = None
-        return tuple(server for server in found if not server.is_loopback)
+        others = (server for server in found if not server.is_loopback)
+        return tuple(islice(others, _MAX_NAME_SERVERS))
 
     def silence(self, tun: OpenedTun) -> None:
         """Keep the resolver from speaking in the tunnel by itself, before the device is up.

@@ -65,11 +65,14 @@ class Firewall:
             self._nft.check(rules)
         return rules is not None
 
-    def load(self, plan: HostPlan) -> None:
+    def load(self, plan: HostPlan) -> bool:
         """Replace the table in one transaction; there is no moment without it.
 
         Args:
             plan: desired state.
+
+        Returns:
+            Whether somebody else had removed the table.
 
         Raises:
             HostChangeError: the rules in force are the ones from before.
@@ -77,16 +80,19 @@ class Firewall:
         rules = ruleset(plan)
         if rules is None:
             self._loaded = None
-            return
+            return False
         portal = None if plan.kill_switch is None else plan.kill_switch.portal
         # Reloading the machine's own firewall often flushes every table, so look.
-        if self._loaded == (rules, portal) and plan.tun_name in self._nft.tun_names_with_table():
-            return
+        was_loaded = self._loaded is not None
+        is_there = was_loaded and plan.tun_name in self._nft.tun_names_with_table()
+        if self._loaded == (rules, portal) and is_there:
+            return False
         _LOGGER.debug("load the table of %s", plan.tun_name)
         self._nft.load(rules + portal_opening(plan, seconds_since_boot()))
         self._loaded = (rules, portal)
         if plan.kill_switch is not None and plan.kill_switch.mode is KillSwitchMode.ALWAYS:
             self._keep_for_boot(plan.tun_name, rules)
+        return was_loaded and not is_there
 
     def _keep_for_boot(self, tun_name: str, rules: str) -> None:
         path = boot_file(self._boot_directory, tun_name)

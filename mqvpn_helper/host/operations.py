@@ -30,7 +30,7 @@ from mqvpn_helper.host.nft_rules import Nft
 from mqvpn_helper.host.physical_ways import PhysicalWays
 from mqvpn_helper.host.plan_check import check_plan
 from mqvpn_helper.host.plan_variants import as_of_now, needs_ipv6, wanted_groups, without_ipv6
-from mqvpn_helper.host.process_identity import current_netns, current_process
+from mqvpn_helper.host.process_identity import ProcessIdentity, current_netns, current_process
 from mqvpn_helper.host.record_changes import held_back, surplus, union
 from mqvpn_helper.host.sysctls import ForwardingGroup, Sysctls
 from mqvpn_helper.host.targets import Targets, work_out
@@ -173,12 +173,13 @@ class HostChanger:
         self._firewall.forget()
         failures.raise_any()
 
-    def recover(self, *, release_kill_switch: bool = False) -> tuple[str, ...]:
+    def recover(self, *, release_kill_switch: bool = False, sweep: bool = True) -> tuple[str, ...]:
         """Undo what processes that no longer live left behind in this network namespace.
 
         Args:
             release_kill_switch: also take back kill switches, which otherwise stay in force until
                 their own tunnel starts again: the user has not said that he wants traffic outside.
+            sweep: also remove what no journal speaks of. Not for a journal that is one of several.
 
         Returns:
             What was found, for the log.
@@ -197,16 +198,17 @@ class HostChanger:
                 if record is None or surplus(record, held_back(record, keep)).has_changes:
                     found.append(f"undid what a process that is gone had changed for {name}")
                 failures.catch(partial(self._undoer.undo_recorded, name, netlink, keep=keep))
-            failures.catch(lambda: found.extend(self._undoer.sweep(netlink, keep=keep)))
+            if sweep:
+                failures.catch(lambda: found.extend(self._undoer.sweep(netlink, keep=keep)))
         failures.raise_any()
         return tuple(found)
 
-    def living_owners(self) -> tuple[tuple[str, int], ...]:
-        """Return the TUN devices of processes that live, with the process IDs."""
+    def living_owners(self) -> tuple[tuple[str, ProcessIdentity], ...]:
+        """Return the TUN devices of processes that live, with the processes."""
         with self._journal.locked():
             records = [self._undoer.read(name) for name in self._journal.tun_names(current_netns())]
         return tuple(
-            (record.tun_name, record.owner.pid)
+            (record.tun_name, record.owner)
             for record in records
             if record is not None and record.owner.is_alive()
         )
@@ -254,7 +256,7 @@ class HostChanger:
             kill_switch=KillSwitchMode.OFF if plan.kill_switch is None else plan.kill_switch.mode,
         )
         self._journal.write(union(old, shielded))
-        self._firewall.load(plan)
+        was_emptied = self._firewall.load(plan)
         link.prepare(plan.mtu)
         warnings: list[str] = []
         if needs_ipv6(plan) and not link.has_ipv6:
@@ -284,7 +286,11 @@ class HostChanger:
         self._undoer.drop(surplus(old, new), netlink)
         self._journal.write(new)
         self._verify(plan, targets, netlink, link.ifindex)
-        return HostReport(warnings=(*targets.warnings, *warnings, *refusals), dns_method=new.dns)
+        return HostReport(
+            warnings=(*targets.warnings, *warnings, *refusals),
+            dns_method=new.dns,
+            firewall_was_emptied=was_emptied,
+        )
 
     def _switch_on(self, plan: HostPlan, link: TunLink) -> list[str]:
         """Switch the device on as soon as there is something for it to carry."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -292,7 +293,7 @@ class Undoer:
         if keep is KillSwitchMode.OFF:
             for path in sorted(self._boot_directory.glob("kill-switch-*.nft")):
                 if path.stem.removeprefix("kill-switch-") not in living:
-                    path.unlink(missing_ok=True)
+                    self._remove_boot_file(path.stem.removeprefix("kill-switch-"))
                     yield f"removed {path}"
 
     def _remove_boot_file(self, tun_name: str) -> None:
@@ -302,6 +303,8 @@ class Undoer:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise HostChangeError(f"cannot remove {path}: {error.strerror}") from error
+        with suppress(OSError):
+            path.parent.rmdir()  # whoever keeps something there keeps the directory
 
 
 def _networks_of(record: JournalRecord) -> tuple[IPNetwork, ...]:

@@ -275,6 +275,12 @@ TUN_NAME = Property(
 ADDRESSES = Property(
     name="Addresses", signature="as", summary="Inner addresses with prefix", is_private=True
 )
+SPLIT = Property(
+    name="Split",
+    signature="a{sas}",
+    summary="What goes beside the tunnel: the lists of the profile that are not empty",
+    is_private=True,
+)
 PATHS = Property(
     name="Paths",
     signature="a{sa{sv}}",
@@ -302,6 +308,7 @@ PROPERTIES: tuple[Property, ...] = (
     SERVER,
     TUN_NAME,
     ADDRESSES,
+    SPLIT,
     PATHS,
     LAST_ERROR,
 )

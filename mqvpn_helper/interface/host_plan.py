@@ -23,6 +23,11 @@ IPNetwork: TypeAlias = IPv4Network | IPv6Network
 CORE_MARK = 0x6D71
 """Socket mark (SO_MARK) by which a kill switch knows a core that has no user ID of its own."""
 
+FIREWALL_IS_BACK = (
+    "somebody emptied the firewall of this machine; its rules for the tunnel are back"
+)
+"""What the user is told then."""
+
 
 class KillSwitchMode(enum.Enum):
     """How long traffic outside the tunnel is blocked."""
@@ -142,3 +147,5 @@ class HostReport:
     """Wishes that could not be fulfilled although the plan is in force, for the user to read."""
     dns_method: DnsMethod = DnsMethod.NONE
     """Who was told about the plan's name servers."""
+    firewall_was_emptied: bool = False
+    """Somebody else had removed the firewall rules; they are back."""

@@ -100,7 +100,7 @@ class SplitSettings:
     """When these or `include_names` are not empty, nothing else goes into the tunnel."""
     include_names: tuple[str, ...] = ()
     """Hosts that do, by name."""
-    exclude_cgroups: tuple[str, ...] = ()
+    cgroups: tuple[str, ...] = ()
     """Control groups (below the cgroup2 root) whose processes stay outside."""
     allow_lan: bool = False
     """Networks this machine is directly connected to stay reachable."""
@@ -109,6 +109,14 @@ class SplitSettings:
     def has_include(self) -> bool:
         """Only what is named goes into the tunnel."""
         return bool(self.include or self.include_names)
+
+    def lists(self) -> dict[str, list[str]]:
+        """Return the members that are lists, with networks and names together."""
+        return {
+            "split_exclude": [*map(str, self.exclude), *self.exclude_names],
+            "split_include": [*map(str, self.include), *self.include_names],
+            "split_cgroups": list(self.cgroups),
+        }
 
     @classmethod
     def from_mapping(cls, members: Mapping[str, object]) -> "SplitSettings":
@@ -162,16 +170,14 @@ def read_dns(reader: MemberReader) -> DnsSettings:
 
 def read_split(reader: MemberReader) -> SplitSettings:
     """Take split settings out of a larger mapping; networks and names stand in one list."""
-    excluded = reader.texts("exclude", _DESTINATION, _MAX_NAME, count=MAX_NETWORKS)
-    included = reader.texts("include", _DESTINATION, _MAX_NAME, count=MAX_NETWORKS)
+    excluded = reader.texts("split_exclude", _DESTINATION, _MAX_NAME, count=MAX_NETWORKS)
+    included = reader.texts("split_include", _DESTINATION, _MAX_NAME, count=MAX_NETWORKS)
     return SplitSettings(
-        exclude=_networks("exclude", excluded),
+        exclude=_networks("split_exclude", excluded),
         exclude_names=_names(excluded),
-        include=_networks("include", included),
+        include=_networks("split_include", included),
         include_names=_names(included),
-        exclude_cgroups=reader.texts(
-            "exclude_cgroups", _CGROUP, _MAX_CGROUP_NAME, count=_MAX_CGROUPS
-        ),
+        cgroups=reader.texts("split_cgroups", _CGROUP, _MAX_CGROUP_NAME, count=_MAX_CGROUPS),
         allow_lan=reader.truth("allow_lan", default=False),
     )
 

@@ -148,9 +148,9 @@ class Helper:
         await self._bus.drain()
 
     async def stop_tunnel(self) -> None:
-        """End the tunnel in order, and start no other."""
+        """End the tunnel in order, and start no other; its user still wants its kill switch."""
         self._keeper.close("the helper is about to end; try again")
-        await self._keeper.stop()
+        await self._keeper.stop(keep_kill_switch=True)
         self._announcer.tell_changes()
         await self._bus.drain()
 

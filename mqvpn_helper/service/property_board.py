@@ -6,7 +6,8 @@ from mqvpn_helper.interface.bus_interface import PROPERTIES, Property
 from mqvpn_helper.service.variants import VariantMap
 
 _BY_NAME = {each.name: each for each in PROPERTIES}
-_EMPTY: dict[str, object] = {"s": "", "u": 0, "t": 0, "as": [], "a{sa{sv}}": {}, "(ss)": ("", "")}
+_EMPTY: dict[str, object] = {"s": "", "u": 0, "t": 0, "as": [], "(ss)": ("", "")}
+_EMPTY |= {"a{sas}": {}, "a{sa{sv}}": {}}
 
 
 class PropertyBoard:

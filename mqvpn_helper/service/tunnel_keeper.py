@@ -37,8 +37,8 @@ class Session(Protocol):
     async def run(self) -> None:
         """Stay until the tunnel is over and the machine restored."""
 
-    def disconnect(self) -> None:
-        """End `run` in order."""
+    def disconnect(self, *, keep_kill_switch: bool = False) -> None:
+        """End `run` in order; a kill switch may stay."""
 
     def provide_secrets(self, fd: int) -> None:
         """Take the secret once more; the descriptor is the session's from now on."""
@@ -107,7 +107,7 @@ class _Running:
 class TunnelKeeper:
     """Keeps the tunnel.
 
-    A: `is_up`, `session`. C: `start`, `stop`, `close`, `allow_portal`, `caller_gone`,
+    A: `is_up`, `session`. C: `start`, `stop`, `close`, `allow_portal`, `set_split`, `caller_gone`,
     `fall_asleep`, `wake_up`.
     """
 
@@ -159,6 +159,7 @@ class TunnelKeeper:
         around.board.put(table.OWNER, caller.uid)
         around.board.put(table.PROFILE, profile.name)
         around.board.put(table.SERVER, profile.server)
+        self._show_split(profile.split)
         self._running = _Running(
             session=session,
             owner=caller.uid,
@@ -167,16 +168,29 @@ class TunnelKeeper:
         )
         around.nursery.start_soon(self._run, self._running)
 
-    async def stop(self) -> None:
-        """End the tunnel and wait until the machine is restored; nothing when there is none."""
+    async def stop(self, *, keep_kill_switch: bool = False) -> None:
+        """End the tunnel and wait until the machine is restored; nothing when there is none.
+
+        Args:
+            keep_kill_switch: let it stay in force: it is not the user who wants the end.
+        """
         running = self._running
         if running is not None:
-            running.session.disconnect()
+            running.session.disconnect(keep_kill_switch=keep_kill_switch)
             await running.ended.wait()
 
     def close(self, reason: str) -> None:
         """Start no tunnels from now on, for this reason; an empty one ends that."""
         self._closed_for = reason
+
+    def set_split(self, settings: SplitSettings) -> None:
+        """Change what goes beside the tunnel.
+
+        Raises:
+            CallError: there is no tunnel.
+        """
+        self.session.set_split(settings)
+        self._show_split(settings)
 
     def caller_gone(self, name: str) -> None:
         """Note that a connection to the bus is gone; the tunnel may be tied to it."""
@@ -206,6 +220,10 @@ class TunnelKeeper:
         if self._running is not None:
             self._running.session.revalidate_paths()
             self._around.desk.tell(BusEventKind.RESUMED, owner=self._running.owner)
+
+    def _show_split(self, settings: SplitSettings) -> None:
+        lists = {name: values for name, values in settings.lists().items() if values}
+        self._around.board.put(table.SPLIT, lists)
 
     async def _keep_portal(
         self, running: _Running, interface: str, seconds: int, scope: trio.CancelScope
@@ -262,6 +280,7 @@ _NOTHING_UP: dict[table.Property, object] = {
     table.OWNER: table.NO_OWNER,
     table.TUN_NAME: "",
     table.ADDRESSES: [],
+    table.SPLIT: {},
     table.PATHS: {},
     table.PORTAL_INTERFACE: "",
     table.PORTAL_UNTIL: 0,

@@ -133,7 +133,7 @@ class TunnelMethods:
         settings = _read(SplitSettings.from_mapping, call.arguments[0], BusError.BAD_ARGUMENTS)
 
         async def act() -> Results:
-            self._keeper.session.set_split(settings)
+            self._keeper.set_split(settings)
             return ()
 
         return act

@@ -26,7 +26,13 @@ from mqvpn_helper.interface.control_messages import (
     UseNetwork,
     UseServers,
 )
-from mqvpn_helper.interface.host_plan import CaptivePortal, DnsMethod, HostReport, KillSwitchMode
+from mqvpn_helper.interface.host_plan import (
+    FIREWALL_IS_BACK,
+    CaptivePortal,
+    DnsMethod,
+    HostReport,
+    KillSwitchMode,
+)
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.session.events import (
     AddressesAssigned,
@@ -51,7 +57,8 @@ _TUNSETPERSIST = 0x400454CB
 class HostKeeper:
     """The machine for one tunnel.
 
-    A: `facts`. C: `wish`, `set_portal`, `refresh`, `answer`, `leave`, `restore`.
+    A: `facts`. C: `wish`, `set_portal`, `refresh`, `refresh_if_possible`, `answer`, `leave`,
+    `restore`. Tasks: `follow_firewall`.
     """
 
     def __init__(
@@ -88,6 +95,20 @@ class HostKeeper:
         """
         async with self._turn:
             await self._apply(self.facts)
+
+    async def refresh_if_possible(self) -> None:
+        """Do the same, and tell the user when the machine refuses."""
+        try:
+            await self.refresh()
+        except HostChangeError as error:
+            self._complain(str(error))
+
+    async def follow_firewall(self) -> None:
+        """Put back what others remove from the firewall, at once, until cancelled."""
+        try:
+            await self._host.follow_firewall(self.refresh_if_possible)
+        except HostChangeError as error:
+            self._complain(str(error))
 
     async def answer(self, request: CoreRequest) -> Done | LinkFound | Refused:
         """Carry out what the core asks for, or refuse it."""
@@ -182,12 +203,17 @@ class HostKeeper:
         switch = plan.kill_switch
         self._note_mode(KillSwitchMode.OFF if switch is None else switch.mode)
         self._note_dns(report.dns_method)
+        if report.firewall_was_emptied:
+            self._complain(FIREWALL_IS_BACK)
         for warning in report.warnings:
             if warning not in self._warned:
-                _LOGGER.warning("%s", warning)
-                self._emit(EventReported(kind=BusEventKind.OTHER, detail={"text": warning}))
+                self._complain(warning)
         self._warned.update(report.warnings)
         return report
+
+    def _complain(self, text: str) -> None:
+        _LOGGER.warning("%s", text)
+        self._emit(EventReported(kind=BusEventKind.OTHER, detail={"text": text}))
 
     def _note_mode(self, mode: KillSwitchMode) -> None:
         if mode is not self._mode:

@@ -63,8 +63,8 @@ def make_plan(facts: TunnelFacts) -> HostPlan:
     has_routes = profile.routes is not TunnelRoutes.NONE
     outside = (*profile.split.exclude, *map(host_network, network.excluded))
     split = None
-    if outside or profile.split.exclude_cgroups:
-        split = Split(networks=tuple(dict.fromkeys(outside)), cgroups=profile.split.exclude_cgroups)
+    if outside or profile.split.cgroups:
+        split = Split(networks=tuple(dict.fromkeys(outside)), cgroups=profile.split.cgroups)
     return HostPlan(
         tun_name=facts.tun_name,
         mtu=network.mtu,

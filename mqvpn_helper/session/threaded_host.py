@@ -4,13 +4,16 @@ A call runs to its end even when the session is cancelled: half a change is neve
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import trio
 from typing_extensions import override
 
+from mqvpn_helper.host.dns import NameService
+from mqvpn_helper.host.firewall_news import FirewallNews
 from mqvpn_helper.host.netlink_config import NetlinkConfig
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.host.routes import Route
@@ -76,6 +79,13 @@ class SessionHost(Protocol):
         """Return the names of all links."""
         ...
 
+    async def name_servers(self) -> tuple[IPAddress, ...]:
+        """Return whom the machine asks for names outside the tunnel."""
+        ...
+
+    async def follow_firewall(self, changed: Callable[[], Awaitable[None]]) -> None:
+        """Call ``changed`` whenever somebody has removed firewall tables, until cancelled."""
+
     async def load_usage(self, tun_name: str) -> LinkUsage:
         """Return what links had carried when that was last saved."""
         ...
@@ -134,6 +144,18 @@ class ThreadedHost(SessionHost):
     @override
     async def link_names(self) -> frozenset[str]:
         return await self._call(lambda: frozenset(name for _, name in socket.if_nameindex()))
+
+    @override
+    async def name_servers(self) -> tuple[IPAddress, ...]:
+        return await self._call(NameService().present_servers)
+
+    @override
+    async def follow_firewall(self, changed: Callable[[], Awaitable[None]]) -> None:
+        with closing(FirewallNews()) as news:
+            while True:
+                await trio.lowlevel.wait_readable(news.fileno())
+                if news.take():
+                    await changed()
 
     @override
     async def load_usage(self, tun_name: str) -> LinkUsage:

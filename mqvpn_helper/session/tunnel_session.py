@@ -45,7 +45,6 @@ from mqvpn_helper.session.events import (
     StateChanged,
 )
 from mqvpn_helper.session.host_keeper import HostKeeper
-from mqvpn_helper.session.name_servers import upstream_name_servers
 from mqvpn_helper.session.plan_making import TunnelFacts, core_profile
 from mqvpn_helper.session.secret_copy import SecretCopy, SecretError
 from mqvpn_helper.session.threaded_host import SessionHost
@@ -103,6 +102,7 @@ class TunnelSession:
         self._has_new_secret.set()
         self._secret: SecretCopy | None = None
         self._stop = trio.Event()
+        self._keeps_kill_switch = False
         self._changed = trio.Event()
         self._core: CoreRun | None = None
         self._policies: dict[str, PathPolicy] = {}
@@ -110,8 +110,9 @@ class TunnelSession:
         self._portal: CaptivePortal | None = None
         self._usage = LinkUsage()
 
-    def disconnect(self) -> None:
-        """Ask for the end; `run` returns when the machine is restored."""
+    def disconnect(self, *, keep_kill_switch: bool = False) -> None:
+        """Ask for the end; `run` returns when the machine is restored, its kill switch or not."""
+        self._keeps_kill_switch = keep_kill_switch
         self._stop.set()
 
     def provide_secrets(self, secrets_fd: int) -> None:
@@ -196,18 +197,18 @@ class TunnelSession:
             tun_name=tun.name,
             core_uid=self._launcher.uid,
             servers=self._profile.known_addresses,
-            name_servers=self._name_servers(),
+            name_servers=await self._name_servers(),
         )
         keeper = HostKeeper(self._host, tun, facts, self._emit)
-        is_interrupted = True
+        keeps_kill_switch = True
         try:
             error = await self._run_with_host(tun, keeper)
-            is_interrupted = False
+            keeps_kill_switch = self._keeps_kill_switch
         finally:
             with trio.move_on_after(RESTORE_LIMIT, shield=True) as scope:
                 await self._host.save_usage(tun.name, self._usage)
                 try:
-                    await keeper.restore(keep_kill_switch=is_interrupted)
+                    await keeper.restore(keep_kill_switch=keeps_kill_switch)
                 except HostChangeError:
                     _LOGGER.exception("not everything could be taken back")
             if scope.cancelled_caught:
@@ -216,12 +217,14 @@ class TunnelSession:
         return error
 
     async def _run_with_host(self, tun: OpenedTun, keeper: HostKeeper) -> SessionError | None:
+        self._tell_wishes(keeper)
         try:
-            await self._refresh(keeper)  # the kill switch, before any packet of the core
+            await keeper.refresh()  # the kill switch, before any packet of the core
         except HostChangeError as refusal:
             return SessionError(kind=BusError.HOST, text=str(refusal))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_wishes, keeper)
+            nursery.start_soon(keeper.follow_firewall)
             error = await self._keep_cores(tun, keeper)
             nursery.cancel_scope.cancel()
         return error
@@ -341,17 +344,13 @@ class TunnelSession:
     async def _follow_wishes(self, keeper: HostKeeper) -> None:
         while True:
             await self._changed.wait()
-            try:
-                await self._refresh(keeper)
-            except HostChangeError as error:
-                _LOGGER.exception("the machine refuses what the user wants")
-                self._emit(EventReported(kind=BusEventKind.OTHER, detail={"text": str(error)}))
+            self._tell_wishes(keeper)
+            await keeper.refresh_if_possible()
 
-    async def _refresh(self, keeper: HostKeeper) -> None:
+    def _tell_wishes(self, keeper: HostKeeper) -> None:
         self._changed = trio.Event()
         keeper.wish(self._profile)
         keeper.set_portal(self._portal)
-        await keeper.refresh()
 
     async def _take_secret(self) -> None:
         fd, self._secret_fd = self._secret_fd, None
@@ -361,11 +360,11 @@ class TunnelSession:
             self._secret.close()
         self._secret = new
 
-    def _name_servers(self) -> tuple[IPAddress, ...]:
+    async def _name_servers(self) -> tuple[IPAddress, ...]:
         """Return whom the core may ask although the kill switch lets nobody ask."""
         if self._profile.known_addresses or not self._is_blocking():
             return ()
-        return upstream_name_servers()
+        return await self._host.name_servers()
 
     def _is_blocking(self) -> bool:
         return self._profile.kill_switch is not KillSwitchMode.OFF

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.bus.private_bus import PrivateBus, bus_obstacle, private_bus
+from tests.bus.system_bus import SystemBus, bus_obstacle, system_bus
 
 
 @pytest.fixture
-def bus() -> Iterator[PrivateBus]:
+def bus() -> Iterator[SystemBus]:
     """A bus with the policy as it is shipped."""
     with open_bus() as opened:
         yield opened
 
 
 @contextmanager
-def open_bus(*, rules: str = "", helper: Sequence[str] = ()) -> Iterator[PrivateBus]:
+def open_bus(*, rules: str = "", helper: Sequence[str] = ()) -> Iterator[SystemBus]:
     """Hold a bus, show its logs when the test fails, and want no traceback in them."""
     need_bus()
     directory = Path(tempfile.mkdtemp(prefix="mq-bus-"))
     try:
-        with private_bus(directory, rules=rules, helper=helper) as opened:
+        with system_bus(directory, rules=rules, helper=helper) as opened:
             yield opened
             log = opened.log()
         sys.stdout.write(log)

@@ -13,7 +13,7 @@ from jeepney.low_level import HeaderFields, Message
 
 from mqvpn_helper.interface.bus_interface import METHODS
 from mqvpn_helper.interface.bus_names import BUS_NAME, INTERFACE_NAME, OBJECT_PATH
-from tests.bus.private_bus import BusUser, PrivateBus
+from tests.bus.system_bus import BusUser, SystemBus
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ def encode(message: Message, serial: int) -> bytes:
     return message.serialise(serial=serial, fds=array("i"))
 
 
-def test_damaged_messages_do_no_harm(bus: PrivateBus) -> None:
+def test_damaged_messages_do_no_harm(bus: SystemBus) -> None:
     alice, bob = bus.user("alice"), bus.user("bob")
     alice.properties()
     helper = bus.helper_pid()
@@ -57,7 +57,7 @@ def test_damaged_messages_do_no_harm(bus: PrivateBus) -> None:
     assert _descriptors(helper) < 20
 
 
-def test_long_messages_and_floods_do_no_harm(bus: PrivateBus) -> None:
+def test_long_messages_and_floods_do_no_harm(bus: SystemBus) -> None:
     alice, bob = bus.user("alice"), bus.user("bob")
     alice.properties()
     helper = bus.helper_pid()

@@ -10,7 +10,7 @@ import pytest
 from mqvpn_helper.interface.bus_names import BUS_NAME, BusError
 from mqvpn_helper.service.capabilities import Capability
 from tests.bus.conftest import open_bus
-from tests.bus.private_bus import BusUser, CallError, PrivateBus, process_status, secret, variant
+from tests.bus.system_bus import BusUser, CallError, SystemBus, process_status, secret, variant
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -37,7 +37,7 @@ def refused(kind: BusError, user: BusUser, member: str, *body: object) -> str:
 
 
 def test_whoever_sits_at_the_machine_connects_without_a_password(
-    bus: PrivateBus, capsys: pytest.CaptureFixture[str]
+    bus: SystemBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alice = bus.user("alice")
     assert alice.properties()["State"] == "off"
@@ -54,7 +54,7 @@ def test_whoever_sits_at_the_machine_connects_without_a_password(
         )
 
 
-def test_whoever_does_not_sit_there_gets_the_challenge(bus: PrivateBus) -> None:
+def test_whoever_does_not_sit_there_gets_the_challenge(bus: SystemBus) -> None:
     bob = bus.user("bob")
     text = refused(BusError.NOT_AUTHORIZED, bob, "Connect", PROFILE, KEY)
     assert text == "org.mqvpn.connect: this needs a password; allow interactive authorization"
@@ -65,7 +65,7 @@ def test_whoever_does_not_sit_there_gets_the_challenge(bus: PrivateBus) -> None:
     assert bob.properties()["State"] == "off"
 
 
-def test_the_kill_switch_needs_a_password_even_there(bus: PrivateBus) -> None:
+def test_the_kill_switch_needs_a_password_even_there(bus: SystemBus) -> None:
     alice = bus.user("alice")
     for member, body in (
         ("SetKillSwitch", ["off"]),
@@ -85,7 +85,7 @@ def test_a_rule_that_denies_gives_a_clear_error() -> None:
         bus.user("root").call("Connect", PROFILE, KEY)
 
 
-def test_another_user_neither_reads_nor_ends_a_tunnel(bus: PrivateBus) -> None:
+def test_another_user_neither_reads_nor_ends_a_tunnel(bus: SystemBus) -> None:
     alice, bob, carol = bus.user("alice"), bus.user("bob"), bus.user("carol")
     for user in (alice, bob, carol):
         user.ask({"listen": "/org/mqvpn/Helper1"})
@@ -116,7 +116,7 @@ def test_another_user_neither_reads_nor_ends_a_tunnel(bus: PrivateBus) -> None:
         assert not heard & {"Server", "Profile", "Paths", "Addresses", "LastError"}
 
 
-def test_root_may_end_any_tunnel(bus: PrivateBus) -> None:
+def test_root_may_end_any_tunnel(bus: SystemBus) -> None:
     alice, root = bus.user("alice"), bus.user("root")
     alice.call("Connect", PROFILE, KEY)
     assert root.properties()["Server"] == "192.0.2.9:443"
@@ -138,7 +138,7 @@ def test_the_right_password_is_enough_where_a_rule_says_so() -> None:
                         bob.call("Connect", PROFILE, KEY, is_interactive=True)
 
 
-def test_the_helper_keeps_only_the_capabilities_it_lists(bus: PrivateBus) -> None:
+def test_the_helper_keeps_only_the_capabilities_it_lists(bus: SystemBus) -> None:
     bus.user("alice").properties()
     status = process_status(bus.helper_pid())
     mask = f"{sum(1 << each for each in Capability):016x}"
@@ -175,7 +175,7 @@ def test_it_ends_in_order_when_the_bus_is_gone() -> None:
         assert bus.namespace.links() == ["lo"]
 
 
-def test_the_report_is_json_about_this_machine(bus: PrivateBus) -> None:
+def test_the_report_is_json_about_this_machine(bus: SystemBus) -> None:
     alice, bob = bus.user("alice"), bus.user("bob")
     (pipe,) = alice.call("CollectDiagnostics")
     assert isinstance(pipe, dict)
@@ -186,7 +186,7 @@ def test_the_report_is_json_about_this_machine(bus: PrivateBus) -> None:
     refused(BusError.NOT_AUTHORIZED, bob, "CollectDiagnostics")
 
 
-def test_there_is_one_helper_and_root_starts_it(bus: PrivateBus) -> None:
+def test_there_is_one_helper_and_root_starts_it(bus: SystemBus) -> None:
     alice = bus.user("alice")
     alice.properties()
     helper = [sys.executable, "-I", "-m", "mqvpn_helper.service.main"]
@@ -198,7 +198,7 @@ def test_there_is_one_helper_and_root_starts_it(bus: PrivateBus) -> None:
     assert alice.properties()["State"] == "off"
 
 
-def test_nobody_but_root_takes_the_name(bus: PrivateBus) -> None:
+def test_nobody_but_root_takes_the_name(bus: SystemBus) -> None:
     for user in ("alice", "mqvpn"):
         with pytest.raises(CallError) as refusal:
             bus.user(user).call(

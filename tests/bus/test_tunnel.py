@@ -1,119 +1,23 @@
 """From one call of an unprivileged user to a tunnel over two links, and what survives what."""
 
 import os
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
 
-from mqvpn_core.demo.programs import PORT, make_credentials
+from mqvpn_core.demo.programs import PORT
 from mqvpn_core.demo.topology import SERVER_IPV4
-from tests.bus.conftest import need_bus
-from tests.bus.private_bus import (
-    BusUser,
-    CallError,
-    PrivateBus,
-    private_bus,
-    process_status,
-    secret,
-    variant,
-)
-from tests.e2e.topology import INNER_SERVER_IPV4, Lab, eventually, tcp_listener
+from tests.bus.machine import UP_PATIENCE, Machine, machine, prepared
+from tests.bus.system_bus import BusUser, CallError, process_status, secret, variant
+from tests.e2e.topology import eventually
+
+__all__ = ["machine", "prepared"]
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
-
-ECHO_PORT = 7007
-UP_PATIENCE = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A user's machine with a helper, and a server in the world."""
-
-    lab: Lab
-    bus: PrivateBus
-    untouched: tuple[str, ...]
-
-    def connect(self, user: BusUser, **members: object) -> None:
-        """Ask for the tunnel."""
-        profile = {
-            "server": variant("s", f"{SERVER_IPV4}:{PORT}"),
-            "pins": variant("as", [self.lab.credentials.pin]),
-            "paths": variant("as", ["wlan0", "lte0"]),
-            **members,
-        }
-        key = self.lab.credentials.auth_key.read_text(encoding="ascii").strip()
-        user.call("Connect", profile, secret(key))
-
-    def carries(self) -> bool:
-        """Whether a TCP connection through the device, and through nothing else, comes about."""
-        try:
-            self.lab.world.client.call(_connect_by_tunnel).close()
-        except OSError:
-            return False
-        return True
-
-    def wait_traffic(self) -> float:
-        """Wait until the tunnel carries something; return how long that took."""
-        return eventually(self.carries, UP_PATIENCE, "traffic")
-
-    def ruleset(self) -> str:
-        """The rules of nftables, without what they have counted."""
-        return self.bus.run(["nft", "--stateless", "list", "ruleset"]).stdout
-
-    def is_untouched(self) -> bool:
-        """Whether nothing of ours is left."""
-        return self.lab.world.client.host_state() == self.untouched and not self.ruleset()
-
-    def core(self) -> int:
-        """Process ID of the only core; 0 when there is none."""
-        found = self.bus.processes("mqvpn_core.cli.under_helper")
-        assert len(found) < 2
-        return found[0] if found else 0
-
-
-@pytest.fixture(scope="module")
-def prepared() -> Iterator[Machine]:
-    """A machine, connected by two links, and a server that waits."""
-    need_bus()
-    directory = Path(tempfile.mkdtemp(prefix="mq-tunnel-"))
-    logs = directory / "bus"
-    logs.mkdir()
-    try:
-        with ExitStack() as held:
-            lab = Lab(held, make_credentials(directory), directory)
-            held.enter_context(tcp_listener(lab.world.server, "::", ECHO_PORT))
-            lab.start_server()
-            bus = held.enter_context(private_bus(logs, namespace=lab.world.client))
-            yield Machine(lab=lab, bus=bus, untouched=lab.world.client.host_state())
-            log = bus.log()
-        sys.stdout.write(log)
-        assert "Traceback" not in log
-    finally:
-        shutil.rmtree(directory)
-
-
-@pytest.fixture
-def machine(prepared: Machine) -> Iterator[Machine]:
-    """The same with no helper yet and nobody connected, for one test."""
-    yield prepared
-    bus = prepared.bus
-    bus.disconnect_users()
-    bus.user("root").call("Recover")
-    helper = bus.helper_pid()
-    os.kill(helper, signal.SIGTERM)
-    bus.wait(lambda: bus.helper_pid() != helper, "end of the helper")
-    bus.disconnect_users()
-    assert prepared.is_untouched()
 
 
 def test_one_call_gives_a_tunnel_and_another_takes_it_away(
@@ -202,6 +106,27 @@ def test_after_a_crash_the_user_may_give_up_the_tunnel(machine: Machine) -> None
     assert alice.properties()["State"] == "off"
 
 
+def test_a_helper_that_is_restarted_leaves_the_kill_switch_to_the_next_one(
+    machine: Machine,
+) -> None:
+    """As by ``systemctl restart``: its user has not asked for an open network."""
+    alice = machine.bus.user("alice")
+    machine.connect(alice, kill_switch=variant("s", "standard"))
+    machine.wait_traffic()
+    helper = machine.bus.helper_pid()
+    os.kill(helper, signal.SIGTERM)
+    machine.bus.wait(lambda: machine.bus.helper_pid() != helper, "end of the helper")
+    assert machine.core() == 0
+    assert "mqvpn0" not in machine.lab.world.client.links()
+    assert "kill_switch" in machine.ruleset()
+    seen = alice.properties()
+    assert (seen["State"], seen["KillSwitch"]) == ("blocked", "standard")
+    machine.connect(alice, kill_switch=variant("s", "standard"))
+    machine.wait_traffic()
+    alice.call("Disconnect")
+    assert machine.is_untouched()
+
+
 def test_a_helper_that_is_told_to_end_restores_the_machine(machine: Machine) -> None:
     alice = machine.bus.user("alice")
     machine.connect(alice)
@@ -286,18 +211,6 @@ def test_suspend_and_resume_are_noticed(machine: Machine) -> None:
         assert machine.carries()
         alice.call("Disconnect")
         assert logind("count") == 0
-
-
-def _connect_by_tunnel() -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"mqvpn0")
-        made.settimeout(0.3)
-        made.connect((INNER_SERVER_IPV4, ECHO_PORT))
-    except BaseException:
-        made.close()
-        raise
-    return made
 
 
 Paths: TypeAlias = dict[str, dict[str, list[object]]]

@@ -68,7 +68,8 @@ class ScriptedSession(FakeSession):
             self.emit(SecretsNeeded())
 
     @override
-    def disconnect(self) -> None:
+    def disconnect(self, *, keep_kill_switch: bool = False) -> None:
+        self.keeps_kill_switch = keep_kill_switch
         self._has_key.set()
         self._is_over.set()
 

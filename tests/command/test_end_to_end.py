@@ -19,7 +19,7 @@ from mqvpn_core.demo.programs import executable
 from mqvpn_core.demo.topology import SERVER_IPV4
 from mqvpn_gui.command.exit_codes import ExitCode
 from tests.bus.conftest import need_bus
-from tests.bus.private_bus import PrivateBus, private_bus
+from tests.bus.system_bus import SystemBus, system_bus
 from tests.command.test_with_polkit import home_of, mqvpn, piped
 from tests.e2e.conftest import credentials, lab
 from tests.e2e.topology import INNER_SERVER_IPV4, UP_PATIENCE, Lab, eventually
@@ -30,13 +30,13 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 
 @contextmanager
-def bus_of_the_client(laboratory: Lab) -> Iterator[PrivateBus]:
+def bus_of_the_client(laboratory: Lab) -> Iterator[SystemBus]:
     """A bus on the client's machine."""
     need_bus()
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="mq-bus-"))
         stack.callback(shutil.rmtree, directory)
-        bus = stack.enter_context(private_bus(directory, namespace=laboratory.world.client))
+        bus = stack.enter_context(system_bus(directory, namespace=laboratory.world.client))
         stack.callback(lambda: sys.stdout.write(bus.log()))  # shown when the test fails
         yield bus
 
@@ -84,7 +84,7 @@ def test_from_an_invitation_to_a_multipath_tunnel(
             sys.stdout.write(f"\n  mqvpn up, from its start to the tunnel: {took:.2f} s\n")
 
 
-def _watch_a_failover(lab: Lab, bus: PrivateBus, home: Path) -> None:
+def _watch_a_failover(lab: Lab, bus: SystemBus, home: Path) -> None:
     """Change a role, cut the link that carries the traffic, and read about both."""
 
     def happened() -> list[dict[str, object]]:

@@ -70,6 +70,16 @@ def test_commands_of_the_overview_parse(mqvpn: Command) -> None:
             command.parser(path).parse_args(list(rest))
 
 
+def test_every_command_but_one_speaks_json() -> None:
+    spoken = dict(_leaves(COMMANDS))
+    without = {
+        path
+        for path, command in spoken.items()
+        if "--json" not in command.parser(path).format_usage()
+    }
+    assert without == {"completions"}
+
+
 def test_groups_show_what_is_in_them(mqvpn: Command) -> None:
     outcome = mqvpn("profile", "--help")
     assert outcome.code == ExitCode.OK
@@ -83,8 +93,10 @@ def test_groups_show_what_is_in_them(mqvpn: Command) -> None:
         ("profiles", "did you mean profile?"),
         ("stat", "did you mean status?"),
         ("xyzzy", "known are: up, down"),
+        ("--nonsense", "there is no option --nonsense"),
+        ("path set", "mqvpn path set needs more: IFACE"),
         ("profile imprt", "did you mean import?"),
-        ("up --nowait", "unrecognized arguments: --nowait"),
+        ("up --nowait", "mqvpn up does not know --nowait"),
     ],
 )
 def test_misspelt_commands(mqvpn: Command, typed: str, hint: str) -> None:

@@ -44,6 +44,26 @@ def test_status_of_a_tunnel(mqvpn: Command) -> None:
     assert table[2][:5] == ["wwan0", "cellular,", "metered", "backup", "standby"]
 
 
+def test_what_goes_beside_the_tunnel_is_shown(mqvpn: Command) -> None:
+    hosts = [f"192.0.2.{number}/32" for number in range(1, 6)]
+    mqvpn.helper.current = {
+        **up_properties(),
+        "Split": {"split_exclude": hosts, "split_cgroups": ["app.slice/x.scope"]},
+    }
+    lines = mqvpn("status").out.splitlines()
+    shown = ", ".join(hosts[:4])
+    assert f"  beside it    {shown} and 2 more" in lines
+    assert not any("only in it" in line for line in lines)
+    value = mqvpn("status", "--json").json
+    assert isinstance(value, dict)
+    assert value["split_exclude"] == hosts
+    assert value["split_cgroups"] == ["app.slice/x.scope"]
+    mqvpn.helper.current = {**up_properties(), "Split": {"split_include": ["intranet.example"]}}
+    assert "  only in it   intranet.example" in mqvpn("status").out.splitlines()
+    mqvpn.helper.current = {**up_properties(), "Split": {"split_include": 5, "x": ["y"]}}
+    assert "only in it" not in mqvpn("status").out
+
+
 def test_numbers_of_now_are_waited_for(mqvpn: Command) -> None:
     mqvpn.helper.current = up_properties()
     fresh = {**PATHS["wlan0"], "rtt_ms": 99.0}  # type: ignore[dict-item]  # a mapping

@@ -61,14 +61,33 @@ def test_name_servers_and_split(mqvpn: Command) -> None:
             "SetSplit",
             (
                 {
-                    "exclude": ("as", ["192.0.2.0/24", "10.0.0.0/8"]),
-                    "include": ("as", []),
-                    "exclude_cgroups": ("as", []),
+                    "split_exclude": ("as", ["192.0.2.0/24", "10.0.0.0/8"]),
+                    "split_include": ("as", []),
+                    "split_cgroups": ("as", []),
                     "allow_lan": ("b", True),
                 },
             ),
         ),
     ]
+
+
+def test_changes_as_json(mqvpn: Command) -> None:
+    changed = mqvpn("path", "set", "wwan0", "--role", "backup", "--cap", "5 GB", "--json").json
+    assert changed == {"interface": "wwan0", "role": "backup", "cap_bytes": 5_000_000_000}
+    assert mqvpn("portal", "wlan0", "--json").json == {"interface": "wlan0", "seconds": 300}
+    mqvpn.helper.current = {**mqvpn.helper.current, "DnsMethod": "resolvconf"}
+    assert mqvpn("dns", "10.0.0.1", "--json").json == {
+        "dns": ["10.0.0.1"],
+        "dns_method": "resolvconf",
+    }
+    split = mqvpn("split", "--exclude", "bank.example", "--cgroup", "app.slice", "--json").json
+    assert split == {
+        "split_exclude": ["bank.example"],
+        "split_include": [],
+        "split_cgroups": ["app.slice"],
+        "allow_lan": False,
+    }
+    assert mqvpn("recover", "--yes", "--json").json == {"recovered": True}
 
 
 @pytest.mark.parametrize(

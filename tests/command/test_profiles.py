@@ -266,3 +266,13 @@ def test_a_link_vanishes_from_the_process_list() -> None:
     assert "*" * len(link) in result.stdout
     assert hide_argument("something that stands nowhere") is False
     assert hide_argument("") is False
+
+
+def test_changes_of_profiles_as_json(mqvpn: Command) -> None:
+    mqvpn("profile", "import", piped=LINK)
+    kept = mqvpn("profile", "set-key", "office", "--key-stdin", "--json", piped="other\n")
+    assert kept.json == {"name": "office", "key_kept": True}
+    forgotten = mqvpn("profile", "set-key", "office", "--forget", "--json")
+    assert forgotten.json == {"name": "office", "key_kept": False}
+    removed = mqvpn("profile", "rm", "office", "--force", "--json")
+    assert removed.json == {"name": "office", "removed": True}

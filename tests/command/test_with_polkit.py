@@ -16,7 +16,7 @@ import pytest
 
 from mqvpn_gui.command.exit_codes import ExitCode
 from tests.bus.conftest import open_bus
-from tests.bus.private_bus import USERS, PrivateBus
+from tests.bus.system_bus import USERS, SystemBus
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -87,7 +87,7 @@ def test_the_password_is_asked_for_on_the_terminal(password: str, code: int) -> 
         assert ended == (code or ExitCode.FAILURE)
 
 
-def _at_a_terminal(bus: PrivateBus, command: Sequence[str], password: str) -> tuple[int, str]:
+def _at_a_terminal(bus: SystemBus, command: Sequence[str], password: str) -> tuple[int, str]:
     """Run a command of alice on a terminal and type the password when it is asked for."""
     line = bus.command(command, user="alice")
     pid, terminal = pty.fork()

@@ -114,6 +114,32 @@ def test_kill_switch_comes_back_when_the_firewall_is_emptied(lab: Lab) -> None:
     assert "kill_switch" not in machine(lab.world.client)
 
 
+def test_a_login_to_a_network_is_let_through_for_a_while(lab: Lab) -> None:
+    lab.start_server()
+    client = lab.connect("--kill-switch")
+    ask = [executable(), "portal", "wlan0", "--control-socket", str(client.control_socket)]
+    with udp_socket(lab.world.client, "0.0.0.0") as program:  # noqa: S104 - in a namespace
+
+        def leaves() -> bool:
+            try:
+                program.sendto(b"x", (ROUTER, 80))
+            except OSError:
+                return False
+            return "dev wlan0" in lab.world.client.call(lambda: _output(f"ip route get {ROUTER}"))
+
+        assert not leaves()
+        opened = lab.run(lab.world.client, [*ask, "--minutes", "1"])
+        assert opened.code == 0, opened.output
+        assert "wlan0 is past the kill switch until" in opened.output
+        eventually(leaves, 5, "way to the portal")
+        assert lab.ping(lab.world.client, ROUTER, count=1).code != 0
+        assert lab.run(lab.world.client, [*ask, "--end"]).code == 0
+        eventually(lambda: not leaves(), 5, "whole kill switch")
+    too_long = lab.run(lab.world.client, [*ask, "--minutes", "61"])
+    assert too_long.code == 2
+    assert lab.ping(lab.world.client, ROUTER, count=1).code == 0
+
+
 def test_one_that_is_always_there(lab: Lab) -> None:
     """With an /etc of its own, where the rules for the next boot are."""
     before = machine(lab.world.client)

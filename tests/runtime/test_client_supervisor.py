@@ -187,6 +187,22 @@ def test_an_outage_keeps_the_host_and_a_swap_changes_it_once() -> None:
     run_virtual(main)
 
 
+def test_a_user_who_was_removed_asks_seldom_and_comes_back_when_added_again() -> None:
+    async def main() -> None:
+        scene = Scene(up(A), *[fail(WRONG_KEY)] * 20, up(A, lasting=1000.0))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.supervisor.run)
+            await trio.sleep(360.0)
+            meanwhile = scene.supervisor.state
+            assert isinstance(meanwhile, Reconnecting)
+            assert len(scene.started) < 20
+            await trio.sleep(400.0)
+            assert isinstance(scene.supervisor.state, Connected)
+            await scene.supervisor.disconnect()
+
+    run_virtual(main)
+
+
 def test_the_loss_of_a_stable_tunnel_is_followed_at_once() -> None:
     async def main() -> None:
         scene = Scene(up(A, lasting=60.0), up(A))

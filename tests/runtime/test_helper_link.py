@@ -158,9 +158,9 @@ def test_the_machine_is_asked_for_what_the_server_gave() -> None:
 def test_where_names_lead_is_told_apart_from_routes() -> None:
     split = Split(networks=(ip_network("198.51.100.7/32"),))
     plan = replace(PLAN, routes=(ip_network("192.0.2.7/32"),), split=split)
-    excluding = _asked(_start(exclude=["a.example"]), plan)
+    excluding = _asked(_start(split_exclude=["a.example"]), plan)
     assert (excluding.routes, excluding.included) == (plan.routes, ())
-    including = _asked(_start(include=["b.example"]), plan)
+    including = _asked(_start(split_include=["b.example"]), plan)
     assert (including.routes, including.included) == ((), (ip_address("192.0.2.7"),))
     for network in (excluding, including):
         assert network.excluded == (ip_address("198.51.100.7"),)

@@ -41,6 +41,7 @@ class FakeSession:
         self.wishes: list[object] = []
         self.error: SessionError | None = None
         self.crash: Exception | None = None
+        self.keeps_kill_switch = False
         self._over = trio.Event()
 
     async def run(self) -> None:
@@ -57,7 +58,8 @@ class FakeSession:
             self.crash = error
         self._over.set()
 
-    def disconnect(self) -> None:
+    def disconnect(self, *, keep_kill_switch: bool = False) -> None:
+        self.keeps_kill_switch = keep_kill_switch
         self._over.set()
 
     def provide_secrets(self, fd: int) -> None:

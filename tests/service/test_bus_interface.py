@@ -30,7 +30,7 @@ def test_every_signature_is_one_complete_type() -> None:
 
 
 _BASIC = "[ybnqiuxtdsogh]"
-_SINGLE_TYPE = re.compile(rf"a*({_BASIC}|v|\({_BASIC}+\)|\{{{_BASIC}({_BASIC}|v|a\{{sv\}})\}})")
+_SINGLE_TYPE = re.compile(rf"a*({_BASIC}|v|\({_BASIC}+\)|\{{{_BASIC}({_BASIC}|v|as|a\{{sv\}})\}})")
 
 
 def test_names_are_unique_within_an_interface() -> None:

@@ -43,3 +43,17 @@ def test_states_and_capabilities_are_named() -> None:
         assert f"`{state.value}`" in PAGE
     for capability in Capability:
         assert f"`CAP_{capability.name}`" in PAGE
+
+
+def test_every_attempt_of_a_hostile_core_has_tests_that_exist() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "security.md").read_text(encoding="utf-8")
+    section = page.split("\n## Attempts of a hostile core\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    tests = "\n".join(path.read_text() for path in (root / "tests/session").glob("test_*.py"))
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        for name in named:
+            assert f"\ndef {name}(" in tests, name

@@ -108,7 +108,9 @@ def test_arguments_are_looked_at_before_anybody_is_asked() -> None:
                 alice, BusError.BAD_ARGUMENTS, "SetPathPolicy", "eth0", {"role": ("u", 1)}
             )
             await refused(alice, BusError.BAD_ARGUMENTS, "SetDns", {"dns": ("as", ["::g"])})
-            await refused(alice, BusError.BAD_ARGUMENTS, "SetSplit", {"exclude": ("s", "all")})
+            await refused(
+                alice, BusError.BAD_ARGUMENTS, "SetSplit", {"split_exclude": ("s", "all")}
+            )
             await refused(alice, BusError.BAD_ARGUMENTS, "AllowPortal", "wlan0", 1 << 31)
             assert scene.bus.polkit_questions == []
 
@@ -303,7 +305,11 @@ def test_wishes_reach_the_session() -> None:
             await scene.alice.call("SetPathPolicy", "wlan0", {"role": ("s", "backup")})
             await scene.alice.call("SetKillSwitch", "standard")
             await scene.alice.call("SetDns", {"dns": ("as", ["10.0.0.1"])})
-            await scene.alice.call("SetSplit", {"allow_lan": ("b", True)})
+            split_members = {"split_exclude": ("as", ["b.org", "::/8"]), "allow_lan": ("b", True)}
+            await scene.alice.call("SetSplit", split_members)
+            seen = await scene.alice.properties()
+            assert seen["Split"] == {"split_exclude": ["::/8", "b.org"]}
+            assert "Split" not in await scene.bob.properties()
             policy, mode, dns, split = session.wishes
             assert policy == ("wlan0", PathPolicy(role=PathRole.BACKUP))
             assert mode is KillSwitchMode.STANDARD

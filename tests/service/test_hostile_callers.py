@@ -255,7 +255,9 @@ _variants = st.one_of(
     st.tuples(st.just("a{sv}"), st.just({"x": ("i", 1)})),
 )
 _settings = st.dictionaries(
-    st.sampled_from(["server", "dns", "role", "kill_switch", "exclude", "tun_name", "mtu", "x"]),
+    st.sampled_from(
+        ["server", "dns", "role", "kill_switch", "split_exclude", "tun_name", "mtu", "x"]
+    ),
     _variants,
 )
 _ARGUMENTS = {

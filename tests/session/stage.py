@@ -51,6 +51,9 @@ class FakeSessionHost(SessionHost):
         self.refusal: str | None = None
         self.link: LinkBeside | None = None
         self.usage = LinkUsage()
+        self.name_servers_of_machine: tuple[IPAddress, ...] = ()
+        self.removal = trio.Event()
+        self.was_emptied = False
 
     @property
     @override
@@ -68,7 +71,8 @@ class FakeSessionHost(SessionHost):
     async def apply(self, plan: HostPlan) -> HostReport:
         await self._begin()
         self.plans.append(plan)
-        return HostReport()
+        was_emptied, self.was_emptied = self.was_emptied, False
+        return HostReport(firewall_was_emptied=was_emptied)
 
     @override
     async def undo(self, *, keep_kill_switch: bool) -> None:
@@ -89,6 +93,18 @@ class FakeSessionHost(SessionHost):
     async def link_names(self) -> frozenset[str]:
         await self._begin()
         return MACHINE.link_names
+
+    @override
+    async def name_servers(self) -> tuple[IPAddress, ...]:
+        await self._begin()
+        return self.name_servers_of_machine
+
+    @override
+    async def follow_firewall(self, changed: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self.removal.wait()
+            self.removal = trio.Event()
+            await changed()
 
     @override
     async def load_usage(self, tun_name: str) -> LinkUsage:

@@ -14,6 +14,7 @@ from mqvpn_helper.interface.control_messages import (
     Done,
     EventReport,
     HelperMessage,
+    PathsReport,
     Start,
     UseNetwork,
 )
@@ -23,7 +24,7 @@ from mqvpn_helper.interface.helper_coding import decode_helper_message, encode_h
 from mqvpn_helper.interface.members import MemberError
 from mqvpn_helper.interface.profile import MAX_CA_CHARACTERS, Profile
 from mqvpn_helper.session.plan_making import core_profile
-from tests.session.samples import CORE_MESSAGES, FULL_PROFILE, HELPER_MESSAGES, NETWORK, PIN
+from tests.session.samples import CORE_MESSAGES, FULL_PROFILE, HELPER_MESSAGES, NETWORK, PATH, PIN
 
 
 @pytest.mark.parametrize("message", CORE_MESSAGES, ids=lambda each: type(each).__name__)
@@ -179,3 +180,35 @@ def test_whatever_comes_is_a_message_or_a_refusal(packet: bytes) -> None:
             else encode_helper_message(message)  # type: ignore[arg-type]  # likewise
         )
         assert decode(encoded) == message
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "is_believed"),
+    [
+        ("loss", 0.99, True),
+        ("loss", 1.01, False),
+        ("share", -0.01, False),
+        ("rtt_ms", 0, True),
+        ("rtt_ms", -1, False),
+        ("jitter_ms", 1e300, False),
+        ("rx_bps", 10**15, True),
+        ("rx_bps", -1, False),
+        ("tx_bps", 1 << 64, False),
+        ("mtu", 1 << 20, False),
+        ("used_bytes", 1 << 64, False),
+        ("metered", 1, False),
+    ],
+)
+def test_statistics_are_believed_within_bounds(
+    member: str, value: float, is_believed: bool
+) -> None:
+    told = json.loads(encode_core_message(PathsReport(paths=(PATH,), is_periodic=True)))
+    told["paths"][0][member] = value
+    packet = json.dumps(told).encode()
+    if is_believed:
+        message = decode_core_message(packet)
+        assert isinstance(message, PathsReport)
+        assert getattr(message.paths[0], member) == value
+    else:
+        with pytest.raises(MemberError):
+            decode_core_message(packet)

@@ -1,6 +1,7 @@
 """A core that was taken over: every attempt that docs/security.md names, and what comes of it."""
 
 import array
+import fcntl
 import os
 import socket
 from contextlib import suppress
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import trio
+from typing_extensions import override
 
+from mqvpn_helper.host.tun import OpenedTun, open_tun
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     MAX_MESSAGE_BYTES,
@@ -30,6 +33,7 @@ from mqvpn_helper.session.core_link import PACKETS, REPORTS, REQUESTS
 from mqvpn_helper.session.core_run import EXIT_LIMIT, GREETING_LIMIT, LEAVE_LIMIT
 from mqvpn_helper.session.events import EventReported, StateChanged
 from mqvpn_helper.session.tunnel_session import MAX_DEATHS
+from tests.helper.namespaces import fresh_namespace
 from tests.session.samples import GATEWAY, LAN
 from tests.session.stage import (
     FakeSessionHost,
@@ -39,6 +43,8 @@ from tests.session.stage import (
     perform,
     until_told_to_leave,
 )
+
+TUNSETPERSIST = 0x400454CB
 
 
 def _network(
@@ -306,3 +312,27 @@ def test_descriptors_that_it_sends_are_not_taken() -> None:
 
     perform(give, meanwhile=disconnect, host=FakeSessionHost())
     assert held[0] < before + 20
+
+
+class _HostWithDevice(FakeSessionHost):
+    """A machine with a real TUN device, which a core has told to outlive everybody."""
+
+    @override
+    async def open_tun(self, name: str, *, keep_leftovers: bool) -> OpenedTun:
+        await trio.lowlevel.checkpoint()
+        tun = open_tun(name, vnet_header=True)
+        fcntl.ioctl(tun.fd, TUNSETPERSIST, 1)
+        return tun
+
+
+@pytest.mark.netns
+def test_a_device_that_was_made_to_stay_goes_with_the_tunnel() -> None:
+    async def disconnect(stage: Stage) -> None:
+        await trio.sleep(10)
+        assert "mqvpn0" in {name for _, name in socket.if_nameindex()}
+        stage.session.disconnect()
+
+    with fresh_namespace():
+        host = _HostWithDevice()
+        perform(until_told_to_leave_after_greeting, meanwhile=disconnect, host=host)
+        assert [name for _, name in socket.if_nameindex()] == ["lo"]

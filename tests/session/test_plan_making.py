@@ -53,7 +53,7 @@ def test_a_small_mtu_carries_no_ipv6() -> None:
     [(TunnelRoutes.ADVERTISED, ["10.0.0.0/24"]), (TunnelRoutes.NONE, [])],
 )
 def test_other_routes(routes: TunnelRoutes, expected: list[str]) -> None:
-    plan = make_plan(_with(UP, routes=routes.value, exclude=["192.0.2.0/24"]))
+    plan = make_plan(_with(UP, routes=routes.value, split_exclude=["192.0.2.0/24"]))
     assert _routes(plan) == expected
     assert (plan.split is None) == (routes is TunnelRoutes.NONE)
 
@@ -61,9 +61,9 @@ def test_other_routes(routes: TunnelRoutes, expected: list[str]) -> None:
 def test_exceptions_are_the_profiles_and_those_of_its_names() -> None:
     facts = _with(
         replace(UP, network=NETWORK),
-        exclude=["192.0.2.0/24", "bank.example.org"],
-        exclude_cgroups=["app.slice"],
-        include=["198.18.0.0/15", "work.example.org"],
+        split_exclude=["192.0.2.0/24", "bank.example.org"],
+        split_cgroups=["app.slice"],
+        split_include=["198.18.0.0/15", "work.example.org"],
         dns=["10.0.0.53"],
     )
     plan = make_plan(facts)

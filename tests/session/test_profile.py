@@ -60,18 +60,18 @@ def test_a_literal_address_is_the_only_one_the_server_may_have() -> None:
 
 
 def test_networks_and_names_share_a_list() -> None:
-    members = {"exclude": ["2001:db8::/32", "bank.example.org", "192.0.2.7", "a_b.x1"]}
+    members = {"split_exclude": ["2001:db8::/32", "bank.example.org", "192.0.2.7", "a_b.x1"]}
     split = SplitSettings.from_mapping(members)
     assert [str(each) for each in split.exclude] == ["2001:db8::/32", "192.0.2.7/32"]
     assert split.exclude_names == ("bank.example.org", "a_b.x1")
     assert not split.has_include
-    assert SplitSettings.from_mapping({"include": ["x.org"]}).has_include
+    assert SplitSettings.from_mapping({"split_include": ["x.org"]}).has_include
 
 
 @pytest.mark.parametrize("wrong", ["a/b", "10.0.0.1/8", "1.2.3", "-x.org", "a..b", "*.org", "a b"])
 def test_what_is_neither_network_nor_name(wrong: str) -> None:
     with pytest.raises(MemberError):
-        SplitSettings.from_mapping({"exclude": [wrong]})
+        SplitSettings.from_mapping({"split_exclude": [wrong]})
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_what_is_neither_network_nor_name(wrong: str) -> None:
         _SERVER | {"ipv4": False, "ipv6": False},
         _SERVER | {"dns": ["8.8.8.8%eth0"]},
         _SERVER | {"dns": ["10.0.0.1"] * 3 + [f"10.0.1.{n}" for n in range(9)]},
-        _SERVER | {"exclude": ["10.0.0.1/8"]},
-        _SERVER | {"exclude_cgroups": ["../../etc"]},
-        _SERVER | {"exclude_cgroups": ['a" accept']},
+        _SERVER | {"split_exclude": ["10.0.0.1/8"]},
+        _SERVER | {"split_cgroups": ["../../etc"]},
+        _SERVER | {"split_cgroups": ['a" accept']},
         _SERVER | {"paths": ["a/b"]},
         _SERVER | {"roles": {"wlan0": "king"}},
         _SERVER | {"roles": ["wlan0"]},
@@ -159,8 +159,8 @@ def test_policies_that_are_refused(wrong: dict[str, object]) -> None:
 def test_settings_that_change_later_are_read_alike() -> None:
     profile = Profile.from_mapping(FULL_PROFILE)
     assert DnsSettings.from_mapping({"dns": ["10.0.0.53"]}) == profile.dns
-    names = ("exclude", "include", "exclude_cgroups", "allow_lan")
+    names = ("split_exclude", "split_include", "split_cgroups", "allow_lan")
     members = {name: FULL_PROFILE[name] for name in names}
     assert SplitSettings.from_mapping(members) == profile.split
     with pytest.raises(MemberError):
-        DnsSettings.from_mapping({"exclude": []})
+        DnsSettings.from_mapping({"split_exclude": []})

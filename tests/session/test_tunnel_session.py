@@ -28,7 +28,7 @@ from mqvpn_helper.interface.control_messages import (
     UseServers,
     WantStats,
 )
-from mqvpn_helper.interface.host_plan import CaptivePortal, KillSwitchMode
+from mqvpn_helper.interface.host_plan import FIREWALL_IS_BACK, CaptivePortal, KillSwitchMode
 from mqvpn_helper.interface.tunnel_settings import (
     DnsSettings,
     PathPolicy,
@@ -382,3 +382,39 @@ def test_usage_goes_from_core_to_core_and_to_the_next_tunnel() -> None:
     assert host.usage == counted
     perform(look, meanwhile=_disconnect_soon, host=host)
     assert told[-1] == counted
+
+
+def test_an_emptied_firewall_is_put_right_at_once_and_told() -> None:
+    async def empty(stage: Stage) -> None:
+        await trio.sleep(1)
+        before = len(stage.host.plans)
+        stage.host.was_emptied = True
+        stage.host.removal.set()
+        await trio.sleep(0.001)
+        assert len(stage.host.plans) == before + 1
+        stage.session.disconnect()
+
+    stage = perform(_whole_tunnel, meanwhile=empty, kill_switch="standard")
+    texts = [event.detail.get("text") for event in stage.of(EventReported)]
+    assert texts.count(FIREWALL_IS_BACK) == 1
+
+
+def test_a_helper_that_has_to_end_leaves_the_kill_switch() -> None:
+    async def disconnect(stage: Stage) -> None:
+        await trio.sleep(1)
+        stage.session.disconnect(keep_kill_switch=True)
+
+    stage = perform(_whole_tunnel, meanwhile=disconnect, kill_switch="standard")
+    assert stage.host.undone == [True]
+    assert stage.end == Ended(error=None)
+    assert [event.mode for event in stage.of(KillSwitchChanged)] == [KillSwitchMode.STANDARD]
+
+
+def test_name_servers_of_the_machine_find_the_server_through_the_kill_switch() -> None:
+    host = FakeSessionHost()
+    host.name_servers_of_machine = (ip_address("192.0.2.53"),)
+    members = {"server": "vpn.example.org", "kill_switch": "standard"}
+    stage = perform(_whole_tunnel, meanwhile=_disconnect_soon, host=host, **members)
+    switch = stage.host.plans[0].kill_switch
+    assert switch is not None
+    assert switch.name_servers == (ip_address("192.0.2.53"),)

@@ -13,7 +13,6 @@ from mqvpn_core.config.client_keys import SERVER_ADDRESS
 from mqvpn_core.config.setting import Role
 from mqvpn_core.config.table import TABLE
 from mqvpn_gui.user.client_files import (
-    CORE_NAMES,
     INI_NAMES,
     JSON_NAMES,
     OF_SERVERS,
@@ -119,7 +118,7 @@ def test_both_readers_agree(text: str, name: str, tmp_path: Path) -> None:
 
 def test_every_key_of_the_core_is_known() -> None:
     special = {"auth_key", "auth_key_file", "ca_file", "manage_routes"}
-    known = {*MEMBER_TYPES, *CORE_NAMES, *OF_SERVERS, *WITHOUT_MEANING, *special}
+    known = {*MEMBER_TYPES, *OF_SERVERS, *WITHOUT_MEANING, *special}
     assert {setting.name for setting in TABLE} - known == set()
     assert {setting.name for setting in TABLE if setting.roles == {Role.SERVER}} <= OF_SERVERS
     clients = {setting.name for setting in TABLE if Role.CLIENT in setting.roles}
@@ -155,10 +154,10 @@ def test_split_tunnelling_of_the_core() -> None:
     )
     split = found.stored.settings.split
     assert [str(each) for each in split.exclude] == ["192.0.2.0/24"]
+    assert split.exclude_names == ("intranet.example",)
     assert [str(each) for each in split.include] == ["198.51.100.1/32"]
-    assert split.exclude_cgroups == ("user.slice",)
-    assert found.notes == ("split_exclude takes networks and addresses here; names are left out",)
-    assert set(CORE_NAMES.values()) <= set(MEMBER_TYPES)
+    assert split.cgroups == ("user.slice",)
+    assert found.notes == ()
 
 
 def test_a_key_file_is_named_but_never_opened() -> None:

@@ -33,7 +33,7 @@ def test_what_is_of_this_machine_stays_here() -> None:
             "server": "h",
             "roles": {"wlan0": "backup"},
             "tun_name": "mqvpn9",
-            "exclude": ["10.0.0.0/8"],
+            "split_exclude": ["10.0.0.0/8"],
         }
     )
     link = link_from_profile(StoredProfile(settings=settings), None)

@@ -13,6 +13,7 @@ from mqvpn_core.runtime.control_codec import (
     EventsReply,
     EventsRequest,
     JsonValue,
+    PortalRequest,
     SetLinkRequest,
     StatusReply,
     StatusRequest,
@@ -28,6 +29,7 @@ REQUESTS: list[ControlRequest] = [
     EventsRequest(after=(1 << 63) - 1, follow=True, with_debug=True),
     SetLinkRequest(link="wlan0", role="backup"),
     SetLinkRequest(link="w*", cap="5 GB", rate_limit="none"),
+    PortalRequest(link="wlan0", seconds=300),
 ]
 
 
@@ -50,6 +52,12 @@ def test_members_of_an_events_request_may_be_left_out() -> None:
 def test_wrong_member_of_an_events_request_is_refused(member: str) -> None:
     with pytest.raises(DecodeError, match=r"after|follow"):
         decode_request(b'{"version":1,"command":"events",' + member.encode() + b"}\n")
+
+
+@pytest.mark.parametrize("members", ['"seconds":5', '"interface":"a"', '"seconds":-1'])
+def test_wrong_member_of_a_portal_is_refused(members: str) -> None:
+    with pytest.raises(DecodeError, match=r"interface|seconds"):
+        decode_request(b'{"version":1,"command":"portal",' + members.encode() + b"}\n")
 
 
 @pytest.mark.parametrize("members", ['"role":"never"', '"interface":5', '"interface":"a","cap":5'])

@@ -11,6 +11,7 @@ from mqvpn_core.runtime.event_values import EventKind
 from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
 from mqvpn_core.tunnel.assignment import Assignment
 from mqvpn_core.tunnel.lifecycle import (
+    AttemptFailed,
     Blocked,
     Connected,
     Connecting,
@@ -97,3 +98,18 @@ def test_the_log_has_lines_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         Scene().go(CONNECTING, UP, CONNECTED)
     assert caplog.messages == []
+
+
+def test_a_key_that_is_accepted_no_more_is_told_once_an_outage() -> None:
+    scene = Scene()
+    cause = Failure(kind=FailureKind.CREDENTIALS, message="the key is wrong")
+    silent = Failure(kind=FailureKind.UNREACHABLE, message="no answer")
+    for _ in range(2):
+        scene.go(CONNECTED, LOST, RECONNECTING)
+        for failure in (silent, cause, cause):
+            scene.go(RECONNECTING, AttemptFailed(failure=failure), RECONNECTING)
+        scene.go(RECONNECTING, UP, CONNECTED)
+    texts = [text for _, text in scene.told if "accepts" in text]
+    assert (
+        texts == ["the server accepts this key no more; asking it seldom now: the key is wrong"] * 2
+    )

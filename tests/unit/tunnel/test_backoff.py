@@ -50,3 +50,13 @@ def test_reset_forgets_the_outage() -> None:
     assert backoff.next_delay(1.0) == CONFIG.first
     backoff.reset()
     assert backoff.next_delay(CONFIG.early_period) == CONFIG.early_ceiling * CONFIG.growth
+
+
+def test_a_server_that_refuses_is_asked_seldom_at_once() -> None:
+    backoff = Backoff(CONFIG, no_jitter)
+    delays = [backoff.next_delay(10.0, is_refused=True) for _ in range(12)]
+    assert CONFIG.early_ceiling < delays[0] < delays[1] < delays[2]
+    assert delays[-1] == CONFIG.ceiling
+    assert backoff.next_delay(10.0) == 0.0
+    backoff.reset()
+    assert backoff.next_delay(10.0, is_refused=True) == delays[0]

@@ -1,6 +1,6 @@
 """A private system bus with real polkitd for tests, and users on it. Needs root.
 
-`PrivateBus` is the bus: the helper on it is activated by the first call. `BusUser` is a connection
+`SystemBus` is the bus: the helper on it is activated by the first call. `BusUser` is a connection
 of one of its users. alice and carol sit at the machine (active sessions on two seats), bob does
 not.
 """
@@ -168,7 +168,7 @@ class BusUser:
         return answer
 
 
-class PrivateBus:
+class SystemBus:
     """The bus. A: `helper_pid`, `log`. C: `user`, `run`, `kill_helper`."""
 
     def __init__(self, namespace: NetworkNamespace, process: Process, logs: Path, tag: str) -> None:
@@ -315,13 +315,13 @@ class PrivateBus:
 
 
 @contextmanager
-def private_bus(
+def system_bus(
     directory: Path,
     *,
     namespace: NetworkNamespace | None = None,
     rules: str = "",
     helper: Sequence[str] = (),
-) -> Iterator[PrivateBus]:
+) -> Iterator[SystemBus]:
     """Hold a private bus for the length of a block.
 
     Args:
@@ -355,12 +355,12 @@ def private_bus(
         if namespace is None:
             (namespace,) = held.enter_context(namespaces("bus"))
         held.callback(_remove_cgroups, tag)
-        log = directory / "private_bus.log"
+        log = directory / "system_bus.log"
         process = namespace.start(
             [
                 *("unshare", "--mount", "--propagation", "private"),
                 *("--pid", "--fork", "--kill-child", "--mount-proc"),
-                *("bash", str(HERE / "private_bus.sh")),
+                *("bash", str(HERE / "system_bus.sh")),
             ],
             log,
             environment,
@@ -368,7 +368,7 @@ def private_bus(
         held.callback(process.wait)
         held.callback(process.kill)
         _wait(lambda: "ready" in log.read_text(encoding="utf-8"), process, log)
-        bus = PrivateBus(namespace, process, directory, tag)
+        bus = SystemBus(namespace, process, directory, tag)
         held.callback(bus.disconnect_users)
         yield bus
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A system bus of its own, with the machine's polkitd, until it is killed.
 #
-# Run by tests/bus/private_bus.py in new mount and PID namespaces: the stock dbus-daemon and polkitd
+# Run by tests/bus/system_bus.py in new mount and PID namespaces: the stock dbus-daemon and polkitd
 # with this checkout's resources, over overlays of /etc, /usr/share/dbus-1 and /usr/share/polkit-1.
 # Nothing of it is visible outside; everything ends with the PID namespace.
 #
