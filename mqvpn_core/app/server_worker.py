@@ -10,6 +10,7 @@ It has no privilege to use: sockets, device and everything else were opened by t
 """
 
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable
@@ -168,7 +169,8 @@ async def _work(plain_channel: socket.socket, begin: Begin) -> ExitCode:
         core = ServerCore(config, load_materials(config), books, ports)
         listening = tuple(local for _, local in begin.sockets)
         status = ServerStatus(core.keeper, core.driver, listening, core.mtu)
-        readers = ControlReaders(ControlSources(status=status.take, events=core.records.events))
+        sources = ControlSources(status=status.take, events=core.records.events)
+        readers = ControlReaders(sources, idle_timeout=math.inf)
         return await _serve(begin, core, _Links(channel, books, detour), readers)
 
 

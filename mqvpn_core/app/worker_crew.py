@@ -6,6 +6,7 @@
           |- _answer       its questions to the shared books
           |- _hear         its reports
           |- _command      orders to it
+          |- _read_status  how it is, when somebody asks
           `- _follow       its events, into those of the server
 
 A worker that dies costs its own clients a reconnect: its sockets, its queue of the device and the
@@ -20,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
@@ -30,13 +31,13 @@ from mqvpn_core.errors import DecodeError, HostError, HostLostError
 from mqvpn_core.quic.connection_steering import ConnectionSteering, SteeringKey
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_asking import ControlAsker
-from mqvpn_core.runtime.control_codec import EventsReply, EventsRequest, StatusReply, StatusRequest
-from mqvpn_core.runtime.event_log import EventLog, EventSubject
-from mqvpn_core.runtime.event_values import decode_event
+from mqvpn_core.runtime.control_codec import StatusReply, StatusRequest
+from mqvpn_core.runtime.event_log import EventLog
+from mqvpn_core.runtime.event_relay import relay_events
+from mqvpn_core.runtime.local_pairs import enlarge_buffer, local_pair, message_pair
 from mqvpn_core.runtime.status_values import Status, WorkerStatus, decode_status_values
 from mqvpn_core.runtime.steering_filter import SharedPort
 from mqvpn_core.runtime.tun_queue import switch_queue
-from mqvpn_core.runtime.udp_opening import set_buffer
 from mqvpn_core.runtime.worker_ledger import WorkerLedger
 from mqvpn_core.runtime.worker_messages import (
     MAX_MESSAGE_BYTES,
@@ -50,19 +51,16 @@ from mqvpn_helper.interface.host_plan import HostPlan
 
 _log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 0.1
+FIRST_RESTART_PAUSE = 0.1
 """Seconds before a worker that died is started again."""
-LONGEST_PAUSE = 30.0
+LONGEST_RESTART_PAUSE = 30.0
 """The same for one that dies again and again."""
 HEALTHY_AGE = 60.0
 """Seconds after which a worker counts as having worked."""
-STOP_PATIENCE = 5.0
+CLOSING_PATIENCE = 5.0
 """Seconds that workers have for closing their tunnels."""
 STATUS_PATIENCE = 2.0
 """Seconds that a worker has for saying how it is."""
-
-_DETOUR_BYTES = 4 << 20
-_SO_SNDBUFFORCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +105,7 @@ class _Worker:
     status: Status | None = None
     orders: trio.MemorySendChannel[Order] | None = None
     asker: ControlAsker | None = None
-    is_asked: trio.Lock = field(default_factory=trio.Lock)
+    answered: trio.Event | None = None
 
 
 class WorkerCrew:
@@ -128,7 +126,7 @@ class WorkerCrew:
         self._workers: list[_Worker] = []
         for number in range(config.workers):
             inbox, outbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            set_buffer(outbox, _SO_SNDBUFFORCE, socket.SO_SNDBUF, _DETOUR_BYTES)
+            enlarge_buffer(outbox)
             self._workers.append(_Worker(number, inbox, outbox))
 
     @property
@@ -189,22 +187,34 @@ class WorkerCrew:
                 nursery.start_soon(self._ask_status, worker)
 
     async def _ask_status(self, worker: _Worker) -> None:
-        status = None
-        asker = worker.asker
-        with trio.move_on_after(STATUS_PATIENCE), suppress(HostLostError, DecodeError):
-            async with worker.is_asked:
-                if asker is not None and asker is worker.asker:
-                    # One that was too slow to answer is asked no more: answers would be old ones.
-                    worker.asker = None
-                    await asker.send(StatusRequest())
-                    reply = await asker.next_reply()
-                    if isinstance(reply, StatusReply):
-                        status = decode_status_values(reply.status)
-                        worker.asker = asker
-        worker.status = status
+        if worker.asker is None:
+            return
+        with trio.move_on_after(STATUS_PATIENCE), suppress(HostLostError):
+            # Whoever asks while an answer is on its way waits for that one.
+            answered = worker.answered
+            if answered is None:
+                answered = worker.answered = trio.Event()
+                await worker.asker.send(StatusRequest())
+            await answered.wait()
+
+    async def _read_status(
+        self, worker: _Worker, process: trio.Process, asker: ControlAsker
+    ) -> None:
+        try:
+            while True:
+                reply = await asker.next_reply()
+                if isinstance(reply, StatusReply):
+                    worker.status = decode_status_values(reply.status)
+                if worker.answered is not None:
+                    worker.answered.set()
+                    worker.answered = None
+        except DecodeError as error:
+            _expel(process, error)
+        except HostLostError:
+            pass  # it has ended
 
     async def _keep(self, worker: _Worker) -> None:
-        pause = FIRST_PAUSE
+        pause = FIRST_RESTART_PAUSE
         while not self._stopping.is_set():
             started = trio.current_time()
             worker.state = "starting"
@@ -215,7 +225,7 @@ class WorkerCrew:
             if not self.is_listening.is_set() and worker.restarts == 0:
                 raise HostError(f"worker {worker.number} does not start: it ended with {how}")
             if trio.current_time() - started >= HEALTHY_AGE:
-                pause = FIRST_PAUSE
+                pause = FIRST_RESTART_PAUSE
             worker.state, worker.restarts = "waiting", worker.restarts + 1
             _log.error(
                 "worker %d ended with %s; its clients have to reconnect; next start in %.1f s",
@@ -223,11 +233,11 @@ class WorkerCrew:
             )
             with trio.move_on_after(pause):
                 await self._stopping.wait()
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, LONGEST_RESTART_PAUSE)
 
     def _forget(self, worker: _Worker) -> None:
         worker.pid, worker.mtu, worker.status = 0, None, None
-        worker.orders = worker.asker = None
+        worker.orders = worker.asker = worker.answered = None
         self._books.ledger.forget(worker.number)
         self._books.note_leases()
         self._send_notices()
@@ -235,9 +245,9 @@ class WorkerCrew:
     async def _serve_one(self, worker: _Worker) -> int:
         """Start a process, serve it until it ends, and return its exit code."""
         with ExitStack() as near:
-            channel, far_channel = _message_pair(near)
-            desk, far_desk = _message_pair(near)
-            streams = [_pair(near, socket.SOCK_STREAM) for _ in range(2)]
+            channel, far_channel = message_pair(near)
+            desk, far_desk = message_pair(near)
+            streams = [local_pair(near, socket.SOCK_STREAM) for _ in range(2)]
             far_readers = [far for _, far in streams]
             begin = self._begin(worker, far_desk, far_readers)
             process = await self._start(begin, far_channel)
@@ -254,11 +264,21 @@ class WorkerCrew:
                         self._order(worker, AddressMoved(address=address, worker=owner))
                     if self._stopping.is_set():
                         self._order(worker, Stop())
-                    status, events = (trio.SocketStream(_of_trio(each)) for each, _ in streams)
+                    status, events = (
+                        trio.SocketStream(trio.socket.from_stdlib_socket(each))
+                        for each, _ in streams
+                    )
                     worker.asker = ControlAsker(status)
-                    nursery.start_soon(self._command, process, _of_trio(channel), to_send)
-                    nursery.start_soon(self._answer, worker, process, _of_trio(desk))
-                    nursery.start_soon(self._hear, worker, process, _of_trio(channel))
+                    nursery.start_soon(
+                        self._command, process, trio.socket.from_stdlib_socket(channel), to_send
+                    )
+                    nursery.start_soon(
+                        self._answer, worker, process, trio.socket.from_stdlib_socket(desk)
+                    )
+                    nursery.start_soon(
+                        self._hear, worker, process, trio.socket.from_stdlib_socket(channel)
+                    )
+                    nursery.start_soon(self._read_status, worker, process, worker.asker)
                     nursery.start_soon(self._follow, process, ControlAsker(events))
                     code = await process.wait()
                     nursery.cancel_scope.cancel()
@@ -326,7 +346,7 @@ class WorkerCrew:
             except OSError:
                 return  # it is ending
             if isinstance(order, Stop):
-                await trio.sleep(STOP_PATIENCE)
+                await trio.sleep(CLOSING_PATIENCE)
                 _log.warning("process %d does not stop: killed", process.pid)
                 process.kill()
 
@@ -365,20 +385,7 @@ class WorkerCrew:
 
     async def _follow(self, process: trio.Process, asker: ControlAsker) -> None:
         try:
-            await asker.send(EventsRequest(follow=True, with_debug=True))
-            while True:
-                reply = await asker.next_reply()
-                for value in reply.events if isinstance(reply, EventsReply) else ():
-                    event = decode_event(value)
-                    subject = EventSubject(
-                        peer=event.peer, path=event.path, interface=event.interface
-                    )
-                    self._books.events.record(
-                        *(event.kind, event.text, read_clock()),
-                        subject=subject,
-                        details=event.details,
-                        is_logged=False,
-                    )
+            await relay_events(asker, self._books.events)
         except DecodeError as error:
             _expel(process, error)
         except HostLostError:
@@ -388,18 +395,3 @@ class WorkerCrew:
 def _expel(process: trio.Process, error: DecodeError) -> None:
     _log.error("process %d says what makes no sense (%s): killed", process.pid, error)
     process.kill()
-
-
-def _message_pair(held: ExitStack) -> tuple[socket.socket, socket.socket]:
-    near, far = _pair(held, socket.SOCK_SEQPACKET)
-    set_buffer(near, _SO_SNDBUFFORCE, socket.SO_SNDBUF, _DETOUR_BYTES)
-    return near, far
-
-
-def _pair(held: ExitStack, kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:
-    near, far = socket.socketpair(socket.AF_UNIX, kind)
-    return held.enter_context(near), held.enter_context(far)
-
-
-def _of_trio(plain: socket.socket) -> trio.socket.SocketType:
-    return trio.socket.from_stdlib_socket(plain)

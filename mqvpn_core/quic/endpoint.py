@@ -9,12 +9,11 @@ negotiation, Retry, INVALID_TOKEN or a stateless reset (RFC 9000 s5.2, s6, s8.1,
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant
 from mqvpn_core.quic.aioquic_bridge.configuration import server_engine
@@ -29,6 +28,7 @@ from mqvpn_core.quic.aioquic_bridge.long_headers import (
 )
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.connection_steering import ConnectionSteering
+from mqvpn_core.quic.datagram_routing import by_connection_id, destination_cid
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.packet_receiver import SMALLEST_RESET
 from mqvpn_core.quic.transport_config import (
@@ -138,10 +138,10 @@ class ServerEndpoint:
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Route the datagrams of one socket read."""
-        for part in _by_connection_id(batch):
+        for part in by_connection_id(batch):
             self.serving = None
             first = part.data[: part.segment_size]
-            cid = _destination_cid(first, 0)
+            cid = destination_cid(first, 0)
             handle = self._routes.get(cid)
             if handle is None and not self._is_ours(cid):
                 # Coalesced behind one of ours. Another process may know it: no answer from here.
@@ -379,28 +379,3 @@ class ServerEndpoint:
         self._outgoing.append(
             Transmit(four_tuple=four_tuple, data=data, segment_size=len(data), ecn=0)
         )
-
-
-def _destination_cid(data: bytes, start: int) -> bytes:
-    """Destination connection ID of the packet at ``start``, in either form, without validation."""
-    if data[start] & 0x80:
-        # RFC 8999 s5.1: one byte, the version, one byte of length, the connection ID
-        return data[start + 6 : start + 6 + data[start + 5]] if len(data) > start + 6 else b""
-    return data[start + 1 : start + 1 + CONNECTION_ID_LENGTH]
-
-
-def _by_connection_id(batch: ReceivedDatagrams) -> Iterator[ReceivedDatagrams]:
-    """Split a coalesced read where the destination changes; mostly there is nothing to split."""
-    data, size = batch.data, batch.segment_size
-    if len(data) > size and kernel.share_destination(data, size, CONNECTION_ID_LENGTH):
-        yield batch
-        return
-    start = 0
-    while start < len(data):
-        cid = _destination_cid(data, start)
-        stop = start + size
-        while stop < len(data) and _destination_cid(data, stop) == cid:
-            stop += size
-        whole = start == 0 and stop >= len(data)
-        yield batch if whole else batch._replace(data=data[start:stop])
-        start = stop

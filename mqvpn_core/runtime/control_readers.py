@@ -89,9 +89,15 @@ def peer_credentials(connected: socket.socket | trio.SocketStream) -> PeerCreden
 class ControlReaders:
     """Everybody who is connected. Tasks: `serve`, one for each."""
 
-    def __init__(self, sources: ControlSources) -> None:
-        """Serve these."""
+    def __init__(self, sources: ControlSources, idle_timeout: float = IDLE_TIMEOUT) -> None:
+        """Serve these.
+
+        Args:
+            sources: what there is to know.
+            idle_timeout: seconds that a reader may stay silent.
+        """
         self._sources = sources
+        self._idle_timeout = idle_timeout
         self._readers = trio.CapacityLimiter(MAX_READERS)
         self._followers = trio.CapacityLimiter(MAX_FOLLOWERS)
 
@@ -116,7 +122,7 @@ class ControlReaders:
         is_content = True
         while is_content:
             request: ControlRequest | None = None
-            with trio.move_on_after(IDLE_TIMEOUT):
+            with trio.move_on_after(self._idle_timeout):
                 request = await _next_request(stream, buffered)
             match request:
                 case None:

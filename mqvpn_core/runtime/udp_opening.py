@@ -24,12 +24,13 @@ _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
 _IPV6_DONTFRAG = 62
 _PMTUDISC_PROBE = 3
+SO_SNDBUFFORCE = 32
+"""Option of privileged processes: a send buffer above the machine's limit."""
 SO_RCVBUFFORCE = 33
-"""Option of privileged processes: a receive buffer above the machine's limit."""
+"""The same for receiving."""
 DEFAULT_BUFFER_BYTES = 4 << 20
 """Buffer in each direction."""
 
-_SO_SNDBUFFORCE = 32
 _SO_MARK = 36
 
 
@@ -117,7 +118,7 @@ def _configure_ipv6(opened: socket.socket, *, wants_local_address: bool) -> None
 def _configure_common(opened: socket.socket, options: UdpOptions) -> None:
     for forced, plain in (
         (SO_RCVBUFFORCE, socket.SO_RCVBUF),
-        (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
+        (SO_SNDBUFFORCE, socket.SO_SNDBUF),
     ):
         set_buffer(opened, forced, plain, options.buffer_bytes)
     if options.segmentation:

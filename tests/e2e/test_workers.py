@@ -61,7 +61,7 @@ def _is_complete(status: Status) -> bool:
 
 def test_one_server_of_several_processes(crowd: Crowd) -> None:
     status = current_status(crowd.server)
-    assert status.client_count == CLIENTS
+    assert status.client_count == CLIENTS, status
     assert sum(worker.client_count for worker in status.workers) == CLIENTS
     assert len({status.pid, *crowd.workers}) == WORKERS + 1
     addresses = {inner_ipv4(client) for client in crowd.clients}

@@ -40,6 +40,10 @@ server on mqvpn1: listening for 1 min 1 s
   process    4712, mqvpn 0.1.0, kernel reference
   clients    1
 
+  worker  process  state    clients  restarts
+  0          4713  running        1         0
+  1             -  waiting        0         2
+
   client        from                addresses  connected  paths      RTT           in      out\
   received  sent
   (shared key)  198.51.100.2:40000  10.0.0.2   5 s            1  20.0 ms  16.0 kbit/s  0 bit/s\

@@ -9,6 +9,7 @@ from mqvpn_core.quic.aioquic_bridge.credentials import ServerCertificate
 from mqvpn_core.quic.aioquic_bridge.long_headers import decode_long_header
 from mqvpn_core.quic.client import client_connection
 from mqvpn_core.quic.connection import MultipathConnection
+from mqvpn_core.quic.connection_steering import ConnectionSteering, SteeringKey
 from mqvpn_core.quic.endpoint import (
     ConnectionAccepted,
     EndpointConfig,
@@ -26,13 +27,19 @@ IDENTITY = ServerCertificate(chain=(CERTIFICATE.certificate,), private_key=CERTI
 NOW = Instant(50.0)
 
 
-def endpoint(**changes: object) -> ServerEndpoint:
+STEERING_KEY = SteeringKey(first=0x9E3779B1, second=0x85EBCA6B, offset=12345)
+
+
+def endpoint(own: int | None = None, **changes: object) -> ServerEndpoint:
+    """An endpoint; with a number, one of three that share a port."""
+    steering = None if own is None else ConnectionSteering(key=STEERING_KEY, count=3, own=own)
     config = EndpointConfig(
         transport=TransportConfig(),
         identity=ServerTls(certificate=IDENTITY),
         reset_key=b"r" * 32,
     )
-    return ServerEndpoint(replace(config, **changes), SeededEntropy(1, "server"))  # type: ignore[arg-type] # test values
+    config = replace(config, **changes)  # type: ignore[arg-type] # test values
+    return ServerEndpoint(config, SeededEntropy(1, "server"), steering)
 
 
 def client(number: int = 1) -> tuple[MultipathConnection, SocketAddress]:
@@ -187,3 +194,40 @@ def test_a_handshake_that_never_goes_on_is_forgotten() -> None:
     assert not server._routes
     assert server.next_timeout() is None
     assert now - NOW <= 61
+
+
+def worker_of(connection_id: bytes) -> int:
+    return ConnectionSteering(key=STEERING_KEY, count=3, own=0).worker_of(connection_id)
+
+
+def test_only_one_of_several_endpoints_takes_a_client_and_its_ids_lead_back_there() -> None:
+    for number in range(1, 8):
+        data, address = first_flight(number)
+        wanted = worker_of(decode_long_header(data).destination_cid)
+        for own in range(3):
+            server = endpoint(own)
+            answer = deliver(server, data, address)
+            assert bool(answer) == (own == wanted)
+            for transmit in answer:
+                assert worker_of(decode_long_header(transmit.data).source_cid) == own
+            for connection in server.connections.values():
+                ids = connection.local_connection_ids.all_connection_ids
+                assert {worker_of(each) for each in ids} == {own}
+
+
+def test_a_retry_leads_back_to_the_endpoint_that_sent_it() -> None:
+    data, address = first_flight(3)
+    own = worker_of(decode_long_header(data).destination_cid)
+    (answer,) = deliver(endpoint(own, retry=RetryPolicy.ALWAYS), data, address)
+    assert worker_of(decode_long_header(answer.data).source_cid) == own
+
+
+def test_a_packet_of_another_endpoint_is_not_answered_by_a_reset() -> None:
+    """It would end a connection that lives: all have the same key for resets."""
+    answered = []
+    for number in range(30):
+        cid = SeededEntropy(number, "ids")(8)
+        answer = deliver(endpoint(1), b"\x43" + cid + bytes(60), SocketAddress("10.0.0.9", 5000))
+        assert bool(answer) == (worker_of(cid) == 1)
+        answered += answer
+    assert answered

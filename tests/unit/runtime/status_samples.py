@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mqvpn_core.runtime.status_values import ClientStatus, PathStatus, Status
+from mqvpn_core.runtime.status_values import ClientStatus, PathStatus, Status, WorkerStatus
 
 PATH = PathStatus(
     id=0,
@@ -74,5 +74,9 @@ SERVER = Status(
             rx_rate=2_000.0,
             paths=(replace(PATH, interface=""),),
         ),
+    ),
+    workers=(
+        WorkerStatus(number=0, pid=4713, state="running", client_count=1),
+        WorkerStatus(number=1, pid=0, state="waiting", restarts=2),
     ),
 )
