@@ -1,19 +1,21 @@
-"""What the user has to know or decide now, as one banner.
+"""What the user has to know or decide now, as messages in the banner.
 
-A login that the network wants, an exception of the kill switch that runs out, somebody else's
-tunnel.
+A login that the network wants, an exception of the kill switch that runs out, a link that costs
+money, somebody else's tunnel, a helper that died.
 """
 
 import socket
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QInputDialog, QWidget
+from PySide6.QtWidgets import QInputDialog
 
 from mqvpn_gui.app.clocks import Clocks
-from mqvpn_gui.model.helper_state import HelperState, KillSwitch
+from mqvpn_gui.bus.network_watch import NetworkStatus
+from mqvpn_gui.model.helper_state import HelperState, KillSwitch, PathInfo, Role
 from mqvpn_gui.windows.banner import Banner, Message
 from mqvpn_gui.words.quantities import duration
+from mqvpn_gui.words.states import link_name
 from mqvpn_helper.interface.bus_interface import NO_OWNER
 from mqvpn_helper.interface.bus_names import TunnelState
 
@@ -24,18 +26,30 @@ PATIENCE = 8.0
 """Seconds without a connection after which a login page is a likely reason."""
 
 _PORTAL = "portal"
+_LOGIN = "login"
+_METERED = "metered"
 _OWNER = "owner"
+_DEATH = "death"
+_BLOCKED = "blocked"
 _TRYING = (TunnelState.CONNECTING, TunnelState.RECONNECTING, TunnelState.BLOCKED)
 
 
 class Attention(QObject):
     """Decides what the banner says about the state of things.
 
-    C: `show_state`, `tick`.
+    C: `show_state`, `show_network`, `tell_of_death`, `tick`.
     """
 
     portal_wanted = Signal(str, int)
     """Let this interface past the kill switch for so many seconds; 0 ends it."""
+    page_wanted = Signal(str)
+    """Open this address in a browser: the network answers with its login page."""
+    role_wanted = Signal(str, object)
+    """Interface and `Role`."""
+    tunnel_wanted = Signal()
+    """Bring the tunnel up again."""
+    release_wanted = Signal()
+    """Let traffic out although there is no tunnel."""
 
     def __init__(
         self,
@@ -58,8 +72,12 @@ class Attention(QObject):
         self._own_user = own_user
         self._interfaces = interfaces or _links_of_the_machine
         self._state = HelperState()
+        self._network = NetworkStatus()
         self._trying_since: float | None = None
         self._is_offered = False
+        self._has_asked_for_portal = False
+        self._settled_links: set[str] = set()
+        banner.dismissed.connect(self._on_dismissed)
 
     def show_state(self, state: HelperState) -> None:
         """Look at a new state."""
@@ -70,9 +88,37 @@ class Attention(QObject):
             self._is_offered = False
         elif self._trying_since is None:
             self._trying_since = self._clocks.steady()
+        if before.state is not state.state:
+            self._tell_of_block(state)
         if before.owner != state.owner or before.is_wanted != state.is_wanted:
             self._tell_of_owner(state)
+        if state.is_wanted:
+            self._banner.take_back(_DEATH)
+        if state.portal_interface and not before.portal_interface and self._has_asked_for_portal:
+            self._has_asked_for_portal = False
+            self._open_page()
+        self._tell_of_metered()
         self.tick()
+
+    def show_network(self, network: NetworkStatus) -> None:
+        """Look at what the machine's networks want and cost."""
+        had_login, self._network = self._network.wants_login, network
+        if network.wants_login and not had_login:
+            self._tell_of_login()
+        elif not network.wants_login:
+            self._banner.take_back(_LOGIN)
+        self._tell_of_metered()
+
+    def tell_of_death(self) -> None:
+        """Say that the helper is gone, and the tunnel with it."""
+        self._banner.show_message(
+            Message(
+                subject=_DEATH,
+                text=self.tr("The helper ended unexpectedly, and the tunnel with it."),
+                action=self.tr("Connect again"),
+                act=self.tunnel_wanted.emit,
+            )
+        )
 
     def tick(self) -> None:
         """Look at the clock; once a second is enough."""
@@ -85,6 +131,10 @@ class Attention(QObject):
                 self._offer_portal()
         else:
             self._banner.take_back(_PORTAL)
+
+    def _on_dismissed(self, subject: str) -> None:
+        if subject == _METERED:
+            self._settled_links |= {path.interface for path in self._costly_paths()}
 
     def _is_stuck_for_long(self) -> bool:
         since = self._trying_since
@@ -115,22 +165,42 @@ class Attention(QObject):
             )
         )
 
+    def _tell_of_login(self) -> None:
+        is_blocked = self._state.kill_switch is not KillSwitch.OFF
+        action, act = "", None
+        if is_blocked:
+            action, act = self.tr("Allow that for 5 minutes…"), self._choose_interface
+        elif self._network.check_uri:
+            action, act = self.tr("Open its page"), self._open_page
+        self._banner.show_message(
+            Message(
+                subject=_LOGIN,
+                text=self.tr("The network wants you to log in on a page before anything passes."),
+                action=action,
+                act=act,
+            )
+        )
+
+    def _open_page(self) -> None:
+        if self._network.check_uri:
+            self.page_wanted.emit(self._network.check_uri)
+
     def _choose_interface(self) -> None:
         names = [path.interface for path in self._state.paths] or self._interfaces()
         if len(names) == 1:
-            self.portal_wanted.emit(names[0], PORTAL_SECONDS)
+            self._ask_for_portal(names[0])
         elif names:
-            owner: QWidget = self._banner.window()
-            name, is_given = QInputDialog.getItem(
-                owner,
-                self.tr("Log in to the network"),
-                self.tr("Which link may pass the kill switch?"),
-                names,
-                0,
-                False,
-            )
-            if is_given:
-                self.portal_wanted.emit(name, PORTAL_SECONDS)
+            question = QInputDialog(self._banner.window())
+            question.setWindowTitle(self.tr("Log in to the network"))
+            question.setLabelText(self.tr("Which link may pass the kill switch?"))
+            question.setComboBoxItems(names)
+            question.textValueSelected.connect(self._ask_for_portal)
+            question.finished.connect(question.deleteLater)
+            question.open()
+
+    def _ask_for_portal(self, interface: str) -> None:
+        self._has_asked_for_portal = True
+        self.portal_wanted.emit(interface, PORTAL_SECONDS)
 
     def _tell_of_owner(self, state: HelperState) -> None:
         if state.is_wanted and state.owner not in (NO_OWNER, self._own_user):
@@ -140,6 +210,49 @@ class Attention(QObject):
             self._banner.show_message(Message(subject=_OWNER, text=text))
         else:
             self._banner.take_back(_OWNER)
+
+    def _tell_of_block(self, state: HelperState) -> None:
+        if state.state is not TunnelState.BLOCKED:
+            self._banner.take_back(_BLOCKED)
+            return
+        self._banner.show_message(
+            Message(
+                subject=_BLOCKED,
+                text=self.tr("There is no tunnel, and the kill switch lets nothing out."),
+                action=self.tr("Let traffic out unprotected"),
+                act=self.release_wanted.emit,
+            )
+        )
+
+    def _costly_paths(self) -> list[PathInfo]:
+        """Paths that spend money although another one is there."""
+        costly = [
+            path
+            for path in self._state.paths
+            if path.interface in self._network.metered
+            and path.role in (Role.PRIMARY, Role.SECONDARY)
+        ]
+        return costly if len(self._state.paths) > len(costly) else []
+
+    def _tell_of_metered(self) -> None:
+        new = [path for path in self._costly_paths() if path.interface not in self._settled_links]
+        if not new:
+            self._banner.take_back(_METERED)
+            return
+        path = new[0]
+        text = self.tr("Traffic over {0} is metered: it may cost money.").format(link_name(path))
+
+        def use_as_backup() -> None:
+            self.role_wanted.emit(path.interface, Role.BACKUP)
+
+        self._banner.show_message(
+            Message(
+                subject=_METERED,
+                text=text,
+                action=self.tr("Use it as backup only"),
+                act=use_as_backup,
+            )
+        )
 
 
 def _links_of_the_machine() -> list[str]:

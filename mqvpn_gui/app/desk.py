@@ -7,47 +7,48 @@ comes back as state.
 import os
 from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QLineEdit, QMessageBox
+from PySide6.QtCore import QObject, QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QApplication
 
 from mqvpn_gui.app.attention import Attention
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.clocks import Clocks
+from mqvpn_gui.app.connection_test import ConnectionTest
 from mqvpn_gui.app.diagnostics_desk import DiagnosticsDesk
+from mqvpn_gui.app.event_desk import EventDesk
+from mqvpn_gui.app.key_desk import KeyDesk
+from mqvpn_gui.app.leaving import Leaving
 from mqvpn_gui.app.notices import Notices
 from mqvpn_gui.app.own_checks import own_checks
 from mqvpn_gui.app.preference_file import PreferenceFile
+from mqvpn_gui.app.problems import Problems
 from mqvpn_gui.app.servers_desk import ServersDesk
 from mqvpn_gui.app.settings_desk import SettingsDesk
-from mqvpn_gui.app.text_files import write_text
-from mqvpn_gui.app.tunnel_control import TunnelControl
+from mqvpn_gui.app.tunnel_control import KeyQuestion, TunnelControl
+from mqvpn_gui.app.window_pages import make_pages
 from mqvpn_gui.bus.helper_proxy import MIN_API_LEVEL, HelperProxy
+from mqvpn_gui.bus.network_watch import NetworkWatch
 from mqvpn_gui.bus.notifications import Notifications
 from mqvpn_gui.bus.qt_bus import CallError, QtBus
 from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
 from mqvpn_gui.model.diagnosis import Check
-from mqvpn_gui.model.event_store import EventRecord, EventStore
-from mqvpn_gui.model.helper_state import HelperState
+from mqvpn_gui.model.event_store import EventStore
+from mqvpn_gui.model.helper_state import OFFLINE, HelperState, KillSwitch
 from mqvpn_gui.model.history import History
+from mqvpn_gui.model.preferences import Preferences
+from mqvpn_gui.model.what_to_do import Remedy
 from mqvpn_gui.tray.tray_icon import TrayIcon
 from mqvpn_gui.tray.tray_menu import TrayMenu
-from mqvpn_gui.user.errors import UserError
 from mqvpn_gui.user.names import APPLICATION_ID
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
-from mqvpn_gui.user.secret_text import SecretText
-from mqvpn_gui.windows.banner import Message
-from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
-from mqvpn_gui.windows.first_run import FirstRunPage
-from mqvpn_gui.windows.home_page import HomePage
-from mqvpn_gui.windows.main_window import MainWindow
-from mqvpn_gui.windows.servers_page import ServersPage
-from mqvpn_gui.windows.settings_page import SettingsPage
 
 STATISTICS_MS = 1000
 """Milliseconds between two readings of the paths while somebody looks."""
 
-_CALL_FAILED = "call"
+TRAY_PATIENCE_MS = 8000
+"""Milliseconds that a panel has to come, or to come back, before the window shows itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,48 +92,50 @@ class Desk(QObject):
         self._preferences = around.preferences
         self._clock = around.clocks.steady
         self._history = History()
-        self._store = EventStore()
         self._names: tuple[str, ...] = ()
         self._may_connect_at_start = True
-        colours = self._dress()
+        self._seen = OFFLINE
+        store, colours = EventStore(), self._dress()
+        pages = make_pages(self._history, store, self._clock, colours, self._preferences.current)
+        self.window = pages.window
+        """The window."""
+        self._home, self._servers = pages.home, pages.servers
+        self._settings, self._first_run = pages.settings, pages.first_run
         self.helper = HelperProxy(around.system_bus, self)
         """The helper."""
         self._background = Background(self)
         self._control = TunnelControl(
-            self.helper, self._background, around.profiles, around.secrets
+            self.helper, self._background, around.profiles, around.secrets, self._wishes
         )
-        self.window = MainWindow()
-        """The window."""
-        self._home = HomePage(self._history, self._store, self._clock, colours)
-        self.window.add_page("home", self.tr("&Tunnel"), self._home)
-        self._servers = ServersPage()
-        self.window.add_page("servers", self.tr("&Servers"), self._servers)
-        self._settings = SettingsPage(self._preferences.current)
-        self.window.add_page("settings", self.tr("Se&ttings"), self._settings)
-        diagnostics = DiagnosticsPage()
-        self.window.add_page("diagnostics", self.tr("Dia&gnostics"), diagnostics)
-        self._first_run = FirstRunPage()
-        self.window.add_hidden_page("first-run", self._first_run)
+        self._trial = ConnectionTest(self.helper)
         self._servers_desk = ServersDesk(
-            self._background, around.profiles, around.secrets, self._servers, self.window
+            self._background, around.profiles, around.secrets, self._servers, self._trial
         )
         self._settings_desk = SettingsDesk(self._background, self._preferences, self._settings)
+        self._leaving = Leaving(self.helper, self._settings_desk, self.window)
+        self._keys = KeyDesk(self._control, self.window)
         self._diagnostics_desk = DiagnosticsDesk(
-            self._background, self.helper, diagnostics, self._own_checks
+            self._background, self.helper, pages.diagnostics, self._own_checks
         )
         self._menu = TrayMenu(self)
         self.tray = TrayIcon(around.session_bus, self._menu.menu, colours)
         """The icon in the panel."""
-        notifications = Notifications(around.session_bus, "mqvpn", APPLICATION_ID, self._clock)
-        self._notices = Notices(
-            notifications, lambda: self._preferences.current, self._home.name_of
-        )
-        notifications.action_chosen.connect(lambda _subject, _action: self.show_window())
-        self._attention = Attention(self._home.banner, around.clocks, os.getuid())
+        bubbles = Notifications(around.session_bus, "mqvpn", APPLICATION_ID, self._clock)
+        bubbles.action_chosen.connect(lambda _subject, _action: self.show_window())
+        self._notices = Notices(bubbles, self._wishes, self._home.name_of)
+        self._events = EventDesk(store, self._home, self._notices, self._background)
+        self._problems = Problems(self.window.banner)
+        self._attention = Attention(self.window.banner, around.clocks, os.getuid())
+        self._networks = NetworkWatch(around.system_bus)
         self._second = QTimer(self)
         self._second.setInterval(1000)
         self._second.timeout.connect(self._tick)
+        self._panel_wait = QTimer(self)
+        self._panel_wait.setSingleShot(True)
+        self._panel_wait.setInterval(TRAY_PATIENCE_MS)
+        self._panel_wait.timeout.connect(self._show_unless_tray)
         self._wire()
+        self._wire_helpers()
         self._servers_desk.read_names()
 
     def start(self, *, is_hidden: bool = False) -> None:
@@ -143,8 +146,10 @@ class Desk(QObject):
         """
         for bus in self._buses:
             bus.open()
-        hides = is_hidden or self._preferences.current.starts_hidden
-        if not (hides and self.tray.is_visible):
+        if is_hidden or self._preferences.current.starts_hidden:
+            # With the session the panel starts as well, and may take longer than this program.
+            self._on_tray(self.tray.is_visible)
+        else:
             self.show_window()
 
     def show_window(self) -> None:
@@ -154,6 +159,8 @@ class Desk(QObject):
     def finish(self) -> None:
         """Let go of the buses and wait for what is being written."""
         self._second.stop()
+        self._panel_wait.stop()
+        self.tray.stop()
         self.helper.stop()
         self._application.styleHints().colorSchemeChanged.disconnect(self._dress_again)
         for bus in self._buses:
@@ -177,32 +184,23 @@ class Desk(QObject):
     def _wire(self) -> None:
         helper, control, home, menu = self.helper, self._control, self._home, self._menu
         helper.state_changed.connect(self._on_state)
-        helper.events_arrived.connect(self._on_events)
-        helper.restarted.connect(self._on_restart)
+        helper.events_arrived.connect(self._events.take_news)
+        helper.history_read.connect(self._events.take_history)
+        helper.restarted.connect(self._events.begin_anew)
+        helper.died.connect(self._on_death)
         helper.reached.connect(self._on_reached)
+        helper.secrets_needed.connect(self._on_secrets_needed)
         control.busy_changed.connect(home.header.set_busy)
-        control.failed.connect(self._show_problem)
-        control.secret_missing.connect(self._ask_for_secret)
         home.header.toggle_wanted.connect(self.toggle)
         home.header.profile_chosen.connect(self._choose_profile)
         home.role_chosen.connect(control.set_role)
-        home.events.export_wanted.connect(self._export_events)
         menu.toggle_wanted.connect(self.toggle)
         menu.profile_chosen.connect(self._switch_to)
         menu.role_chosen.connect(control.set_role)
         menu.kill_switch_chosen.connect(control.set_kill_switch)
         menu.window_wanted.connect(self.show_window)
         menu.diagnostics_wanted.connect(self._show_diagnostics)
-        menu.quit_wanted.connect(self._quit)
-        self._attention.portal_wanted.connect(control.allow_portal)
-        self._servers_desk.names_changed.connect(self._show_profiles)
-        self._servers_desk.connect_wanted.connect(self._switch_to)
-        self._servers_desk.failed.connect(self._show_problem)
-        self._settings.kill_switch_chosen.connect(control.set_kill_switch)
-        self._settings_desk.looks_changed.connect(self._dress_again)
-        self._settings_desk.failed.connect(self._show_problem)
-        self._diagnostics_desk.failed.connect(self._show_problem)
-        self._first_run.check_wanted.connect(helper.look_again)
+        menu.quit_wanted.connect(self._leaving.quit)
         self.tray.clicked.connect(self._toggle_window)
         self.tray.middle_clicked.connect(self.toggle)
         self.tray.availability_changed.connect(self._on_tray)
@@ -210,30 +208,52 @@ class Desk(QObject):
         self.window.closed.connect(self._on_closed)
         self._application.styleHints().colorSchemeChanged.connect(self._dress_again)
 
+    def _wire_helpers(self) -> None:
+        for part in (
+            self._control,
+            self._servers_desk,
+            self._settings_desk,
+            self._diagnostics_desk,
+            self._events,
+        ):
+            part.failed.connect(self._problems.show)
+        self._problems.remedy_wanted.connect(self._help)
+        self._attention.portal_wanted.connect(self._control.allow_portal)
+        self._attention.role_wanted.connect(self._control.set_role)
+        self._attention.tunnel_wanted.connect(self._connect)
+        self._attention.release_wanted.connect(self._release)
+        self._attention.page_wanted.connect(lambda uri: QDesktopServices.openUrl(QUrl(uri)))
+        self._networks.changed.connect(self._attention.show_network)
+        self._leaving.agreed.connect(self.quit_wanted)
+        self._servers_desk.names_changed.connect(self._show_profiles)
+        self._servers_desk.connect_wanted.connect(self._switch_to)
+        self._settings.kill_switch_chosen.connect(self._control.set_kill_switch)
+        self._settings_desk.looks_changed.connect(self._dress_again)
+        self._first_run.check_wanted.connect(self.helper.look_again)
+
     def _on_state(self, state: HelperState) -> None:
         now = self._clock()
         for path in state.paths:
             self._history.add(path, now)
         self._home.show_state(state)
         self._settings.show_state(state)
+        self._networks.ask_about(path.interface for path in state.paths)
         self._attention.show_state(state)
+        self._problems.show_state(state)
         self._menu.show_state(state)
         self.tray.show_state(state)
-        if state.error[1]:
-            self._show_problem(state.error[1], "")
+        before, self._seen = self._seen, state
+        self._notices.tell_state(before, state)
 
-    def _on_events(self, records: list[EventRecord]) -> None:
-        is_first = self._store.last_id == 0 and len(records) > 1
-        new = self._store.add(records)
-        self._home.show_events(new)
-        if is_first:
-            return  # read at the start: these are old news
-        for record in new:
-            self._notices.tell(record)
+    def _on_death(self) -> None:
+        self._events.note_death(self._around.clocks.wall())
+        self._attention.tell_of_death()
 
-    def _on_restart(self) -> None:
-        self._store.clear()
-        self._home.events.table.refresh()
+    def _on_secrets_needed(self, profile: str) -> None:
+        if self._trial.is_running:
+            self._trial.refuse_key()
+        else:
+            self._control.ask_again(profile)
 
     def _on_reached(self, obstacle: CallError | None) -> None:
         if obstacle is not None:
@@ -255,11 +275,20 @@ class Desk(QObject):
             if not self.helper.state.is_wanted:
                 self._control.connect_with(wanted.profile)
 
+    def _wishes(self) -> Preferences:
+        return self._preferences.current
+
     def _own_checks(self) -> list[Check]:
         return own_checks(self.helper.state, self._chosen_profile(), has_tray=self.tray.is_visible)
 
     def _on_tray(self, has_tray: bool) -> None:
-        if not has_tray and not self.window.isVisible():
+        if has_tray:
+            self._panel_wait.stop()
+        else:
+            self._panel_wait.start()
+
+    def _show_unless_tray(self) -> None:
+        if not self.tray.is_visible and not self.window.isVisible():
             self.show_window()
 
     def _on_visibility(self, is_visible: bool) -> None:
@@ -286,8 +315,33 @@ class Desk(QObject):
         """Connect, cancel or disconnect."""
         if self.helper.state.is_wanted:
             self._control.disconnect_tunnel()
-        elif chosen := self._chosen_profile():
+        else:
+            self._connect()
+
+    def _connect(self) -> None:
+        if chosen := self._chosen_profile():
             self._control.connect_with(chosen)
+
+    def _release(self) -> None:
+        """Let traffic out although there is no tunnel."""
+        if self.helper.state.kill_switch is KillSwitch.ALWAYS:
+            self._control.set_kill_switch(KillSwitch.OFF)
+        else:
+            self._control.disconnect_tunnel()
+
+    def _help(self, remedy: Remedy) -> None:
+        chosen = self._chosen_profile()
+        match remedy:
+            case Remedy.RETRY:
+                self._connect()
+            case Remedy.KEY if chosen:
+                self._keys.ask(KeyQuestion(profile=chosen, is_refused=True))
+            case Remedy.SETTINGS if chosen:
+                self._servers_desk.edit(chosen)
+            case Remedy.DIAGNOSTICS:
+                self._show_diagnostics()
+            case _:
+                self.window.open_page("servers")
 
     def _switch_to(self, name: str) -> None:
         self._choose_profile(name)
@@ -309,35 +363,6 @@ class Desk(QObject):
         self._home.header.show_profiles(names, chosen)
         self._menu.show_profiles(names, chosen)
 
-    def _quit(self) -> None:
-        """End, and say once that the tunnel stays: it belongs to the helper."""
-        wanted = self._preferences.current
-        if wanted.knows_quit_leaves_tunnel or not self.helper.state.is_wanted:
-            self.quit_wanted.emit()
-            return
-        question = QMessageBox(
-            QMessageBox.Icon.Question,
-            self.tr("Quit mqvpn"),
-            self.tr("The tunnel can stay up without this window. Leave it up?"),
-            QMessageBox.StandardButton.Yes
-            | QMessageBox.StandardButton.No
-            | QMessageBox.StandardButton.Cancel,
-            self.window,
-        )
-        question.finished.connect(self._on_quit_answer)
-        question.finished.connect(question.deleteLater)
-        self.show_window()
-        question.open()
-
-    def _on_quit_answer(self, answer: int) -> None:
-        if answer == QMessageBox.StandardButton.Cancel:
-            return
-        self._settings_desk.remember_about_quitting()
-        if answer == QMessageBox.StandardButton.No:
-            self.helper.disconnect_tunnel(lambda _error: self.quit_wanted.emit())
-        else:
-            self.quit_wanted.emit()
-
     def _show_diagnostics(self) -> None:
         self.show_window()
         self.window.open_page("diagnostics")
@@ -348,39 +373,7 @@ class Desk(QObject):
         else:
             self.show_window()
 
-    def _ask_for_secret(self, profile: str, why: str) -> None:
-        self.show_window()
-        text, is_given = QInputDialog.getText(
-            self.window,
-            self.tr("Key for {0}").format(profile),
-            self.tr("{0}\nThe key is used once and not kept.").format(why),
-            QLineEdit.EchoMode.Password,
-        )
-        if not is_given:
-            return
-        try:
-            secret = SecretText(text.strip())
-        except UserError as error:
-            self._show_problem(error.problem, error.advice)
-            return
-        self._control.connect_asked(profile, secret)
-
-    def _export_events(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self.window, self.tr("Export events"), "mqvpn-events.csv", "CSV (*.csv)"
-        )
-        if path:
-            text = self._home.events.table.as_csv()
-            self._background.run(lambda: write_text(path, text), lambda _: None, self._fail)
-
-    # Messages and looks
-
-    def _show_problem(self, problem: str, advice: str) -> None:
-        text = f"{problem}\n{advice}" if advice else problem
-        self._home.banner.show_message(Message(subject=_CALL_FAILED, text=text))
-
-    def _fail(self, error: UserError) -> None:
-        self._show_problem(error.problem, error.advice)
+    # Looks
 
     def _dress(self) -> Colours:
         return apply_theme(self._application, ThemeChoice(self._preferences.current.theme))

@@ -64,11 +64,16 @@ class DiagnosticsDesk(QObject):
         self._page.show_report(pretty_report(report))
 
     def _export(self, text: str) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self._page, self.tr("Export the report"), "mqvpn-report.json"
-        )
-        if path:
+        question = QFileDialog(_window_of(self._page), self.tr("Export the report"))
+        question.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        question.selectFile("mqvpn-report.json")
+
+        def write(path: str) -> None:
             self._background.run(lambda: write_text(path, text), lambda _: None, self._fail)
+
+        question.fileSelected.connect(write)
+        question.finished.connect(question.deleteLater)
+        question.open()
 
     def _recover(self) -> None:
         question = QMessageBox(

@@ -6,18 +6,20 @@ from PySide6.QtCore import QObject
 
 from mqvpn_gui.bus.notifications import Notification, Notifications
 from mqvpn_gui.model.event_store import EventRecord
+from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.model.worth_telling import NoticeClass, is_urgent, notice_class
-from mqvpn_gui.words import events
-from mqvpn_helper.interface.bus_names import BusEventKind
+from mqvpn_gui.words import events, states
+from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 
 _CONNECTION = "connection"
+_BLOCKED = "blocked"
 
 
 class Notices(QObject):
     """Decides with the user's preferences what becomes a bubble.
 
-    C: `tell`.
+    C: `tell`, `tell_state`.
     """
 
     def __init__(
@@ -55,6 +57,24 @@ class Notices(QObject):
                 actions={"open": self.tr("Open mqvpn")},
             )
         )
+
+    def tell_state(self, before: HelperState, state: HelperState) -> None:
+        """Show that nothing leaves the machine any more, which no event tells."""
+        is_blocked = state.state is TunnelState.BLOCKED
+        if not is_blocked:
+            if before.state is TunnelState.BLOCKED:
+                self._notifications.take_back(_BLOCKED)
+        elif before.is_wanted and self._is_wanted(NoticeClass.PROTECTION):
+            text = self.tr("The kill switch lets nothing out until the tunnel is up again.")
+            self._notifications.show(
+                Notification(
+                    subject=_BLOCKED,
+                    title=states.tunnel_state(state),
+                    text=f"{state.error[1]}. {text}" if state.error[1] else text,
+                    is_urgent=True,
+                    actions={"open": self.tr("Open mqvpn")},
+                )
+            )
 
     def _is_wanted(self, kind: NoticeClass) -> bool:
         wanted = self._preferences()

@@ -4,6 +4,7 @@ A damaged or foreign file counts as none.
 """
 
 import json
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _MAX_BYTES = 65536
 class PreferenceFile:
     """Reads and writes the file.
 
-    A: `current`. C: `change`.
+    A: `current`. C: `write`.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -28,21 +29,19 @@ class PreferenceFile:
             directory: where it is; None: the user's configuration directory.
         """
         self._path = (directory or config_directory()) / _FILE
+        self._lock = threading.Lock()
         self.current = self._read()
         """The wishes now."""
 
-    def change(self, wanted: Preferences) -> str:
-        """Take other wishes; return why they could not be written, empty when they were."""
-        if wanted == self.current:
-            return ""
-        self.current = wanted
-        text = json.dumps(asdict(wanted), indent=1, sort_keys=True) + "\n"
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def write(self) -> None:
+        """Write down what is wished now; for workers.
+
+        Raises:
+            UserError: they could not be written.
+        """
+        with self._lock:  # the last one to write knows the latest wish
+            text = json.dumps(asdict(self.current), indent=1, sort_keys=True) + "\n"
             write_private_file(self._path, text, overwrite=True)
-        except (UserError, OSError) as error:
-            return str(error)
-        return ""
 
     def _read(self) -> Preferences:
         try:

@@ -8,6 +8,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from mqvpn_gui.app.background import Background
+from mqvpn_gui.app.connection_test import ConnectionTest, TrialResult
 from mqvpn_gui.app.importing import Found, found_in_file, found_in_picture, found_in_text
 from mqvpn_gui.user.errors import SecretError, UserError
 from mqvpn_gui.user.profile_links import link_from_profile
@@ -25,7 +26,7 @@ from mqvpn_helper.interface.profile import Profile
 class ServersDesk(QObject):
     """Does what the page of servers asks for.
 
-    C: `add`, `read_names`.
+    C: `add`, `edit`, `read_names`.
     """
 
     names_changed = Signal(tuple)
@@ -41,7 +42,7 @@ class ServersDesk(QObject):
         profiles: ProfileStore,
         secrets: SecretStore,
         page: ServersPage,
-        window: QWidget,
+        trial: ConnectionTest,
     ) -> None:
         """Listen to the page.
 
@@ -50,17 +51,18 @@ class ServersDesk(QObject):
             profiles: the servers.
             secrets: their keys.
             page: the list of servers.
-            window: owner of the dialogues.
+            trial: tries a server before it is kept.
         """
         super().__init__(page)
         self._background = background
         self._profiles = profiles
         self._secrets = secrets
-        self._window = window
+        self._page = page
+        self._trial = trial
         self._found: Found | None = None
         page.add_wanted.connect(self.add)
         page.connect_wanted.connect(self.connect_wanted)
-        page.edit_wanted.connect(self._edit)
+        page.edit_wanted.connect(self.edit)
         page.duplicate_wanted.connect(self._duplicate)
         page.share_wanted.connect(self._share)
         page.delete_wanted.connect(self._delete)
@@ -82,7 +84,13 @@ class ServersDesk(QObject):
         def on_found(found: Found) -> None:
             self._found = found
             settings = found.stored.settings
-            dialog.show_found(found.name, settings.server, self._checks(settings), found.notes)
+            dialog.show_found(
+                found.name,
+                settings.server,
+                self._checks(settings),
+                found.notes,
+                has_key=found.secret is not None,
+            )
 
         def on_error(error: UserError) -> None:
             self._found = None
@@ -111,11 +119,44 @@ class ServersDesk(QObject):
         dialog.file_given.connect(read_file)
         dialog.picture_given.connect(read_picture)
         dialog.accepted_as.connect(keep)
+        self._offer_trial(dialog)
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
         if link:
             dialog.give_text(link)
         return dialog
+
+    def edit(self, name: str) -> None:
+        """Let the user change a server."""
+        self._background.run(
+            lambda: self._profiles.read(name),
+            lambda stored: self._open_editor(name, stored),
+            self._fail,
+        )
+
+    @property
+    def _window(self) -> QWidget:
+        """The owner of all dialogues."""
+        return self._page.window()
+
+    def _offer_trial(self, dialog: AddServerDialog) -> None:
+        trial = self._trial
+
+        def start() -> None:
+            found = self._found
+            if found is not None and found.secret is not None:
+                trial.start(found.stored.settings, found.secret)
+
+        def show(result: TrialResult) -> None:
+            dialog.show_trial(result.text, is_good=result.is_good)
+
+        def leave() -> None:
+            trial.ended.disconnect(show)
+            trial.cancel()
+
+        dialog.trial_wanted.connect(start)
+        trial.ended.connect(show)
+        dialog.finished.connect(leave)
 
     def _keep(self, name: str, found: Found) -> SecretError | None:
         """Keep a server, in a worker; the profile stays also where the keyring does not work."""
@@ -141,13 +182,6 @@ class ServersDesk(QObject):
             )
         elif connects:
             self.connect_wanted.emit(name)
-
-    def _edit(self, name: str) -> None:
-        self._background.run(
-            lambda: self._profiles.read(name),
-            lambda stored: self._open_editor(name, stored),
-            self._fail,
-        )
 
     def _open_editor(self, name: str, stored: StoredProfile) -> None:
         editor = ProfileEditor(name, stored.settings, self._window)

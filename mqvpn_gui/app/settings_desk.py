@@ -49,8 +49,9 @@ class SettingsDesk(QObject):
     def change(self, wanted: Preferences) -> None:
         """Take other wishes."""
         before = self._preferences.current
-        if problem := self._preferences.change(wanted):
-            self.failed.emit(self.tr("The settings could not be written."), problem)
+        if wanted != before:
+            self._preferences.current = wanted
+            self._background.run(self._preferences.write, lambda _: None, self._not_written)
         if (wanted.theme, wanted.is_mono_icon) != (before.theme, before.is_mono_icon):
             self.looks_changed.emit()
         if wanted.language != before.language:
@@ -70,6 +71,11 @@ class SettingsDesk(QObject):
 
     def _switch_autostart(self, is_on: bool) -> None:
         self._background.run(lambda: autostart.switch(on=is_on), lambda _: None, self._fail)
+
+    def _not_written(self, error: UserError) -> None:
+        self.failed.emit(
+            self.tr("The settings hold until mqvpn ends: they could not be written."), str(error)
+        )
 
     def _fail(self, error: UserError) -> None:
         self.failed.emit(error.problem, error.advice)

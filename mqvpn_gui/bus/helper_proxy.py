@@ -49,6 +49,10 @@ class HelperProxy(QObject):
     """A new `HelperState`."""
     events_arrived = Signal(list)
     """New `EventRecord` values, the oldest first."""
+    history_read = Signal(list)
+    """`EventRecord` values from before this program was started, the oldest first."""
+    died = Signal()
+    """The helper is gone although a tunnel was up."""
     restarted = Signal()
     """The helper was started anew: its events count from 1 again."""
     secrets_needed = Signal(str)
@@ -73,6 +77,8 @@ class HelperProxy(QObject):
         self._owner = ""
         self._interval_ms = 0
         self._last_event = 0
+        self._has_history = False
+        self._reading = 0
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
         self._retry.timeout.connect(self.look_again)
@@ -161,6 +167,7 @@ class HelperProxy(QObject):
                     self.look_again()
                 elif self.state.is_wanted:
                     # It died with a tunnel up: started again, it puts things in order.
+                    self.died.emit()
                     self._look_again_later(milliseconds=1)
                 # Else it ended because nothing was to do; the next call starts it again.
             case _:
@@ -190,7 +197,8 @@ class HelperProxy(QObject):
         elif name == table.EVENT.name and len(body) == len(table.EVENT.arguments):
             fields = (argument.name for argument in table.EVENT.arguments)
             record = record_from(dict(zip(fields, body, strict=True)))
-            if record is not None:
+            # While events are read, the answer will have this one as well, and what came before.
+            if record is not None and not self._reading:
                 self._take_events([record])
         elif name == table.SECRETS_NEEDED.name and body and isinstance(body[0], str):
             self.secrets_needed.emit(body[0])
@@ -201,20 +209,24 @@ class HelperProxy(QObject):
             self.state_changed.emit(state)
 
     def _read_events(self) -> None:
+        self._reading += 1
+
         def on_reply(reply: Reply) -> None:
+            self._reading -= 1
             if isinstance(reply, CallError) or not reply or not isinstance(reply[0], list):
                 return  # not ours to see
             given = (record_from(each) for each in reply[0] if isinstance(each, Mapping))
-            self._take_events([record for record in given if record is not None])
+            is_old, self._has_history = not self._has_history, True
+            self._take_events([record for record in given if record is not None], is_old=is_old)
 
         self._bus.call(_call_of(table.GET_EVENTS, self._last_event, MAX_EVENTS), on_reply)
 
-    def _take_events(self, records: list[EventRecord]) -> None:
-        # Two questions may be under way, and a signal may come before the answer: each event once.
+    def _take_events(self, records: list[EventRecord], *, is_old: bool = False) -> None:
+        # Two questions may be under way: each event once.
         new = [record for record in records if record.id > self._last_event]
         if new:
             self._last_event = new[-1].id
-            self.events_arrived.emit(new)
+            (self.history_read if is_old else self.events_arrived).emit(new)
 
     # Calls
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from jeepney import DBusAddress, MatchRule, Message
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from mqvpn_gui.bus.qt_bus import Call, CallError, QtBus, Reply, body_of
 
@@ -65,6 +65,10 @@ class Notifications(QObject):
         self._numbers: dict[str, int] = {}
         self._shown_at: dict[str, float] = {}
         self._takes_markup = True
+        self._waiting: dict[str, Notification] = {}
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.timeout.connect(self._show_waiting)
         for member, handler in (
             ("ActionInvoked", self._on_action),
             ("NotificationClosed", self._on_closed),
@@ -73,13 +77,17 @@ class Notifications(QObject):
             bus.listen(rule, handler)
         bus.opened.connect(self._ask_for_capabilities)
 
-    def show(self, notification: Notification) -> bool:
-        """Show a bubble; False when one about the same subject was shown just now."""
+    def show(self, notification: Notification) -> None:
+        """Show a bubble, or let it wait when one about the same subject was shown just now."""
         now = self._clock()
         before = self._shown_at.get(notification.subject)
         if before is not None and now - before < MIN_INTERVAL:
-            return False
+            self._waiting[notification.subject] = notification
+            if not self._turn.isActive():
+                self._turn.start(round(MIN_INTERVAL * 1000))
+            return
         self._shown_at[notification.subject] = now
+        self._waiting.pop(notification.subject, None)
         text = html.escape(notification.text) if self._takes_markup else notification.text
         hints = {
             "urgency": ("y", 2 if notification.is_urgent else 1),
@@ -105,10 +113,15 @@ class Notifications(QObject):
             ),
             lambda reply: self._on_shown(notification.subject, reply),
         )
-        return True
+
+    def _show_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            self.show(each)
 
     def take_back(self, subject: str) -> None:
         """Remove the bubble about a subject, which is not true any more."""
+        self._waiting.pop(subject, None)
         number = self._numbers.pop(subject, None)
         if number is not None:
             close = Call(

@@ -160,6 +160,18 @@ def _style_sheet(chosen: Colours) -> str:
         QPushButton[class="choice"]:focus {{ border: 2px solid {chosen.text}; padding: 3px 9px; }}
         QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; }}
         QPushButton[class="main"]:disabled {{ background: {chosen.border}; color: {chosen.faint}; }}
+        QListWidget::item {{ padding: 7px 6px; }}
+        QScrollBar:vertical {{ background: transparent; border: none; width: 10px; margin: 0; }}
+        QScrollBar::handle:vertical {{
+            background: {chosen.border};
+            border-radius: 4px;
+            min-height: 32px;
+            margin: 1px;
+        }}
+        QScrollBar::handle:vertical:hover {{ background: {chosen.faint}; }}
+        QScrollBar::handle:vertical:disabled {{ background: transparent; }}
+        QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0; }}
+        QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical {{ background: transparent; }}
         QToolTip {{
             color: {chosen.text};
             background: {chosen.card};

@@ -130,7 +130,7 @@ def _details(given: Mapping[object, object]) -> dict[str, str | int | float]:
 class EventStore:
     """Keeps the newest events in the order of their numbers.
 
-    A: `last_id`, `len()`, iteration. C: `add`, `clear`.
+    A: `len()`, iteration. C: `add`, `note`, `begin_anew`.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -140,6 +140,7 @@ class EventStore:
             capacity: how many are kept.
         """
         self._records: deque[EventRecord] = deque(maxlen=capacity)
+        self._last_id = 0
 
     def __len__(self) -> int:
         """How many there are."""
@@ -149,20 +150,20 @@ class EventStore:
         """The oldest first."""
         return iter(self._records)
 
-    @property
-    def last_id(self) -> int:
-        """Number of the newest; 0 before the first."""
-        return self._records[-1].id if self._records else 0
-
     def add(self, records: Iterable[EventRecord]) -> list[EventRecord]:
         """Add what is newer than the newest; return it."""
         new = []
         for record in records:
-            if record.id > self.last_id:
+            if record.id > self._last_id:
+                self._last_id = record.id
                 self._records.append(record)
                 new.append(record)
         return new
 
-    def clear(self) -> None:
-        """Forget everything: the helper was started anew and counts from 1."""
-        self._records.clear()
+    def note(self, record: EventRecord) -> None:
+        """Add what this program knows by itself; its number means nothing."""
+        self._records.append(record)
+
+    def begin_anew(self) -> None:
+        """Take numbers from 1 again: the helper was started anew. What is known stays."""
+        self._last_id = 0

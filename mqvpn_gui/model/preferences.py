@@ -32,6 +32,12 @@ class Preferences:
     """Show a bubble when the kill switch blocks, or the key is refused."""
     notifies_links: bool = False
     """Show a bubble when links come and go."""
+    role_wired: str = ""
+    """What cables are for where a server's settings do not say it; empty: as usual."""
+    role_wireless: str = ""
+    """The same for Wi-Fi."""
+    role_cellular: str = ""
+    """The same for mobile networks."""
     knows_quit_leaves_tunnel: bool = False
     """The user was told that the tunnel outlives the window."""
 

@@ -14,13 +14,14 @@ WATCHER = "org.kde.StatusNotifierWatcher"
 """Bus name of whoever collects tray icons."""
 
 _SETTLE_MS = 500
+_LOOK_MS = 5000
 _Reason = QSystemTrayIcon.ActivationReason
 
 
 class TrayIcon(QObject):
     """Keeps an icon in whatever panel there is.
 
-    A: `is_visible`. C: `show_state`, `set_colours`.
+    A: `is_visible`. C: `show_state`, `set_colours`, `stop`.
     """
 
     clicked = Signal()
@@ -56,6 +57,11 @@ class TrayIcon(QObject):
         rule.add_arg_condition(0, WATCHER)
         session_bus.listen(rule, self._on_watcher_changed)
         session_bus.opened.connect(self._look_for_watcher)
+        # Panels that take windows (XEmbed) are told of by nobody.
+        self._look = QTimer(self)
+        self._look.setInterval(_LOOK_MS)
+        self._look.timeout.connect(self._look_for_panel)
+        self._look.start()
         self._icon = QSystemTrayIcon(self)
         self._make()
 
@@ -63,6 +69,12 @@ class TrayIcon(QObject):
     def is_visible(self) -> bool:
         """Whether a panel shows the icon."""
         return self._has_panel
+
+    def stop(self) -> None:
+        """Take the icon away and look for no panel any more."""
+        self._look.stop()
+        self._remake.stop()
+        self._icon.hide()
 
     def show_state(self, state: HelperState) -> None:
         """Paint the icon for a state, where it looks different."""
@@ -119,6 +131,13 @@ class TrayIcon(QObject):
                     self._set_panel(QSystemTrayIcon.isSystemTrayAvailable())
             case _:
                 pass
+
+    def _look_for_panel(self) -> None:
+        has_panel = QSystemTrayIcon.isSystemTrayAvailable()
+        if has_panel and not self._has_panel:
+            self._remake.start()
+        else:
+            self._set_panel(has_panel)
 
     def _set_panel(self, has_panel: bool) -> None:
         if has_panel != self._has_panel:

@@ -44,6 +44,10 @@ class TrayMenu(QObject):
         self._state = HelperState()
         self._profiles: tuple[str, ...] = ()
         self._chosen_profile = ""
+        # A panel draws a copy of the menu, and keeps it open: what can stay is only written anew.
+        self._server_actions: dict[str, QAction] = {}
+        self._path_menus: dict[str, tuple[QMenu, dict[Role, QAction]]] = {}
+        self._mode_actions: dict[KillSwitch, QAction] = {}
         self._status = self.menu.addAction("")
         self._status.setEnabled(False)
         self._toggle = self.menu.addAction("")
@@ -100,34 +104,49 @@ class TrayMenu(QObject):
         self._fill_kill_switch()
 
     def _fill_servers(self) -> None:
-        _empty(self._servers)
         self._servers.setEnabled(bool(self._profiles))
-        group = QActionGroup(self._servers)
-        for name in self._profiles:
-            action = _checkable(self._servers, name, is_checked=name == self._chosen_profile)
-            group.addAction(action)
-            action.triggered.connect(partial(self.profile_chosen.emit, name))
+        if self._server_actions.keys() != set(self._profiles):
+            _empty(self._servers)
+            group = QActionGroup(self._servers)
+            self._server_actions = {}
+            for name in self._profiles:
+                action = _checkable(self._servers, group, name)
+                action.triggered.connect(partial(self.profile_chosen.emit, name))
+                self._server_actions[name] = action
+        for name, action in self._server_actions.items():
+            action.setChecked(name == self._chosen_profile)
 
     def _fill_paths(self) -> None:
-        _empty(self._paths)
-        self._paths.setEnabled(bool(self._state.paths))
-        for path in self._state.paths:
-            submenu = self._paths.addMenu(_path_line(path))
-            group = QActionGroup(submenu)
-            for role in Role:
-                action = _checkable(submenu, states.role(role), is_checked=path.role is role)
-                group.addAction(action)
-                action.triggered.connect(partial(self.role_chosen.emit, path.interface, role))
+        paths = self._state.paths
+        self._paths.setEnabled(bool(paths))
+        if list(self._path_menus) != [path.interface for path in paths]:
+            _empty(self._paths)
+            self._path_menus = {path.interface: self._path_menu(path.interface) for path in paths}
+        for path in paths:
+            submenu, actions = self._path_menus[path.interface]
+            submenu.setTitle(_path_line(path))
+            for role, action in actions.items():
+                action.setChecked(path.role is role)
+
+    def _path_menu(self, interface: str) -> tuple[QMenu, dict[Role, QAction]]:
+        submenu = self._paths.addMenu("")
+        group = QActionGroup(submenu)
+        actions = {}
+        for role in Role:
+            actions[role] = _checkable(submenu, group, states.role(role))
+            actions[role].triggered.connect(partial(self.role_chosen.emit, interface, role))
+        return submenu, actions
 
     def _fill_kill_switch(self) -> None:
-        _empty(self._kill_switch)
         self._kill_switch.setEnabled(self._state.is_present)
-        group = QActionGroup(self._kill_switch)
-        for mode in KillSwitch:
-            is_checked = self._state.kill_switch is mode
-            action = _checkable(self._kill_switch, states.kill_switch(mode), is_checked=is_checked)
-            group.addAction(action)
-            action.triggered.connect(partial(self.kill_switch_chosen.emit, mode))
+        if not self._mode_actions:
+            group = QActionGroup(self._kill_switch)
+            for mode in KillSwitch:
+                action = _checkable(self._kill_switch, group, states.kill_switch(mode))
+                action.triggered.connect(partial(self.kill_switch_chosen.emit, mode))
+                self._mode_actions[mode] = action
+        for mode, action in self._mode_actions.items():
+            action.setChecked(self._state.kill_switch is mode)
 
 
 def _empty(menu: QMenu) -> None:
@@ -137,10 +156,10 @@ def _empty(menu: QMenu) -> None:
         child.deleteLater()
 
 
-def _checkable(menu: QMenu, text: str, *, is_checked: bool) -> QAction:
+def _checkable(menu: QMenu, group: QActionGroup, text: str) -> QAction:
     action = menu.addAction(text.replace("&", "&&"))
     action.setCheckable(True)
-    action.setChecked(is_checked)
+    group.addAction(action)
     return action
 
 

@@ -31,7 +31,7 @@ def _tr(text: str) -> str:
 class AddServerDialog(QDialog):
     """Asks for a server; reading and keeping it is somebody else's work.
 
-    C: `show_found`, `show_problem`.
+    C: `show_found`, `show_problem`, `show_trial`.
     """
 
     text_given = Signal(str)
@@ -40,6 +40,8 @@ class AddServerDialog(QDialog):
     """Path of a file or of a picture."""
     picture_given = Signal(object)
     """A `QImage` from the clipboard."""
+    trial_wanted = Signal()
+    """Try whether the server lets us in."""
     accepted_as = Signal(str, bool)
     """Keep what was found under this name; whether to connect at once."""
 
@@ -72,6 +74,10 @@ class AddServerDialog(QDialog):
         self._connect = self._buttons.addButton(
             _tr("Save and &connect"), QDialogButtonBox.ButtonRole.AcceptRole
         )
+        self._test = self._buttons.addButton(
+            _tr("&Test the connection"), QDialogButtonBox.ButtonRole.ActionRole
+        )
+        self._test.clicked.connect(self._try)
         self._save = self._buttons.addButton(_tr("&Save"), QDialogButtonBox.ButtonRole.ApplyRole)
         self._connect.clicked.connect(lambda: self._accept_as(connects=True))
         self._save.clicked.connect(lambda: self._accept_as(connects=False))
@@ -105,7 +111,9 @@ class AddServerDialog(QDialog):
         layout.addStretch(1)
         layout.addWidget(self._buttons)
 
-    def show_found(self, name: str, server: str, checks: str, notes: tuple[str, ...]) -> None:
+    def show_found(
+        self, name: str, server: str, checks: str, notes: tuple[str, ...], *, has_key: bool
+    ) -> None:
         """Show what was read.
 
         Args:
@@ -113,6 +121,7 @@ class AddServerDialog(QDialog):
             server: where it is.
             checks: how its identity is checked.
             notes: what the user should know.
+            has_key: whether the key came with it.
         """
         self._name.setText(name)
         self._server.setText(server)
@@ -121,6 +130,7 @@ class AddServerDialog(QDialog):
         set_kind(self._message, "faint")
         self._form.show()
         self._enable(is_ready=True)
+        self._test.setEnabled(has_key)
         self._connect.setFocus()
 
     def show_problem(self, text: str) -> None:
@@ -130,6 +140,13 @@ class AddServerDialog(QDialog):
         self._form.hide()
         self._enable(is_ready=False)
 
+    def show_trial(self, text: str, *, is_good: bool) -> None:
+        """Show how the test of the connection ended."""
+        self._message.setText(text)
+        set_kind(self._message, "good" if is_good else "bad")
+        self._enable(is_ready=True)
+        self._test.setEnabled(True)
+
     def give_text(self, text: str) -> None:
         """Put a link into the field, as when the desktop opens one with this program."""
         self._text.setPlainText(text[:_MAX_PASTED])
@@ -137,6 +154,7 @@ class AddServerDialog(QDialog):
     def _enable(self, *, is_ready: bool) -> None:
         self._save.setEnabled(is_ready)
         self._connect.setEnabled(is_ready)
+        self._test.setEnabled(False)
 
     def _on_text(self) -> None:
         text = self._text.toPlainText()
@@ -156,9 +174,17 @@ class AddServerDialog(QDialog):
             self.show_problem(_tr("There is neither text nor a picture in the clipboard."))
 
     def _open_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, _tr("Open a file or a picture"))
-        if path:
-            self.file_given.emit(path)
+        question = QFileDialog(self, _tr("Open a file or a picture"))
+        question.setFileMode(QFileDialog.FileMode.ExistingFile)
+        question.fileSelected.connect(self.file_given)
+        question.finished.connect(question.deleteLater)
+        question.open()
+
+    def _try(self) -> None:
+        self._enable(is_ready=False)  # until the tunnel of the test is gone
+        self._message.setText(_tr("Trying…"))
+        set_kind(self._message, "faint")
+        self.trial_wanted.emit()
 
     def _accept_as(self, *, connects: bool) -> None:
         name = self._name.text().strip()

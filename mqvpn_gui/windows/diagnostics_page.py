@@ -4,25 +4,20 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QPlainTextEdit,
-    QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from mqvpn_gui.model.diagnosis import Check
 from mqvpn_gui.windows.flow_layout import FlowLayout
-from mqvpn_gui.windows.widgets import heading, plain_label
+from mqvpn_gui.windows.widgets import ScrollPage, card, clear, heading, plain_label
+
+_KINDS = {True: "good", False: "bad", None: "faint"}
 
 
 def _tr(text: str) -> str:
     return QCoreApplication.translate("diagnostics_page", text)
 
 
-class DiagnosticsPage(QWidget):
+class DiagnosticsPage(ScrollPage):
     """Shows checks and the report.
 
     C: `show_checks`, `show_report`, `show_problem`.
@@ -37,15 +32,15 @@ class DiagnosticsPage(QWidget):
 
     def __init__(self) -> None:
         """Start without results."""
-        super().__init__()
+        content = QWidget()
+        super().__init__(content)
         self._message = plain_label(wraps=True)
-        self._checks = QTreeWidget()
-        self._checks.setHeaderLabels([_tr("Check"), _tr("Result"), _tr("What was found")])
-        self._checks.setRootIsDecorated(False)
-        self._checks.setAccessibleName(_tr("Checks"))
-        self._checks.setWordWrap(True)
-        self._checks.setMinimumHeight(140)
+        self._checks = QVBoxLayout()
+        self._checks.setSpacing(8)
+        self._frame = card(self._checks, _tr("Checks"))
+        self._frame.hide()
         self._report = QPlainTextEdit()
+        self._report.setMinimumHeight(160)
         self._report.setReadOnly(True)
         self._report.setTabChangesFocus(True)
         self._report.setAccessibleName(_tr("Report"))
@@ -68,11 +63,11 @@ class DiagnosticsPage(QWidget):
             row.addWidget(button)
         row.add_gap()
         row.addWidget(recover)
-        layout = QVBoxLayout(self)
+        layout = QVBoxLayout(content)
         layout.addWidget(heading(_tr("Diagnostics")))
         layout.addLayout(row)
         layout.addWidget(self._message)
-        layout.addWidget(self._checks, 1)
+        layout.addWidget(self._frame)
         layout.addWidget(
             plain_label(
                 _tr("The report holds no keys and no addresses. Read it before you send it."),
@@ -85,13 +80,10 @@ class DiagnosticsPage(QWidget):
 
     def show_checks(self, checks: Sequence[Check]) -> None:
         """Show results, the bad ones first."""
-        self._checks.clear()
+        clear(self._checks)
         for check in sorted(checks, key=lambda each: {False: 0, None: 1, True: 2}[each.is_good]):
-            found = f"{check.text}\n{check.advice}" if check.advice else check.text
-            item = QTreeWidgetItem([check.name, _result(check.is_good), found])
-            self._checks.addTopLevelItem(item)
-        for column in range(2):
-            self._checks.resizeColumnToContents(column)
+            self._checks.addWidget(_line(check))
+        self._frame.setVisible(bool(checks))
         bad = sum(check.is_good is False for check in checks)
         self._message.setText(
             _tr("Everything is in order.") if not bad else _tr("Not in order: {0}").format(bad)
@@ -116,6 +108,30 @@ class DiagnosticsPage(QWidget):
     def _enable(self, *, has_report: bool) -> None:
         self._copy.setEnabled(has_report)
         self._export.setEnabled(has_report)
+
+
+def _line(check: Check) -> QWidget:
+    """One check: its result in a word, what was looked at, what was found."""
+    result = plain_label(_result(check.is_good), _KINDS[check.is_good])
+    name = plain_label(check.name, wraps=True)
+    font = name.font()
+    font.setBold(True)
+    name.setFont(font)
+    widget = QWidget()
+    widget.setAccessibleName(
+        ", ".join(part for part in (check.name, result.text(), check.text, check.advice) if part)
+    )
+    column = QVBoxLayout(widget)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(1)
+    top = QHBoxLayout()
+    top.addWidget(name, 1)
+    top.addWidget(result)
+    column.addLayout(top)
+    for text, kind in ((check.text, "faint"), (check.advice, "")):
+        if text:
+            column.addWidget(plain_label(text, kind, wraps=True))
+    return widget
 
 
 def _result(is_good: bool | None) -> str:

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
-from mqvpn_gui.model.event_store import EventGroup, EventRecord, EventStore
+from mqvpn_gui.model.event_store import CAPACITY, EventGroup, EventRecord, EventStore
 from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.widgets import heading
 from mqvpn_gui.words import events, quantities
@@ -81,6 +81,11 @@ class EventTable(QAbstractTableModel):
             self.beginInsertRows(QModelIndex(), 0, len(passing) - 1)
             self._shown.extend(passing)
             self.endInsertRows()
+        too_many = len(self._shown) - CAPACITY
+        if too_many > 0:  # the store has forgotten them as well
+            self.beginRemoveRows(QModelIndex(), CAPACITY, CAPACITY + too_many - 1)
+            del self._shown[:too_many]
+            self.endRemoveRows()
 
     def record(self, row: int) -> EventRecord:
         """The event in a row."""
@@ -172,6 +177,8 @@ class EventPanel(QWidget):
         self._view.setAccessibleName(_tr("Events"))
         self._view.verticalHeader().hide()
         self._view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows = self._view.verticalHeader()
+        rows.setDefaultSectionSize(self._view.fontMetrics().height() + 8)
         self._view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self._view.setShowGrid(False)
         self._view.setWordWrap(False)

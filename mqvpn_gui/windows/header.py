@@ -1,6 +1,7 @@
 """The top of the window: what the tunnel does, and the one big button."""
 
 from PySide6.QtCore import QCoreApplication, QSize, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -11,6 +12,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QVBoxLayout,
 )
+from typing_extensions import override
 
 from mqvpn_gui.look.state_icon import IconState, icon_state, state_icon
 from mqvpn_gui.look.theme import Colours
@@ -21,6 +23,7 @@ from mqvpn_gui.words import quantities, states
 from mqvpn_helper.interface.bus_names import TunnelState
 
 _ICON_PIXELS = 40
+_NARROW = 420
 
 
 def _tr(text: str) -> str:
@@ -50,6 +53,7 @@ class Header(QFrame):
         self._state = HelperState()
         self._has_profiles = False
         self._is_busy = False
+        self._is_narrow: bool | None = None
         self._icon = QLabel()
         self._icon.setFixedSize(_ICON_PIXELS, _ICON_PIXELS)
         self._word = plain_label(wraps=True)
@@ -89,7 +93,7 @@ class Header(QFrame):
         top = QHBoxLayout()
         top.addWidget(self._icon)
         top.addLayout(words, 1)
-        top.addWidget(self._button)
+        self._top = top
         numbers = FlowLayout(spacing=10)
         numbers.addWidget(self._server)
         numbers.add_gap()
@@ -98,10 +102,29 @@ class Header(QFrame):
         grid = QGridLayout(self)
         grid.setContentsMargins(14, 12, 14, 12)
         grid.addLayout(top, 0, 0)
-        grid.addWidget(self._progress, 1, 0)
-        grid.addWidget(self._step, 2, 0)
-        grid.addLayout(numbers, 3, 0)
-        grid.addWidget(self._kill_switch, 4, 0)
+        grid.addWidget(self._progress, 2, 0)
+        grid.addWidget(self._step, 3, 0)
+        grid.addLayout(numbers, 4, 0)
+        grid.addWidget(self._kill_switch, 5, 0)
+        self._grid = grid
+        self._place_button(is_narrow=False)
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_button(is_narrow=self.width() < _NARROW)
+
+    def _place_button(self, *, is_narrow: bool) -> None:
+        """Beside the state where there is room, below it where there is none."""
+        if is_narrow is self._is_narrow:
+            return
+        self._is_narrow = is_narrow
+        if is_narrow:
+            self._top.removeWidget(self._button)
+            self._grid.addWidget(self._button, 1, 0)
+        else:
+            self._grid.removeWidget(self._button)
+            self._top.addWidget(self._button)
 
     def show_state(self, state: HelperState) -> None:
         """Write everything anew."""

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QFrame,
+    QHBoxLayout,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -17,13 +16,13 @@ from mqvpn_gui.look.theme import Colours
 from mqvpn_gui.model.event_store import EventRecord, EventStore
 from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.history import MAX_INTERFACES, History, Quantity, Span
-from mqvpn_gui.windows.banner import Banner
+from mqvpn_gui.windows.card_grid import CardGrid
 from mqvpn_gui.windows.event_panel import EventPanel
 from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.graph import Graph, quantity_name, span_name
 from mqvpn_gui.windows.header import Header
 from mqvpn_gui.windows.path_card import PathCard
-from mqvpn_gui.windows.widgets import heading, plain_label
+from mqvpn_gui.windows.widgets import ScrollPage, heading, plain_label
 from mqvpn_gui.words.states import link_name
 
 
@@ -31,7 +30,7 @@ def _tr(text: str) -> str:
     return QCoreApplication.translate("home_page", text)
 
 
-class HomePage(QScrollArea):
+class HomePage(ScrollPage):
     """Shows state, history and events; asks through its parts' signals.
 
     C: `show_state`, `show_events`, `set_colours`, `refresh_graph`.
@@ -51,15 +50,14 @@ class HomePage(QScrollArea):
             clock: seconds of the clock that the history uses.
             chosen: colours of the theme.
         """
-        super().__init__()
+        content = QWidget()
+        super().__init__(content)
         self._history = history
         self._clock = clock
         self._colours = chosen
         self._state = HelperState()
         self._cards: dict[str, PathCard] = {}
         self._link_names: dict[str, str] = {}
-        self.banner = Banner()
-        """What is wrong."""
         self.header = Header(chosen)
         """State and toggle."""
         self.events = EventPanel(store, self.name_of)
@@ -68,24 +66,17 @@ class HomePage(QScrollArea):
         self._no_paths = plain_label(
             _tr("Links appear here when the tunnel is on."), "faint", wraps=True
         )
-        self._card_column = QVBoxLayout()
-        self._card_column.setSpacing(8)
-        content = QWidget()
+        self._card_grid = CardGrid()
         layout = QVBoxLayout(content)
         layout.setSpacing(10)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.banner)
         layout.addWidget(self.header)
         layout.addWidget(heading(_tr("Paths")))
         layout.addWidget(self._no_paths)
-        layout.addLayout(self._card_column)
+        layout.addLayout(self._card_grid)
         layout.addLayout(self._graph_controls())
         layout.addWidget(self._graph, 1)
         layout.addWidget(self.events, 1)
-        self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def name_of(self, interface: str) -> str:
         """What the user calls an interface."""
@@ -99,7 +90,7 @@ class HomePage(QScrollArea):
         self._no_paths.setVisible(not state.paths)
         for gone in set(self._cards) - {path.interface for path in state.paths}:
             card = self._cards.pop(gone)
-            self._card_column.removeWidget(card)
+            self._card_grid.removeWidget(card)
             card.deleteLater()
         now = self._clock()
         names = self._history.interfaces
@@ -133,7 +124,8 @@ class HomePage(QScrollArea):
         card = PathCard(interface)
         card.role_chosen.connect(self.role_chosen)
         self._cards[interface] = card
-        self._card_column.insertWidget(position, card)
+        self._card_grid.addWidget(card)
+        self._card_grid.move_last(position)
         return card
 
     def _graph_controls(self) -> QVBoxLayout:
@@ -144,13 +136,13 @@ class HomePage(QScrollArea):
             button = _choice(quantity_name(quantity), is_on=quantity is Quantity.RTT)
             button.toggled.connect(partial(self._choose_quantity, quantity))
             what.addButton(button)
-            row.addWidget(button)
+        row.addWidget(_side_by_side(what))
         row.add_gap()
         for span in Span:
             button = _choice(span_name(span), is_on=span is Span.MINUTE)
             button.toggled.connect(partial(self._choose_span, span))
             back.addButton(button)
-            row.addWidget(button)
+        row.addWidget(_side_by_side(back))
         column = QVBoxLayout()
         column.addWidget(heading(_tr("Graph")))
         column.addLayout(row)
@@ -167,9 +159,20 @@ class HomePage(QScrollArea):
             self._graph.choose(self._graph.quantity, span)
 
 
+def _side_by_side(group: QButtonGroup) -> QWidget:
+    widget = QWidget()
+    row = QHBoxLayout(widget)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    for button in group.buttons():
+        row.addWidget(button)
+    return widget
+
+
 def _choice(text: str, *, is_on: bool) -> QPushButton:
     button = QPushButton(text)
     button.setCheckable(True)
     button.setChecked(is_on)
+    button.setAutoExclusive(True)  # a screen reader calls it one of several
     button.setProperty("class", "choice")
     return button

@@ -13,6 +13,8 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from mqvpn_gui.windows.banner import Banner
+
 _SIZE = QSize(760, 720)
 _LEAST = QSize(360, 420)
 
@@ -39,10 +41,13 @@ class MainWindow(QMainWindow):
         self._bar = QHBoxLayout()
         self._bar.setSpacing(4)
         self._bar.addStretch(1)
+        self.banner = Banner()
+        """What is wrong, above every page."""
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addLayout(self._bar)
+        layout.addWidget(self.banner)
         layout.addWidget(self._pages, 1)
         self.setCentralWidget(content)
         self._names: dict[str, int] = {}
@@ -72,6 +77,7 @@ class MainWindow(QMainWindow):
         button.setCheckable(True)
         button.setProperty("class", "choice")
         button.setChecked(index == 0)
+        button.setAutoExclusive(True)  # a screen reader calls it one of several
         button.setAccessibleDescription(
             QCoreApplication.translate("main_window", "Shows another page of the window")
         )

@@ -82,8 +82,14 @@ class PathCard(QFrame):
         self._state.setText(states.path_state(path))
         set_kind(self._state, _kind_of(path))
         works = path.state in (PathState.ACTIVE, PathState.SUSPECT)
-        self._numbers.setText(_numbers(path) if works else _tr("no numbers yet"))
+        if works:
+            self._numbers.setText(_numbers(path))
+        elif path.state is PathState.ABANDONING:
+            self._numbers.setText(_tr("its link or its address is gone"))
+        else:
+            self._numbers.setText(_tr("no numbers yet"))
         self._traffic.setText(_traffic(path))
+        self._traffic.setVisible(works)
         self._line.show_values(round_trips, colour)
         self._used.setText(_used(path))
         if not self._role.view().isVisible():  # else the user is about to choose

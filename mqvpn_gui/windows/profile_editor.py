@@ -5,6 +5,7 @@ nothing is kept before all of it is right.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import (
@@ -13,17 +14,17 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QFrame,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QSpinBox,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from mqvpn_gui.windows.widgets import plain_label
+from mqvpn_gui.user.errors import UserError
+from mqvpn_gui.user.quantities import parse_rate, parse_size, write_rate, write_size
+from mqvpn_gui.windows.widgets import ScrollPage, plain_label
 from mqvpn_helper.interface.host_plan import KillSwitchMode
 from mqvpn_helper.interface.members import MemberError
 from mqvpn_helper.interface.profile import Profile
@@ -112,9 +113,12 @@ class ProfileEditor(QDialog):
         form = _Form()
         self._list(form, "paths", _tr("&Use"), "auto")
         self._list(form, "ignore_interfaces", _tr("&Leave out"), "docker*, veth*")
-        self._table(form, "roles", _tr("&Roles"), "wlan0 = primary, wwan* = backup", str)
-        self._table(form, "caps", _tr("&Bytes a month"), "wwan0 = 5000000000", _whole)
-        self._table(form, "rate_limits", _tr("Bytes a &second"), "wwan0 = 1000000", _whole)
+        plain = _Cell(str, str)
+        self._table(form, "roles", _tr("&Roles"), "wlan0 = primary, wwan* = backup", plain)
+        size = _Cell(_reading(parse_size), _writing(write_size))
+        self._table(form, "caps", _tr("Data a &month"), "wwan0 = 5 GB", size)
+        rate = _Cell(_reading(parse_rate), _writing(write_rate))
+        self._table(form, "rate_limits", _tr("Highest &speed"), "wwan0 = 10 Mbit/s", rate)
         return form.widget
 
     def _advanced_tab(self) -> QWidget:
@@ -149,18 +153,16 @@ class ProfileEditor(QDialog):
         form.add(label, field)
         self._readers[member] = lambda: _parts(field.text())
 
-    def _table(
-        self, form: "_Form", member: str, label: str, hint: str, kind: Callable[[str], object]
-    ) -> None:
+    def _table(self, form: "_Form", member: str, label: str, hint: str, cell: "_Cell") -> None:
         value = self._before.get(member)
         table = value if isinstance(value, Mapping) else {}
-        field = QLineEdit(", ".join(f"{link} = {each}" for link, each in table.items()))
+        field = QLineEdit(", ".join(f"{link} = {cell.write(each)}" for link, each in table.items()))
         field.setPlaceholderText(hint)
         form.add(label, field)
 
         def read() -> object:
             pairs = (part.partition("=") for part in _parts(field.text()))
-            return {link.strip(): kind(each.strip()) for link, _, each in pairs}
+            return {link.strip(): cell.read(each.strip()) for link, _, each in pairs}
 
         self._readers[member] = read
 
@@ -183,12 +185,22 @@ class ProfileEditor(QDialog):
         try:
             members |= {member: read() for member, read in self._readers.items()}
             profile = Profile.from_mapping(members)
-        except (MemberError, ValueError) as error:
+        except (MemberError, UserError, ValueError) as error:
             self._problem.setText(str(error))
             self._problem.show()
             return
         self.saved.emit(profile, self._key.text().strip())
         self.accept()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """How one value of a table is read and written."""
+
+    read: Callable[[str], object]
+    """Takes text."""
+    write: Callable[[object], str]
+    """Gives text."""
 
 
 class _Form:
@@ -198,10 +210,7 @@ class _Form:
         content = QWidget()
         self._layout = QFormLayout(content)
         self._layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        self.widget = QScrollArea()
-        self.widget.setWidget(content)
-        self.widget.setWidgetResizable(True)
-        self.widget.setFrameShape(QFrame.Shape.NoFrame)
+        self.widget = ScrollPage(content)
 
     def add(self, label: str, field: QWidget) -> None:
         title = QLabel(label)
@@ -217,11 +226,13 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise MemberError(_tr("{0} is no whole number").format(text[:40])) from None
+def _reading(parse: Callable[[str], int]) -> Callable[[str], object]:
+    """Read an amount with its unit, or a plain number of bytes."""
+    return lambda text: int(text) if text.isascii() and text.isdigit() else parse(text)
+
+
+def _writing(write: Callable[[int], str]) -> Callable[[object], str]:
+    return lambda value: write(value) if isinstance(value, int) else str(value)
 
 
 def _as_int(value: object) -> int:

@@ -7,16 +7,14 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QFrame,
     QLabel,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from mqvpn_gui.model.helper_state import HelperState, KillSwitch
+from mqvpn_gui.model.helper_state import HelperState, KillSwitch, Role
 from mqvpn_gui.model.preferences import LANGUAGES, Preferences
-from mqvpn_gui.windows.widgets import card, heading, plain_label
+from mqvpn_gui.windows.widgets import ScrollPage, card, heading, plain_label
 from mqvpn_gui.words import states
 
 
@@ -24,7 +22,7 @@ def _tr(text: str) -> str:
     return QCoreApplication.translate("settings_page", text)
 
 
-class SettingsPage(QScrollArea):
+class SettingsPage(ScrollPage):
     """Shows preferences and asks for others.
 
     C: `show_preferences`, `show_autostart`, `show_state`.
@@ -36,14 +34,14 @@ class SettingsPage(QScrollArea):
     """Start this program with the session, or not."""
     kill_switch_chosen = Signal(object)
     """A `KillSwitch`."""
-    recover_wanted = Signal()
-    """Remove every trace of the tunnel from the machine."""
 
     def __init__(self, preferences: Preferences) -> None:
         """Show preferences."""
-        super().__init__()
+        content = QWidget()
+        super().__init__(content)
         self._preferences = preferences
         self._boxes: dict[str, QCheckBox] = {}
+        self._roles: dict[str, QComboBox] = {}
         self._theme = QComboBox()
         for value, text in (
             ("system", _tr("As the desktop")),
@@ -64,23 +62,19 @@ class SettingsPage(QScrollArea):
         self._kill_switch = QComboBox()
         for mode in KillSwitch:
             self._kill_switch.addItem(states.kill_switch(mode), mode)
-        self._kill_switch.activated.connect(
-            lambda: self.kill_switch_chosen.emit(self._kill_switch.currentData())
-        )
-        content = QWidget()
+        self._kill_switch.activated.connect(self._choose_kill_switch)
+        self._mode = KillSwitch.OFF
         layout = QVBoxLayout(content)
         layout.setContentsMargins(4, 4, 4, 4)
         for title, section in (
             (_tr("General"), self._general()),
             (_tr("Notifications"), self._notifications()),
+            (_tr("Links"), self._links()),
             (_tr("Protection"), self._protection()),
         ):
             layout.addWidget(heading(title))
             layout.addWidget(card(section, title))
         layout.addStretch(1)
-        self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
         self.show_preferences(preferences)
 
     def show_preferences(self, preferences: Preferences) -> None:
@@ -91,6 +85,8 @@ class SettingsPage(QScrollArea):
                 box.setChecked(getattr(preferences, name) is True)
         self._theme.setCurrentIndex(max(0, self._theme.findData(preferences.theme)))
         self._language.setCurrentIndex(max(0, self._language.findData(preferences.language)))
+        for name, choice in self._roles.items():
+            choice.setCurrentIndex(max(0, choice.findData(getattr(preferences, name))))
 
     def show_autostart(self, *, is_on: bool) -> None:
         """Show whether the program starts with the session."""
@@ -100,7 +96,15 @@ class SettingsPage(QScrollArea):
     def show_state(self, state: HelperState) -> None:
         """Show the kill switch in force."""
         self._kill_switch.setEnabled(state.is_present)
-        self._kill_switch.setCurrentIndex(self._kill_switch.findData(state.kill_switch))
+        self._mode = state.kill_switch
+        if not self._kill_switch.view().isVisible():  # else the user is about to choose
+            self._kill_switch.setCurrentIndex(self._kill_switch.findData(state.kill_switch))
+
+    def _choose_kill_switch(self) -> None:
+        wanted = self._kill_switch.currentData()
+        # It shows what is in force; whether it becomes the other one is the helper's word.
+        self._kill_switch.setCurrentIndex(self._kill_switch.findData(self._mode))
+        self.kill_switch_chosen.emit(wanted)
 
     def _general(self) -> QFormLayout:
         form = _form()
@@ -121,6 +125,35 @@ class SettingsPage(QScrollArea):
         )
         form.addRow(self._box("notifies_links", _tr("Links come and &go")))
         return form
+
+    def _links(self) -> QFormLayout:
+        form = _form()
+        for name, label in (
+            ("role_wired", _tr("Eth&ernet is")),
+            ("role_wireless", _tr("&WiFi is")),
+            ("role_cellular", _tr("LTE is (&mobile networks)")),
+        ):
+            _add(form, label, self._role(name))
+        form.addRow(
+            plain_label(
+                _tr(
+                    "As usual means: mobile networks are backup, all others primary. A role in the"
+                    " settings of a server goes first. Changes hold from the next connection on."
+                ),
+                "faint",
+                wraps=True,
+            )
+        )
+        return form
+
+    def _role(self, name: str) -> QComboBox:
+        choice = QComboBox()
+        choice.addItem(_tr("As usual"), "")
+        for role in Role:
+            choice.addItem(states.role(role), role.value)
+        choice.activated.connect(lambda: self._choose(**{name: choice.currentData()}))
+        self._roles[name] = choice
+        return choice
 
     def _protection(self) -> QFormLayout:
         form = _form()

@@ -1,7 +1,15 @@
 """Small parts that several windows use."""
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QFrame, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QLabel,
+    QLayout,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 from typing_extensions import override
 
 
@@ -35,6 +43,31 @@ class ElidedLabel(QLabel):
         super().setText(cut)
         self.setToolTip(self._whole if cut != self._whole else "")
         self.setAccessibleName(self._whole)
+
+
+class ScrollPage(QScrollArea):
+    """What is higher than the window, with a bar beside it that never goes away.
+
+    Qt counts a bar that can be seen as a child of the area, and answers a question for a child
+    that has just gone with whatever lies there in memory. A screen reader that asks while the bar
+    disappears would end the program; so it only turns invisible.
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        """Show a widget.
+
+        Args:
+            content: as wide as the area, and as high as it has to be.
+        """
+        super().__init__()
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        bar = self.verticalScrollBar()
+        bar.setEnabled(False)
+        bar.rangeChanged.connect(lambda least, most: bar.setEnabled(most > least))
 
 
 def plain_label(text: str = "", kind: str = "", *, wraps: bool = False) -> QLabel:

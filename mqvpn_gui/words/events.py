@@ -59,7 +59,7 @@ def sentence(record: EventRecord, name_of: Callable[[str], str]) -> str:
         BusEventKind.RECOVERED: lambda: _recovered(record, lost),
         BusEventKind.LINK_ADDED: lambda: _tr("{0} appeared").format(lost),
         BusEventKind.LINK_REMOVED: lambda: _tr("{0} is gone").format(lost),
-        BusEventKind.ROLE_CHANGED: lambda: _tr("{0} is now {1}").format(lost, record.text("role")),
+        BusEventKind.ROLE_CHANGED: lambda: _tr("{0} is now {1}").format(lost, _role(record)),
         BusEventKind.CONNECTED: lambda: (
             _tr("connected to {0}").format(record.text("server") or _tr("the server"))
             + ("" if gap is None else _tr(", gap {0}").format(milliseconds(gap)))
@@ -86,6 +86,16 @@ def group(value: EventGroup) -> str:
         EventGroup.LINKS: _tr("Links"),
         EventGroup.PROTECTION: _tr("Protection"),
     }[value]
+
+
+def _role(record: EventRecord) -> str:
+    role = record.text("role")
+    return {
+        "primary": _tr("primary"),
+        "secondary": _tr("secondary"),
+        "backup": _tr("backup"),
+        "never": _tr("not used"),
+    }.get(role, role)
 
 
 def _failover(record: EventRecord, lost: str, name_of: Callable[[str], str]) -> str:

@@ -12,16 +12,48 @@
       <translation>Ein anderer Benutzer dieses Rechners hat einen Tunnel. Die Einzelheiten sind vertraulich.</translation>
     </message>
     <message>
+      <source>Connect again</source>
+      <translation>Erneut verbinden</translation>
+    </message>
+    <message>
       <source>End now</source>
       <translation>Jetzt beenden</translation>
+    </message>
+    <message>
+      <source>Let traffic out unprotected</source>
+      <translation>Daten ungeschützt hinauslassen</translation>
     </message>
     <message>
       <source>Log in to the network</source>
       <translation>Im Netz anmelden</translation>
     </message>
     <message>
+      <source>Open its page</source>
+      <translation>Seite öffnen</translation>
+    </message>
+    <message>
+      <source>The helper ended unexpectedly, and the tunnel with it.</source>
+      <translation>Der Helfer hat unerwartet geendet, und der Tunnel mit ihm.</translation>
+    </message>
+    <message>
+      <source>The network wants you to log in on a page before anything passes.</source>
+      <translation>Das Netz verlangt eine Anmeldung auf einer Seite, bevor es etwas durchlässt.</translation>
+    </message>
+    <message>
       <source>The server does not answer, and the kill switch blocks everything else. Does the network want you to log in on a page first?</source>
       <translation>Der Server antwortet nicht, und der Notschalter sperrt alles andere. Verlangt das Netz zuerst eine Anmeldung auf einer Seite?</translation>
+    </message>
+    <message>
+      <source>There is no tunnel, and the kill switch lets nothing out.</source>
+      <translation>Es gibt keinen Tunnel, und der Notschalter lässt nichts hinaus.</translation>
+    </message>
+    <message>
+      <source>Traffic over {0} is metered: it may cost money.</source>
+      <translation>Daten über {0} werden gezählt: Das kann Geld kosten.</translation>
+    </message>
+    <message>
+      <source>Use it as backup only</source>
+      <translation>Nur als Reserve benutzen</translation>
     </message>
     <message>
       <source>Which link may pass the kill switch?</source>
@@ -33,44 +65,34 @@
     </message>
   </context>
   <context>
-    <name>Desk</name>
+    <name>ConnectionTest</name>
     <message>
-      <source>&amp;Servers</source>
-      <translation>&amp;Server</translation>
+      <source>It works over {0}.</source>
+      <translation>Es geht über {0}.</translation>
     </message>
     <message>
-      <source>&amp;Tunnel</source>
-      <translation>&amp;Tunnel</translation>
+      <source>It works.</source>
+      <translation>Es geht.</translation>
     </message>
     <message>
-      <source>Dia&amp;gnostics</source>
-      <translation>Dia&amp;gnose</translation>
+      <source>The server does not accept the key.</source>
+      <translation>Der Server nimmt den Schlüssel nicht an.</translation>
     </message>
     <message>
-      <source>Export events</source>
-      <translation>Ereignisse exportieren</translation>
+      <source>The server does not answer.</source>
+      <translation>Der Server antwortet nicht.</translation>
     </message>
     <message>
-      <source>Key for {0}</source>
-      <translation>Schlüssel für {0}</translation>
+      <source>The test was stopped.</source>
+      <translation>Der Versuch wurde abgebrochen.</translation>
     </message>
     <message>
-      <source>Quit mqvpn</source>
-      <translation>mqvpn beenden</translation>
+      <source>The tunnel ended by itself.</source>
+      <translation>Der Tunnel hat von selbst geendet.</translation>
     </message>
     <message>
-      <source>Se&amp;ttings</source>
-      <translation>&amp;Einstellungen</translation>
-    </message>
-    <message>
-      <source>The tunnel can stay up without this window. Leave it up?</source>
-      <translation>Der Tunnel kann ohne dieses Fenster bestehen bleiben. Soll er bleiben?</translation>
-    </message>
-    <message>
-      <source>{0}
-The key is used once and not kept.</source>
-      <translation>{0}
-Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
+      <source>There is a tunnel up: end it first.</source>
+      <translation>Es steht schon ein Tunnel: Beenden Sie ihn zuerst.</translation>
     </message>
   </context>
   <context>
@@ -93,10 +115,78 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     </message>
   </context>
   <context>
+    <name>EventDesk</name>
+    <message>
+      <source>Export events</source>
+      <translation>Ereignisse exportieren</translation>
+    </message>
+    <message>
+      <source>the helper ended unexpectedly and is started again</source>
+      <translation>der Helfer hat unerwartet geendet und wird neu gestartet</translation>
+    </message>
+  </context>
+  <context>
+    <name>KeyDesk</name>
+    <message>
+      <source>No keyring runs on this desktop, so the key is asked for each time. It is never written to a file.</source>
+      <translation>Auf diesem Desktop läuft kein Schlüsselbund; darum wird jedes Mal nach dem Schlüssel gefragt. Er kommt nie in eine Datei.</translation>
+    </message>
+    <message>
+      <source>The key could not be read: {0}.</source>
+      <translation>Der Schlüssel konnte nicht gelesen werden: {0}.</translation>
+    </message>
+    <message>
+      <source>The server does not accept the key. Is there a newer one?</source>
+      <translation>Der Server nimmt den Schlüssel nicht an. Gibt es einen neueren?</translation>
+    </message>
+    <message>
+      <source>There is no key for this server in the keyring.</source>
+      <translation>Im Schlüsselbund ist kein Schlüssel für diesen Server.</translation>
+    </message>
+    <message>
+      <source>Your keyring is locked, and the key is in it.</source>
+      <translation>Ihr Schlüsselbund ist gesperrt, und der Schlüssel ist darin.</translation>
+    </message>
+  </context>
+  <context>
+    <name>Leaving</name>
+    <message>
+      <source>Quit mqvpn</source>
+      <translation>mqvpn beenden</translation>
+    </message>
+    <message>
+      <source>The tunnel can stay up without this window. Leave it up?</source>
+      <translation>Der Tunnel kann ohne dieses Fenster bestehen bleiben. Soll er bleiben?</translation>
+    </message>
+  </context>
+  <context>
     <name>Notices</name>
     <message>
       <source>Open mqvpn</source>
       <translation>mqvpn öffnen</translation>
+    </message>
+    <message>
+      <source>The kill switch lets nothing out until the tunnel is up again.</source>
+      <translation>Der Notschalter lässt nichts hinaus, bis der Tunnel wieder steht.</translation>
+    </message>
+  </context>
+  <context>
+    <name>Problems</name>
+    <message>
+      <source>Give another key…</source>
+      <translation>Anderen Schlüssel angeben …</translation>
+    </message>
+    <message>
+      <source>Open the diagnostics</source>
+      <translation>Diagnose öffnen</translation>
+    </message>
+    <message>
+      <source>Open the server's settings…</source>
+      <translation>Einstellungen des Servers öffnen …</translation>
+    </message>
+    <message>
+      <source>Try again</source>
+      <translation>Erneut versuchen</translation>
     </message>
   </context>
   <context>
@@ -141,19 +231,15 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>Die Sprache ändert sich beim nächsten Start von mqvpn.</translation>
     </message>
     <message>
-      <source>The settings could not be written.</source>
-      <translation>Die Einstellungen konnten nicht geschrieben werden.</translation>
+      <source>The settings hold until mqvpn ends: they could not be written.</source>
+      <translation>Die Einstellungen gelten, bis mqvpn endet: Sie konnten nicht gespeichert werden.</translation>
     </message>
   </context>
   <context>
     <name>TunnelControl</name>
     <message>
-      <source>The server asks for it.</source>
-      <translation>Der Server fragt danach.</translation>
-    </message>
-    <message>
-      <source>There is no key for it in the keyring.</source>
-      <translation>Im Schlüsselbund ist keiner dafür.</translation>
+      <source>The key is used, but could not be kept: {0}</source>
+      <translation>Der Schlüssel wird benutzt, konnte aber nicht aufbewahrt werden: {0}</translation>
     </message>
   </context>
   <context>
@@ -169,6 +255,10 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>&amp;Save</source>
       <translation>&amp;Speichern</translation>
+    </message>
+    <message>
+      <source>&amp;Test the connection</source>
+      <translation>Verbindung &amp;testen</translation>
     </message>
     <message>
       <source>Add a server</source>
@@ -203,6 +293,10 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>In der Zwischenablage ist weder Text noch ein Bild.</translation>
     </message>
     <message>
+      <source>Trying…</source>
+      <translation>Versuche es …</translation>
+    </message>
+    <message>
       <source>Whoever runs the server gives you a link or a QR code. Paste it, open it as a file, or drop it here.</source>
       <translation>Wer den Server betreibt, gibt Ihnen einen Link oder QR-Code. Fügen Sie ihn ein, öffnen Sie ihn als Datei oder ziehen Sie ihn hierher.</translation>
     </message>
@@ -212,6 +306,10 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>Dismiss</source>
       <translation>Schließen</translation>
+    </message>
+    <message>
+      <source>Other messages: {0}</source>
+      <translation>Weitere Meldungen: {0}</translation>
     </message>
   </context>
   <context>
@@ -223,10 +321,6 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>&amp;Restore the network…</source>
       <translation>Netzwerk &amp;wiederherstellen …</translation>
-    </message>
-    <message>
-      <source>Check</source>
-      <translation>Prüfung</translation>
     </message>
     <message>
       <source>Checks</source>
@@ -265,16 +359,8 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>Bericht</translation>
     </message>
     <message>
-      <source>Result</source>
-      <translation>Ergebnis</translation>
-    </message>
-    <message>
       <source>The report holds no keys and no addresses. Read it before you send it.</source>
       <translation>Der Bericht enthält weder Schlüssel noch Adressen. Lesen Sie ihn, bevor Sie ihn verschicken.</translation>
-    </message>
-    <message>
-      <source>What was found</source>
-      <translation>Befund</translation>
     </message>
     <message>
       <source>in order</source>
@@ -447,6 +533,10 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>einem anderen Pfad</translation>
     </message>
     <message>
+      <source>backup</source>
+      <translation>Reserve</translation>
+    </message>
+    <message>
       <source>connected to {0}</source>
       <translation>verbunden mit {0}</translation>
     </message>
@@ -465,6 +555,18 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>name resolution: {0}</source>
       <translation>Namensauflösung: {0}</translation>
+    </message>
+    <message>
+      <source>not used</source>
+      <translation>unbenutzt</translation>
+    </message>
+    <message>
+      <source>primary</source>
+      <translation>Haupt</translation>
+    </message>
+    <message>
+      <source>secondary</source>
+      <translation>Zweit</translation>
     </message>
     <message>
       <source>the machine goes to sleep</source>
@@ -692,6 +794,37 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     </message>
   </context>
   <context>
+    <name>key_dialog</name>
+    <message>
+      <source>&amp;Keep it in the keyring</source>
+      <translation>Im Schlüsselbund auf&amp;bewahren</translation>
+    </message>
+    <message>
+      <source>&amp;Unlock the keyring</source>
+      <translation>Schlüsselbund &amp;entsperren</translation>
+    </message>
+    <message>
+      <source>It is used for this connection and kept nowhere.</source>
+      <translation>Er wird für diese Verbindung benutzt und nirgends aufbewahrt.</translation>
+    </message>
+    <message>
+      <source>Key</source>
+      <translation>Schlüssel</translation>
+    </message>
+    <message>
+      <source>Key for {0}</source>
+      <translation>Schlüssel für {0}</translation>
+    </message>
+    <message>
+      <source>Or type the key for this time:</source>
+      <translation>Oder geben Sie ihn für dieses Mal ein:</translation>
+    </message>
+    <message>
+      <source>The key from the server's link</source>
+      <translation>Der Schlüssel aus dem Link des Servers</translation>
+    </message>
+  </context>
+  <context>
     <name>main_window</name>
     <message>
       <source>Shows another page of the window</source>
@@ -744,6 +877,10 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>Rolle von {0}</translation>
     </message>
     <message>
+      <source>its link or its address is gone</source>
+      <translation>Verbindung oder Adresse ist weg</translation>
+    </message>
+    <message>
       <source>no numbers yet</source>
       <translation>noch keine Werte</translation>
     </message>
@@ -769,10 +906,6 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>&amp;Beside the tunnel</source>
       <translation>&amp;Am Tunnel vorbei</translation>
-    </message>
-    <message>
-      <source>&amp;Bytes a month</source>
-      <translation>&amp;Bytes im Monat</translation>
     </message>
     <message>
       <source>&amp;Device</source>
@@ -823,10 +956,6 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>Immer</translation>
     </message>
     <message>
-      <source>Bytes a &amp;second</source>
-      <translation>Bytes je &amp;Sekunde</translation>
-    </message>
-    <message>
       <source>Certificate &amp;name</source>
       <translation>&amp;Name im Zertifikat</translation>
     </message>
@@ -835,12 +964,20 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>Nach einem Abbruch neu verbinden</translation>
     </message>
     <message>
+      <source>Data a &amp;month</source>
+      <translation>Daten im &amp;Monat</translation>
+    </message>
+    <message>
       <source>Everything</source>
       <translation>Alles</translation>
     </message>
     <message>
       <source>Fastest path first</source>
       <translation>Schnellster Pfad zuerst</translation>
+    </message>
+    <message>
+      <source>Highest &amp;speed</source>
+      <translation>&amp;Höchstes Tempo</translation>
     </message>
     <message>
       <source>IPv4 inside the tunnel</source>
@@ -929,10 +1066,6 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>unchanged</source>
       <translation>unverändert</translation>
-    </message>
-    <message>
-      <source>{0} is no whole number</source>
-      <translation>{0} ist keine ganze Zahl</translation>
     </message>
   </context>
   <context>
@@ -1028,20 +1161,44 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
       <translation>S&amp;prache</translation>
     </message>
     <message>
+      <source>&amp;WiFi is</source>
+      <translation>&amp;WLAN ist</translation>
+    </message>
+    <message>
       <source>As the desktop</source>
       <translation>Wie die Arbeitsumgebung</translation>
+    </message>
+    <message>
+      <source>As usual</source>
+      <translation>Wie üblich</translation>
+    </message>
+    <message>
+      <source>As usual means: mobile networks are backup, all others primary. A role in the settings of a server goes first. Changes hold from the next connection on.</source>
+      <translation>Wie üblich heißt: Mobilfunk ist Reserve, alles andere Haupt. Eine Rolle in den Einstellungen eines Servers geht vor. Änderungen gelten ab der nächsten Verbindung.</translation>
     </message>
     <message>
       <source>Dark</source>
       <translation>Dunkel</translation>
     </message>
     <message>
+      <source>Eth&amp;ernet is</source>
+      <translation>&amp;Ethernet ist</translation>
+    </message>
+    <message>
       <source>General</source>
       <translation>Allgemein</translation>
     </message>
     <message>
+      <source>LTE is (&amp;mobile networks)</source>
+      <translation>LTE ist (&amp;Mobilfunk)</translation>
+    </message>
+    <message>
       <source>Light</source>
       <translation>Hell</translation>
+    </message>
+    <message>
+      <source>Links</source>
+      <translation>Verbindungswege</translation>
     </message>
     <message>
       <source>Links come and &amp;go</source>
@@ -1251,6 +1408,25 @@ Der Schlüssel wird einmal benutzt und nicht aufbewahrt.</translation>
     <message>
       <source>Dia&amp;gnostics</source>
       <translation>Dia&amp;gnose</translation>
+    </message>
+  </context>
+  <context>
+    <name>window_pages</name>
+    <message>
+      <source>&amp;Servers</source>
+      <translation>&amp;Server</translation>
+    </message>
+    <message>
+      <source>&amp;Tunnel</source>
+      <translation>&amp;Tunnel</translation>
+    </message>
+    <message>
+      <source>Dia&amp;gnostics</source>
+      <translation>Dia&amp;gnose</translation>
+    </message>
+    <message>
+      <source>Se&amp;ttings</source>
+      <translation>&amp;Einstellungen</translation>
     </message>
   </context>
 </TS>

@@ -12,7 +12,7 @@ from tests.gui.private_bus import BusHelper, message_bus_daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.desktop]
 
-PAGE_BUTTON = "check box"
+PAGE_BUTTON = "radio button"
 LINK = "mqvpn://alice@vpn.example.org/?name=Office#0123456789abcdef0123456789abcdef"
 
 OFF: dict[str, tuple[str, object]] = {
@@ -54,7 +54,7 @@ def test_main_flow_by_names_alone(scene: tuple[Desktop, BusHelper, Reader]) -> N
     reader.press(PAGE_BUTTON, "Tunnel")
     reader.press("push button", "Connect")
     # No keyring on this desktop: the key is asked for.
-    reader.write("password text", "", "0123456789abcdef0123456789abcdef")
+    reader.write("password text", "Key", "0123456789abcdef0123456789abcdef")
     reader.press("push button", "OK")
     eventually(lambda: "Connect" in [method for method, _ in helper.asked], "Connect on the bus")
     (profile, secret) = next(body for method, body in helper.asked if method == "Connect")

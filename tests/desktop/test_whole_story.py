@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bus.system_bus import USERS
+from tests.bus.private_bus import USERS
 from tests.command.test_end_to_end import bus_of_the_client, invite
 from tests.desktop.reading import LAUNCHER, PYATSPI, Reader, screen_reader
 from tests.desktop.session import Desktop, desktop, eventually, need_desktop
@@ -28,7 +28,7 @@ __all__ = ["credentials", "lab"]
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.desktop]
 
-PAGE_BUTTON = "check box"
+PAGE_BUTTON = "radio button"
 TRAY = """
 import sys
 from tests.desktop.tray_items import tray_watch

@@ -1,4 +1,4 @@
-"""Pictures of every page in light and dark, at 1x and 1.5x, to look at.
+"""Pictures of every page in light and dark, at 1x and 1.5x, in German and mirrored, to look at.
 
 ``python -m tests.gui.photographs DIR`` writes them; the tests take one of each state as well.
 """
@@ -14,34 +14,43 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QApplication, QTabWidget, QWidget
 
+from mqvpn_gui.app.attention import Attention
+from mqvpn_gui.app.clocks import Clocks
+from mqvpn_gui.app.problems import Problems
 from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
 from mqvpn_gui.model.diagnosis import Check
 from mqvpn_gui.model.event_store import EventRecord, EventStore
-from mqvpn_gui.model.helper_state import OFFLINE, HelperState, PathState
+from mqvpn_gui.model.helper_state import OFFLINE, HelperState, KillSwitch, PathState
 from mqvpn_gui.model.history import History
 from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.windows.add_server import AddServerDialog
-from mqvpn_gui.windows.banner import Message
 from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
 from mqvpn_gui.windows.first_run import FirstRunPage
 from mqvpn_gui.windows.home_page import HomePage
+from mqvpn_gui.windows.key_dialog import KeyDialog
 from mqvpn_gui.windows.main_window import MainWindow
 from mqvpn_gui.windows.profile_editor import ProfileEditor
 from mqvpn_gui.windows.servers_page import ServersPage
 from mqvpn_gui.windows.settings_page import SettingsPage
 from mqvpn_gui.windows.share_dialog import ShareDialog
+from mqvpn_gui.words.translation import load_translation
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.profile import Profile
 from tests.gui.samples import CONNECTED, LTE, OFF, WIFI
 
 SCALES = (1.0, 1.5)
 """Pixels of the screen for one of the program."""
+GERMAN, MIRRORED = "de", "rtl"
+"""Endings of pictures in German, and of those for readers from right to left."""
 WIDTHS = (760, 360)
 """Widths of the window; the second is the least one."""
 
 _NOW = 1_000.0
+_NO_KEY = "There is no key for this server in the keyring."
+_LOCKED = "Your keyring is locked, and the key is in it."
 _LINK = "mqvpn://alice@vpn.example.org/?name=Office#0123456789abcdef0123456789abcdef"
 
 STATES: dict[str, HelperState] = {
@@ -61,7 +70,7 @@ STATES: dict[str, HelperState] = {
         state=TunnelState.RECONNECTING,
         paths=tuple(replace(each, state=PathState.ABANDONING) for each in CONNECTED.paths),
     ),
-    "blocked": replace(OFF, state=TunnelState.BLOCKED),
+    "blocked": replace(OFF, state=TunnelState.BLOCKED, kill_switch=KillSwitch.STANDARD),
     "error": replace(
         OFF, state=TunnelState.ERROR, error=("Credentials", "the server does not accept the key")
     ),
@@ -83,10 +92,6 @@ class Studio:
         page.header.show_profiles(("Frankfurt", "Office"), "Frankfurt")
         page.show_state(state)
         page.header.tick(state.since + 761)
-        if state.error[1]:
-            page.banner.show_message(
-                Message(subject="error", text=state.error[1], action="Change the key")
-            )
         page.refresh_graph()
         return page
 
@@ -125,16 +130,21 @@ def scenes(colours: Colours) -> Iterator[tuple[str, Callable[[], QWidget]]]:
     yield "diagnostics", lambda: _window(_diagnostics(), "diagnostics")
     yield "add-server", _add_server
     yield "add-server-refused", _add_server_refused
+    yield "key", lambda: KeyDialog("Office", _NO_KEY, can_keep=True, can_unlock=False)
+    yield "key-locked", lambda: KeyDialog("Office", _LOCKED, can_keep=False, can_unlock=True)
     yield "share", lambda: ShareDialog("Office", _LINK, has_key=True)
     for tab in range(4):
         yield f"editor-{tab + 1}", partial(_editor, tab)
 
 
 def _tunnel(common: Studio, state: HelperState) -> QWidget:
-    return _window(common.home(state), "home")
+    window = _window(common.home(state), "home")
+    Problems(window.banner).show_state(state)
+    Attention(window.banner, Clocks(steady=lambda: 0.0, wall=lambda: 0.0), 1000).show_state(state)
+    return window
 
 
-def _window(page: QWidget, name: str) -> QWidget:
+def _window(page: QWidget, name: str) -> MainWindow:
     window = MainWindow()
     titles = {
         "home": "&Tunnel",
@@ -178,7 +188,8 @@ def _diagnostics() -> QWidget:
 def _add_server() -> QWidget:
     dialog = AddServerDialog()
     dialog.give_text(_LINK)
-    dialog.show_found("Office", "vpn.example.org:443", "the key in the link", ())
+    dialog.show_found("Office", "vpn.example.org:443", "the key in the link", (), has_key=True)
+    dialog.show_trial("It works over WiFi wlan0 18 ms, LTE wwan0 41 ms.", is_good=True)
     return dialog
 
 
@@ -195,8 +206,14 @@ def _editor(tab: int) -> QWidget:
     return editor
 
 
-def photograph(folder: Path, application: QApplication, scale: str) -> int:
-    """Write all pictures at the scale that the application has; return how many."""
+def photograph(folder: Path, application: QApplication, ending: str) -> int:
+    """Write all pictures as the application is set up; return how many.
+
+    Args:
+        folder: where to.
+        application: with its scale, language and direction.
+        ending: of the names: what is special about them.
+    """
     count = 0
     for theme in (ThemeChoice.LIGHT, ThemeChoice.DARK):
         colours = apply_theme(application, theme)
@@ -207,7 +224,7 @@ def photograph(folder: Path, application: QApplication, scale: str) -> int:
                 widget.resize(width, 760 if isinstance(widget, MainWindow) else widget.height())
                 widget.show()
                 application.processEvents()
-                path = folder / f"{name}-{theme.value}-{width}-{scale}x.png"
+                path = folder / f"{name}-{theme.value}-{width}-{ending}.png"
                 if not widget.grab().save(str(path)):
                     raise OSError(f"{path} could not be written")
                 count += 1
@@ -217,27 +234,40 @@ def photograph(folder: Path, application: QApplication, scale: str) -> int:
 
 
 def main() -> int:
-    """Write the pictures at every scale, each in a process of its own: Qt reads it at the start."""
+    """Write the pictures, each kind in a process of its own: Qt reads the scale at the start."""
     parser = argparse.ArgumentParser(prog="python -m tests.gui.photographs", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one", metavar="ENDING", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.one:
-        application = QApplication([])
-        count = photograph(options.folder, application, os.environ["QT_SCALE_FACTOR"])
-        sys.stdout.write(f"{count} pictures at {os.environ['QT_SCALE_FACTOR']}x\n")
-        return 0
-    for scale in SCALES:
+        return _take(options.folder, options.one)
+    for ending in (*(f"{scale:g}x" for scale in SCALES), GERMAN, MIRRORED):
         with tempfile.TemporaryDirectory() as home:
             environment = {
                 **os.environ,
                 "QT_QPA_PLATFORM": "offscreen",
-                "QT_SCALE_FACTOR": f"{scale:g}",
+                "QT_SCALE_FACTOR": ending.removesuffix("x") if ending.endswith("x") else "1",
                 "XDG_CONFIG_HOME": home,
+                "LC_ALL": "C.UTF-8",
             }
-            command = [sys.executable, "-m", "tests.gui.photographs", "--one", str(options.folder)]
+            command = [sys.executable, "-m", "tests.gui.photographs", str(options.folder)]
+            command += ["--one", ending]
             subprocess.run(command, env=environment, check=True)  # noqa: S603 - this very program
+    return 0
+
+
+def _take(folder: Path, ending: str) -> int:
+    application = QApplication([])
+    if ending == GERMAN:
+        QLocale.setDefault(QLocale(GERMAN))
+        translator = load_translation(GERMAN, application)
+        assert translator is not None
+        application.installTranslator(translator)
+    if ending == MIRRORED:
+        application.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    count = photograph(folder, application, ending)
+    sys.stdout.write(f"{count} pictures, {ending}\n")
     return 0
 
 

@@ -80,9 +80,10 @@ def test_state_events_and_numbers_arrive(proxy: HelperProxy, bus_path: str, qtbo
     def see(new: list[EventRecord]) -> None:
         seen.extend(new)
 
-    proxy.events_arrived.connect(see)
+    proxy.history_read.connect(see)
     proxy.look_again()
     qtbot.waitUntil(lambda: len(seen) == 2)
+    proxy.events_arrived.connect(see)
     assert proxy.state.state is TunnelState.UP
     assert proxy.state.paths[0].rtt_ms == 18.5
     helper.change(State=("s", "degraded"))

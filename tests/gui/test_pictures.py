@@ -11,7 +11,7 @@ from tests.gui.photographs import STATES, photograph
 
 @pytest.mark.slow
 def test_pictures_of_everything(qapp: QApplication, tmp_path: Path) -> None:
-    count = photograph(tmp_path, qapp, "1")
+    count = photograph(tmp_path, qapp, "1x")
     pictures = sorted(tmp_path.iterdir())
     assert len(pictures) == count
     names = {path.name for path in pictures}
