@@ -37,14 +37,18 @@ _ALL_ONES: Final = 0xFFFF
 
 
 def split_frames(frames: Sequence[bytes]) -> list[bytes | PacketTrain]:
-    """Take frames apart: packets, and trains for those that have to be split."""
-    parcels: list[bytes | PacketTrain] = []
+    """Take frames apart: packets, and trains for those that have to be split.
+
+    What follows one another in a flow becomes one train. The order of packets of a flow stays, that
+    among flows does not.
+    """
+    splitter = _Splitter()
     for frame in frames:
         if frame[:FRAME_HEADER_BYTES] == _NO_OFFLOAD:
-            parcels.append(frame[FRAME_HEADER_BYTES:])
+            splitter.take_packets([frame[FRAME_HEADER_BYTES:]])
         elif len(frame) >= FRAME_HEADER_BYTES:
-            parcels += _split_frame(frame)
-    return parcels
+            splitter.take(frame)
+    return splitter.parcels()
 
 
 def join_packets(parcels: Sequence[bytes | PacketTrain], joins_udp: bool) -> list[bytes]:
@@ -106,19 +110,52 @@ def _tcp_header_bytes(data: bytes) -> int | None:
     return size if _TCP_MIN_BYTES <= size <= len(data) else None
 
 
-def _split_frame(frame: bytes) -> list[bytes | PacketTrain]:
-    fields = _HEADER.unpack_from(frame)
-    packet = frame[FRAME_HEADER_BYTES:]
-    if not fields[1]:
-        return _complete(packet, fields[0], fields[4], fields[5])
-    found = _check_super_packet(packet, gso_type=fields[1], start=fields[4], segment=fields[3])
-    if found is None:
-        return []
-    packets = found.split(packet)
-    return [PacketTrain(packets)] if len(packets) > 1 else [*packets]
+class _Splitter:
+    """Takes frames apart, flow by flow."""
+
+    def __init__(self) -> None:
+        self._slots: list[list[bytes]] = []
+        # Slots of trains that may grow; the one used last is at the end.
+        self._open: dict[tuple[int, int, int, int, bytes, bytes], list[bytes]] = {}
+
+    def take(self, frame: bytes) -> None:
+        fields = _HEADER.unpack_from(frame)
+        packet = frame[FRAME_HEADER_BYTES:]
+        if not fields[1]:
+            self.take_packets(_complete(packet, fields[0], fields[4], fields[5]))
+            return
+        found = _check_super_packet(packet, gso_type=fields[1], start=fields[4], segment=fields[3])
+        if found is None:
+            return
+        packets = found.split(packet)
+        flow = PacketTrain(packets[:1]).flow
+        if len(packets) == 1 or flow is None:
+            self.take_packets(packets)
+            return
+        ports = packet[found.ip_bytes : found.ip_bytes + 4]
+        key = (found.version, found.ip_bytes, found.header_bytes, fields[3], flow, ports)
+        slot = self._open.pop(key, None)
+        if slot is None:
+            slot = []
+            self._slots.append(slot)
+        slot += packets
+        if len(packets[-1]) == len(packets[0]):
+            if len(self._open) >= MAX_OPEN_FLOWS:
+                del self._open[next(iter(self._open))]
+            self._open[key] = slot
+
+    def take_packets(self, packets: list[bytes]) -> None:
+        """Take what is no part of a train that may grow."""
+        if packets:
+            # Without a look at its flow: whatever was open may not overtake it.
+            self._open.clear()
+            self._slots.append(packets)
+
+    def parcels(self) -> list[bytes | PacketTrain]:
+        return [slot[0] if len(slot) == 1 else PacketTrain(slot) for slot in self._slots]
 
 
-def _complete(packet: bytes, flags: int, start: int, offset: int) -> list[bytes | PacketTrain]:
+def _complete(packet: bytes, flags: int, start: int, offset: int) -> list[bytes]:
     """Fill in the checksum that was left to the device."""
     if not flags & _NEEDS_CHECKSUM:
         return [packet]

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from mqvpn_core.dataplane.trains import PacketTrain
 
-ABI = 4
+ABI = 5
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16

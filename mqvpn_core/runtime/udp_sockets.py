@@ -111,6 +111,7 @@ class UdpSocket(DatagramSocket):
         # By the remote address and the raw control message: parsing once a peer is enough.
         self._four_tuples: dict[tuple[_Address, bytes], FourTuple] = {}
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
+        self._together: dict[tuple[str, int], tuple[_ControlMessage, ...]] = {}
         self._refused: dict[RefusedDatagram, None] = {}
         self._socket = open_udp(local, options)
         bound = self._socket.getsockname()
@@ -228,27 +229,31 @@ class UdpSocket(DatagramSocket):
 
     def _send_one(self, transmit: Transmit) -> Transmit | None:
         """Send what one transmit holds; return what there was no room for."""
-        self._mark(transmit.ecn)
-        control = self._source(transmit.four_tuple.local.host)
-        count = -(-len(transmit.data) // transmit.segment_size)
-        if count == 1 or not self._segmentation:
-            return self._send_each(transmit, control)
-        together = (*control, (SOL_UDP, _UDP_SEGMENT, _U16.pack(transmit.segment_size)))
+        data, size, four_tuple = transmit.data, transmit.segment_size, transmit.four_tuple
+        if transmit.ecn != self._ecn:
+            self._mark(transmit.ecn)
+        if len(data) <= size or not self._segmentation:
+            return self._send_each(transmit, self._source(four_tuple.local.host))
+        count = -(-len(data) // size)
         try:
-            self._socket.sendmsg((transmit.data,), together, 0, transmit.four_tuple.remote)
+            together = self._together[four_tuple.local.host, size]
+        except KeyError:
+            together = self._learn_together(four_tuple.local.host, size)
+        try:
+            self._socket.sendmsg((data,), together, 0, four_tuple.remote)
         except BlockingIOError:
             return transmit
         except OSError as error:
             # EIO: the device cannot fill in checksums. EINVAL: the kernel knows no segmentation,
             # or it is an older one and a segment is too big for the link.
             if error.errno not in {errno.EIO, errno.EINVAL}:
-                self._note_lost(error, count, transmit.four_tuple, transmit.segment_size)
+                self._note_lost(error, count, four_tuple, size)
                 return None
         else:
-            self._note_sent(count, len(transmit.data))
+            self._note_sent(count, len(data))
             return None
         sent_before = self._counters.sent_count
-        rest = self._send_each(transmit, control)
+        rest = self._send_each(transmit, self._source(four_tuple.local.host))
         # What passes singly but not together says that segmentation does not work here.
         self._segmentation = self._counters.sent_count == sent_before
         return rest
@@ -271,12 +276,11 @@ class UdpSocket(DatagramSocket):
 
     def _mark(self, ecn: int) -> None:
         # Nearly always unchanged, and cheaper than a control message on each packet.
-        if ecn != self._ecn:
-            if self._is_ipv6:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, ecn)
-            else:
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, ecn)
-            self._ecn = ecn
+        if self._is_ipv6:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, ecn)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, ecn)
+        self._ecn = ecn
 
     def _source(self, host: str) -> tuple[_ControlMessage, ...]:
         """Return the control message that makes packets leave from an address."""
@@ -288,6 +292,14 @@ class UdpSocket(DatagramSocket):
                 self._sources.clear()
             known = self._sources[host] = (_source_control(host),)
         return known
+
+    def _learn_together(self, host: str, size: int) -> tuple[_ControlMessage, ...]:
+        """Return the control messages of what leaves in one send from an address."""
+        if len(self._together) >= _MAX_CACHED:
+            self._together.clear()
+        control = (*self._source(host), (SOL_UDP, _UDP_SEGMENT, _U16.pack(size)))
+        self._together[host, size] = control
+        return control
 
     def _note_sent(self, count: int, byte_count: int) -> None:
         self._counters.sent_count += count

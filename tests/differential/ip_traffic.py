@@ -158,3 +158,22 @@ def conversations(draw: st.DrawFn) -> list[bytes]:
             draft, sequence=draft.sequence + size, identification=draft.identification + 1
         )
     return packets
+
+
+@st.composite
+def bursts(draw: st.DrawFn) -> list[bytes]:
+    """Frames of flows that send much, now and then with something between them."""
+    made = []
+    for _ in range(draw(st.integers(0, 10))):
+        draft = Draft(
+            version=draw(st.sampled_from([4, 4, 4, 6])),
+            protocol=draw(st.sampled_from([TCP, TCP, UDP])),
+            flow=draw(st.integers(1, 2)),
+            hops=draw(st.sampled_from([64] * 8 + [0])),
+            payload=bytes(draw(st.sampled_from([300, 300, 300, 100, 230, 101]))),
+        )
+        if draw(st.sampled_from([True] * 8 + [False])):
+            made.append(draft.frame(draw(st.sampled_from([100] * 8 + [50]))))
+        else:
+            made.append(bytes(10) + draft.packet())
+    return made

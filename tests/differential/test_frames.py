@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqvpn_core.dataplane.packets import Parcel
-from tests.differential.ip_traffic import Draft, conversations, frames, total
+from tests.differential.ip_traffic import Draft, bursts, conversations, frames, total
 from tests.differential.twins import Twin, load_twin
 
 
@@ -44,6 +44,40 @@ def test_frames_are_split_alike(native: Twin, reference: Twin, batch: list[bytes
     ours, theirs = native.split_frames(batch), reference.split_frames(batch)
     assert packets_of(ours) == packets_of(theirs)
     assert looks(ours) == looks(theirs)
+
+
+@pytest.mark.slow
+@given(data=st.data(), batch=bursts())
+def test_bursts_are_split_alike(
+    native: Twin, reference: Twin, data: st.DataObject, batch: list[bytes]
+) -> None:
+    ours, theirs = native.split_frames(batch), reference.split_frames(batch)
+    assert packets_of(ours) == packets_of(theirs)
+    assert looks(ours) == looks(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        if isinstance(one, bytes) or isinstance(other, bytes):
+            continue
+        start = data.draw(st.integers(0, len(one)))
+        stop = data.draw(st.integers(start, len(one)))
+        part, part_of_other = one.part(start, stop), other.part(start, stop)
+        assert part.packets() == part_of_other.packets() == one.packets()[start:stop]
+        assert part.total_bytes == part_of_other.total_bytes
+
+
+@pytest.mark.parametrize("name", ["native", "reference"])
+def test_what_follows_in_a_flow_is_one_train(name: str) -> None:
+    def lengths(*drafts: Draft) -> list[int]:
+        parcels = load_twin(name).split_frames([draft.frame(100) for draft in drafts])
+        return [1 if isinstance(parcel, bytes) else len(parcel) for parcel in parcels]
+
+    one, other = Draft(flow=1, payload=bytes(300)), Draft(flow=2, payload=bytes(200))
+    short = Draft(flow=1, payload=bytes(250))
+    assert lengths(one, one, one) == [9]
+    assert lengths(one, other, one, other) == [6, 4]
+    # Behind a packet that is shorter, or one of which nothing is known, begins another train.
+    assert lengths(one, short, one) == [6, 3]
+    assert lengths(one, Draft(flow=1, payload=bytes(90)), one) == [3, 1, 3]
+    assert lengths(one, Draft(flow=1, payload=bytes(300), hops=0), one) == [3, 3, 3]
 
 
 @pytest.mark.slow

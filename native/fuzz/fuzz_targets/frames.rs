@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use mqvpn_kernel::frames::{Content, split_frame};
-use mqvpn_kernel::join::join_packets;
+use mqvpn_kernel::join;
 use mqvpn_kernel::train::Shared;
 
 #[derive(Arbitrary, Debug)]
@@ -16,6 +16,16 @@ struct Input<'a> {
     joins_udp: bool,
     first: usize,
     count: usize,
+}
+
+fn join_packets(packets: &[&[u8]], joins_udp: bool) -> Vec<Vec<u8>> {
+    let frames = join::join_packets(packets, joins_udp);
+    let made = frames.iter().map(|frame| {
+        let mut room = vec![0xAA; frame.len()];
+        frame.write(&mut room);
+        room
+    });
+    made.collect()
 }
 
 fn packets_of(frame: &[u8]) -> Vec<Vec<u8>> {

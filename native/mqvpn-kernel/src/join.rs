@@ -22,21 +22,24 @@ const ECE: u8 = 0x40;
 
 /// Joins packets; UDP only if the device takes it.
 #[must_use]
-pub fn join_packets(packets: &[&[u8]], joins_udp: bool) -> Vec<Vec<u8>> {
-    let mut joiner = Joiner { slots: Vec::with_capacity(packets.len()), open: Vec::new() };
+pub fn join_packets<'a>(packets: &[&'a [u8]], joins_udp: bool) -> Vec<Frame<'a>> {
+    let mut joiner = Joiner { frames: Vec::with_capacity(packets.len()), open: Vec::new() };
     for packet in packets {
         joiner.take(packet, joins_udp);
     }
-    joiner.slots.iter().filter_map(Slot::frame).collect()
+    joiner.frames
 }
 
 struct Joiner<'a> {
-    slots: Vec<Slot<'a>>,
-    /// Which slots still take packets; the one used last is at the end.
+    frames: Vec<Frame<'a>>,
+    /// Which of them still take packets; the one used last is at the end.
     open: Vec<usize>,
 }
 
-enum Slot<'a> {
+/// A frame that is to be written: a packet, or several of one flow.
+pub struct Frame<'a>(Content<'a>);
+
+enum Content<'a> {
     Plain(&'a [u8]),
     Joined(Joined<'a>),
 }
@@ -56,17 +59,17 @@ impl<'a> Joiner<'a> {
         let Some(segment) = segment else {
             // Without a look at its flow: whatever was open may not be overtaken.
             self.open.clear();
-            self.slots.push(Slot::Plain(packet));
+            self.frames.push(Frame(Content::Plain(packet)));
             return;
         };
         let position = self.open.iter().rposition(|slot| self.is_of_flow(*slot, &segment));
         let found = position.map(|position| self.open.remove(position));
         if segment.payload.is_empty() {
-            self.slots.push(Slot::Plain(packet));
+            self.frames.push(Frame(Content::Plain(packet)));
             return;
         }
         if let Some(slot) = found
-            && let Some(Slot::Joined(joined)) = self.slots.get_mut(slot)
+            && let Some(Frame(Content::Joined(joined))) = self.frames.get_mut(slot)
             && joined.takes(&segment)
         {
             let stays_open = joined.add(segment);
@@ -79,19 +82,20 @@ impl<'a> Joiner<'a> {
             if self.open.len() >= MAX_OPEN {
                 self.open.remove(0);
             }
-            self.open.push(self.slots.len());
+            self.open.push(self.frames.len());
         }
-        self.slots.push(Slot::Joined(Joined {
+        self.frames.push(Frame(Content::Joined(Joined {
             packet,
             first: segment,
             payloads: vec![segment.payload],
             payload_len: segment.payload.len(),
             last: segment,
-        }));
+        })));
     }
 
     fn is_of_flow(&self, slot: usize, segment: &Segment<'_>) -> bool {
-        matches!(self.slots.get(slot), Some(Slot::Joined(joined)) if joined.first.is_flow_of(segment))
+        matches!(self.frames.get(slot),
+            Some(Frame(Content::Joined(joined))) if joined.first.is_flow_of(segment))
     }
 }
 
@@ -176,24 +180,57 @@ impl Segment<'_> {
     }
 }
 
-impl Slot<'_> {
-    fn frame(&self) -> Option<Vec<u8>> {
-        match self {
-            Self::Plain(packet) => Some([&[0; FRAME_HEADER_LEN], *packet].concat()),
-            Self::Joined(joined) if joined.payloads.len() == 1 => {
-                Some([&[0; FRAME_HEADER_LEN], joined.packet].concat())
+impl Frame<'_> {
+    /// Returns the length of the frame in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let packet_len = match &self.0 {
+            Content::Plain(packet) => packet.len(),
+            Content::Joined(joined) if joined.payloads.len() == 1 => joined.packet.len(),
+            Content::Joined(joined) => joined.packet_len(),
+        };
+        packet_len.saturating_add(FRAME_HEADER_LEN)
+    }
+
+    /// A frame has at least a header.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Writes the frame; nothing useful if there is not exactly as much room as it needs.
+    pub fn write(&self, room: &mut [u8]) {
+        // A packet that is joined passed all checks on which this could fail.
+        let _ = self.try_write(room);
+    }
+
+    fn try_write(&self, room: &mut [u8]) -> Option<()> {
+        let (header, packet) = room.split_first_chunk_mut::<FRAME_HEADER_LEN>()?;
+        match &self.0 {
+            Content::Joined(joined) if joined.payloads.len() > 1 => joined.write(header, packet),
+            Content::Plain(whole) | Content::Joined(Joined { packet: whole, .. }) => {
+                *header = [0; FRAME_HEADER_LEN];
+                (packet.len() == whole.len()).then(|| packet.copy_from_slice(whole))
             }
-            Self::Joined(joined) => joined.frame(),
         }
     }
 }
 
 impl Joined<'_> {
-    fn frame(&self) -> Option<Vec<u8>> {
+    fn header_len(&self) -> usize {
+        self.first.ip.len().saturating_add(self.first.transport.len())
+    }
+
+    fn packet_len(&self) -> usize {
+        self.header_len().saturating_add(self.payload_len)
+    }
+
+    fn write(&self, front: &mut [u8; FRAME_HEADER_LEN], packet: &mut [u8]) -> Option<()> {
         let first = &self.first;
-        let ip_len = first.ip.len();
-        let header_len = ip_len.checked_add(first.transport.len())?;
-        let packet_len = header_len.checked_add(self.payload_len)?;
+        let packet_len = packet.len();
+        let (ip, behind) = packet.split_at_mut_checked(first.ip.len())?;
+        let transport_len = behind.len();
+        let (transport, mut room) = behind.split_at_mut_checked(first.transport.len())?;
         let is_tcp = first.protocol == TCP;
         let header = FrameHeader {
             flags: NEEDS_CHECKSUM,
@@ -202,19 +239,15 @@ impl Joined<'_> {
                 (true, Version::V6) => GSO_TCPV6,
                 (false, _) => GSO_UDP_L4,
             },
-            header_len: u16::try_from(header_len).ok()?,
+            header_len: u16::try_from(self.header_len()).ok()?,
             segment_len: u16::try_from(first.payload.len()).ok()?,
-            checksum_start: u16::try_from(ip_len).ok()?,
+            checksum_start: u16::try_from(first.ip.len()).ok()?,
             checksum_offset: if is_tcp { 16 } else { 6 },
         };
-        let mut frame = Vec::with_capacity(FRAME_HEADER_LEN.checked_add(packet_len)?);
-        frame.extend_from_slice(&header.encode());
-        frame.extend_from_slice(first.ip);
-        frame.extend_from_slice(first.transport);
-        let headers = frame.get_mut(FRAME_HEADER_LEN..)?;
-        let (ip, transport) = headers.split_at_mut_checked(ip_len)?;
+        *front = header.encode();
+        ip.copy_from_slice(first.ip);
+        transport.copy_from_slice(first.transport);
         first.version.set_len(ip, packet_len)?;
-        let transport_len = packet_len.checked_sub(ip_len)?;
         if is_tcp {
             *transport.get_mut(TCP_FLAGS)? |= self.last.flags() & PSH;
         } else {
@@ -224,8 +257,10 @@ impl Joined<'_> {
         let at = usize::from(header.checksum_offset);
         transport.get_mut(at..)?.get_mut(..2)?.copy_from_slice(&sum);
         for payload in &self.payloads {
-            frame.extend_from_slice(payload);
+            let (here, rest) = room.split_at_mut_checked(payload.len())?;
+            here.copy_from_slice(payload);
+            room = rest;
         }
-        Some(frame)
+        Some(())
     }
 }

@@ -3,6 +3,7 @@
 //! It knows packets as bytes: no connection state, no key schedule. Whatever comes from the network
 //! leads to a value, never to a panic. `mqvpn_core/dataplane/reference.py` is its oracle.
 
+pub mod chain;
 mod checksum;
 pub mod frames;
 pub mod join;

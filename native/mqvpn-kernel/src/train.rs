@@ -1,6 +1,7 @@
 //! Packets that travel together: one buffer and a rule where each packet is in it.
 
 use std::sync::Arc;
+use std::{iter, slice};
 
 use crate::segment::{TCP, UDP, Version, get_u16, get_u32, set_u16, set_u32};
 
@@ -19,14 +20,28 @@ const CWR: u8 = 0x80;
 /// Packets of one kind in their order; all of one length but the last, which may be shorter.
 #[derive(Clone)]
 pub struct Train {
-    bytes: Shared,
-    shape: Shape,
+    links: Links,
     first: usize,
     count: usize,
 }
 
+#[derive(Clone)]
+enum Links {
+    One(Link),
+    Many(Arc<Vec<Link>>),
+}
+
+/// Packets in one buffer.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) bytes: Shared,
+    pub(crate) shape: Shape,
+    /// How many packets are in front of these.
+    before: usize,
+}
+
 #[derive(Clone, Copy, Debug)]
-enum Shape {
+pub(crate) enum Shape {
     Super(SuperPacket),
     Equal(Equal),
 }
@@ -96,15 +111,88 @@ impl PacketParts<'_> {
     }
 }
 
+impl Shape {
+    fn count(&self) -> usize {
+        match self {
+            Self::Super(packet) => packet.count(),
+            Self::Equal(equal) => equal.count,
+        }
+    }
+
+    fn packet_len(&self, index: usize) -> usize {
+        match self {
+            Self::Super(packet) => {
+                let before = index.saturating_mul(packet.segment_len);
+                let payload = packet.payload_len.saturating_sub(before).min(packet.segment_len);
+                packet.header_len.saturating_add(payload)
+            }
+            Self::Equal(equal) if index.saturating_add(1) == equal.count => equal.last_len,
+            Self::Equal(equal) => equal.len,
+        }
+    }
+}
+
+impl Link {
+    fn whole(&self, index: usize) -> Option<&[u8]> {
+        let Shape::Equal(equal) = &self.shape else { return None };
+        let start = index.checked_mul(equal.stride)?.checked_add(equal.start)?;
+        (*self.bytes).as_ref().get(start..)?.get(..self.shape.packet_len(index))
+    }
+}
+
 impl Train {
+    fn from_link(bytes: Shared, shape: Shape) -> Self {
+        Self { links: Links::One(Link { bytes, shape, before: 0 }), first: 0, count: shape.count() }
+    }
+
     pub(crate) fn from_super_packet(bytes: Shared, packet: SuperPacket) -> Self {
-        Self { bytes, shape: Shape::Super(packet), first: 0, count: packet.count() }
+        Self::from_link(bytes, Shape::Super(packet))
     }
 
     /// Takes packets that lie in a buffer at equal distances.
     #[must_use]
     pub fn from_equal(bytes: Shared, equal: Equal) -> Self {
-        Self { bytes, shape: Shape::Equal(equal), first: 0, count: equal.count }
+        Self::from_link(bytes, Shape::Equal(equal))
+    }
+
+    pub(crate) fn links(&self) -> &[Link] {
+        match &self.links {
+            Links::One(link) => slice::from_ref(link),
+            Links::Many(links) => links,
+        }
+    }
+
+    /// Adds the packets of another whole train behind those of this one, which are all of one length.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let count = self.count;
+        let shifted = other
+            .links()
+            .iter()
+            .cloned()
+            .map(|link| Link { before: link.before.saturating_add(count), ..link });
+        match &mut self.links {
+            Links::One(link) => {
+                let links = iter::once(link.clone()).chain(shifted).collect();
+                self.links = Links::Many(Arc::new(links));
+            }
+            Links::Many(links) => Arc::make_mut(links).extend(shifted),
+        }
+        self.count = count.saturating_add(other.count);
+    }
+
+    /// Finds where a packet is.
+    fn locate(&self, index: usize) -> Option<(&Link, usize)> {
+        if index >= self.count {
+            return None;
+        }
+        let at = self.first.checked_add(index)?;
+        let link = match &self.links {
+            Links::One(link) => link,
+            Links::Many(links) => {
+                links.get(links.partition_point(|link| link.before <= at).checked_sub(1)?)?
+            }
+        };
+        Some((link, at.checked_sub(link.before)?))
     }
 
     /// Returns how many packets there are.
@@ -122,19 +210,7 @@ impl Train {
     /// Returns the length of one packet; 0 beyond the last.
     #[must_use]
     pub fn packet_len(&self, index: usize) -> usize {
-        if index >= self.count {
-            return 0;
-        }
-        let index = self.first.saturating_add(index);
-        match self.shape {
-            Shape::Super(packet) => {
-                let before = index.saturating_mul(packet.segment_len);
-                let payload = packet.payload_len.saturating_sub(before).min(packet.segment_len);
-                packet.header_len.saturating_add(payload)
-            }
-            Shape::Equal(equal) if index.saturating_add(1) == equal.count => equal.last_len,
-            Shape::Equal(equal) => equal.len,
-        }
+        self.locate(index).map_or(0, |(link, at)| link.shape.packet_len(at))
     }
 
     /// Returns the bytes of all packets.
@@ -154,8 +230,7 @@ impl Train {
         let stop = stop.min(self.count);
         let start = start.min(stop);
         Self {
-            bytes: Arc::clone(&self.bytes),
-            shape: self.shape,
+            links: self.links.clone(),
             first: self.first.saturating_add(start),
             count: stop.saturating_sub(start),
         }
@@ -164,30 +239,27 @@ impl Train {
     /// Takes some bytes off the front of each packet; nothing where that is not possible.
     #[must_use]
     pub fn stripped(&self, count: usize) -> Option<Self> {
-        let Shape::Equal(equal) = self.shape else { return None };
+        let Links::One(Link { bytes, shape: Shape::Equal(equal), before }) = &self.links else {
+            return None;
+        };
         let shape = Shape::Equal(Equal {
             start: equal.start.checked_add(count)?,
             len: equal.len.checked_sub(count)?,
             last_len: equal.last_len.checked_sub(count)?,
-            ..equal
+            ..*equal
         });
-        Some(Self { bytes: Arc::clone(&self.bytes), shape, ..*self })
+        let link = Link { bytes: Arc::clone(bytes), shape, before: *before };
+        Some(Self { links: Links::One(link), ..*self })
     }
 
     /// Makes one packet.
     #[must_use]
     pub fn packet(&self, index: usize) -> Option<PacketParts<'_>> {
-        if index >= self.count {
-            return None;
-        }
-        let bytes = (*self.bytes).as_ref();
-        let at = self.first.checked_add(index)?;
-        match self.shape {
-            Shape::Super(packet) => make_segment(bytes, &packet, at),
-            Shape::Equal(equal) => {
-                let start = at.checked_mul(equal.stride)?.checked_add(equal.start)?;
-                let body = bytes.get(start..)?.get(..self.packet_len(index))?;
-                Some(PacketParts { head: [0; MAX_HEADERS], head_len: 0, body })
+        let (link, at) = self.locate(index)?;
+        match &link.shape {
+            Shape::Super(packet) => make_segment((*link.bytes).as_ref(), packet, at),
+            Shape::Equal(_) => {
+                Some(PacketParts { head: [0; MAX_HEADERS], head_len: 0, body: link.whole(at)? })
             }
         }
     }
@@ -195,13 +267,8 @@ impl Train {
     /// Returns the packet as it stands in the buffer, if it does.
     #[must_use]
     pub fn whole(&self, index: usize) -> Option<&[u8]> {
-        let Shape::Equal(equal) = self.shape else { return None };
-        if index >= self.count {
-            return None;
-        }
-        let start = self.first.checked_add(index)?.checked_mul(equal.stride)?;
-        let start = start.checked_add(equal.start)?;
-        (*self.bytes).as_ref().get(start..)?.get(..self.packet_len(index))
+        let (link, at) = self.locate(index)?;
+        link.whole(at)
     }
 
     /// Returns source, destination and protocol if all packets have the same.
@@ -209,9 +276,11 @@ impl Train {
     /// Nothing also for a packet that has IPv4 options, a wrong length or no hops left.
     #[must_use]
     pub fn flow(&self) -> Option<Vec<u8>> {
-        if let Shape::Super(packet) = self.shape {
-            // All packets get their headers from this one; its length says nothing.
-            let header = (*self.bytes).as_ref().get(packet.start..)?;
+        let link = self.links().first()?;
+        if let Shape::Super(packet) = &link.shape {
+            // All packets get their headers from this one, or from one of the same flow that has
+            // hops left; its length says nothing.
+            let header = (*link.bytes).as_ref().get(packet.start..)?;
             return flow_of(header).map(|flow| flow.concat());
         }
         let mut found: Option<[&[u8]; 2]> = None;
@@ -234,7 +303,7 @@ impl Train {
     }
 }
 
-fn flow_of(packet: &[u8]) -> Option<[&[u8]; 2]> {
+pub(crate) fn flow_of(packet: &[u8]) -> Option<[&[u8]; 2]> {
     let (hops, flow) = match Version::of(packet)? {
         Version::V4 => (packet.get(8)?, [packet.get(12..20)?, packet.get(9..10)?]),
         Version::V6 => (packet.get(7)?, [packet.get(8..40)?, packet.get(6..7)?]),

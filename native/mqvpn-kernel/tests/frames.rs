@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use mqvpn_kernel::frames::{Content, FRAME_HEADER_LEN, split_frame};
-use mqvpn_kernel::join::join_packets;
+use mqvpn_kernel::join;
 use mqvpn_kernel::train::{Equal, Shared, Train};
 
 const HEADERS: usize = 40;
@@ -39,6 +39,16 @@ fn train(frame: &[u8]) -> Train {
         Some(Content::Train(train)) => train,
         _ => panic!("no train"),
     }
+}
+
+fn join_packets(packets: &[&[u8]], joins_udp: bool) -> Vec<Vec<u8>> {
+    let frames = join::join_packets(packets, joins_udp);
+    let made = frames.iter().map(|frame| {
+        let mut room = vec![0xAA; frame.len()];
+        frame.write(&mut room);
+        room
+    });
+    made.collect()
 }
 
 fn packets(train: &Train) -> Vec<Vec<u8>> {

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 /// Changes with every change of a signature or a result: a build that is left over from another
 /// version of the Python code must not be used.
-const ABI: u32 = 4;
+const ABI: u32 = 5;
 
 /// Data plane in Rust; go through `mqvpn_core.dataplane.kernel`.
 #[pymodule]

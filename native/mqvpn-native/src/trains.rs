@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mqvpn_kernel::frames::{Content, split_frame};
+use mqvpn_kernel::chain::split_frames as split;
+use mqvpn_kernel::frames::Content;
 use mqvpn_kernel::join::join_packets as join;
 use mqvpn_kernel::train::{Shared, Train};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -99,15 +100,13 @@ impl PacketTrain {
 #[pyfunction]
 pub fn split_frames(py: Python<'_>, frames: Vec<PyBackedBytes>) -> PyResult<Bound<'_, PyList>> {
     guarded(|| {
+        let frames: Vec<Shared> =
+            frames.into_iter().map(|frame| -> Shared { Arc::new(frame) }).collect();
         let list = PyList::empty(py);
-        for frame in frames {
-            let shared: Shared = Arc::new(frame);
-            match split_frame(&shared) {
-                Some(Content::Packet(packet)) => list.append(PyBytes::new(py, &packet))?,
-                Some(Content::Train(train)) => {
-                    list.append(Bound::new(py, PacketTrain { train })?)?;
-                }
-                None => {}
+        for content in split(&frames) {
+            match content {
+                Content::Packet(packet) => list.append(PyBytes::new(py, &packet))?,
+                Content::Train(train) => list.append(Bound::new(py, PacketTrain { train })?)?,
             }
         }
         Ok(list)
@@ -126,15 +125,20 @@ pub fn join_packets<'py>(
         for parcel in parcels.try_iter()? {
             sources.push(Source::of(&parcel?)?);
         }
+        let mut packets: Vec<&[u8]> = Vec::with_capacity(sources.len());
+        for source in &sources {
+            source.add_to(&mut packets);
+        }
         let total = sources.iter().fold(0_usize, |sum, source| sum.saturating_add(source.len()));
-        let frames = unlocked(py, total, || {
-            let mut packets: Vec<&[u8]> = Vec::with_capacity(sources.len());
-            for source in &sources {
-                source.add_to(&mut packets);
-            }
-            join(&packets, joins_udp)
-        });
-        PyList::new(py, frames.iter().map(|frame| PyBytes::new(py, frame)))
+        let frames = unlocked(py, total, || join(&packets, joins_udp));
+        let list = PyList::empty(py);
+        for frame in &frames {
+            list.append(PyBytes::new_with(py, frame.len(), |room| {
+                frame.write(room);
+                Ok(())
+            })?)?;
+        }
+        Ok(list)
     })
 }
 
