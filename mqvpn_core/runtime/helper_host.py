@@ -120,12 +120,15 @@ class HelperResolver(NameResolver):
         """
         super().__init__(lookup)
         self._link = link
+        self._server = start.profile.host
         self._allowed = start.servers
         self._only = start.profile.known_addresses
         self._name_servers = start.name_servers
 
     @override
     async def resolve(self, host: str) -> tuple[IPAddress, ...]:
+        if host != self._server:
+            return await super().resolve(host)  # of split tunnelling: no address of the server
         if self._only:
             return self._only
         found = (await self._find(host))[:MAX_SERVER_ADDRESSES]

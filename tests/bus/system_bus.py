@@ -198,6 +198,10 @@ class SystemBus:
             run = ["sh", "-c", f'echo 0 >{scope} && exec "$@"', "sh", *run]
         return [*enter, "--", *run]
 
+    def cgroup(self, user: str) -> str:
+        """The control group of a user's session, below the root of all of them."""
+        return _scope(user, self._tag)
+
     def run(
         self, command: Sequence[str], *, user: str = "root", seated: bool | None = None
     ) -> subprocess.CompletedProcess[str]:

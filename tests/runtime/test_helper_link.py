@@ -199,6 +199,17 @@ def test_servers_are_announced_before_they_are_used() -> None:
     _with_link(body)
 
 
+def test_names_of_split_tunnelling_are_no_servers() -> None:
+    async def body(link: HelperLink, helper: _Helper, _nursery: trio.Nursery) -> None:
+        for members in ({}, {"server_addresses": ["203.0.113.7"]}):
+            start = _start(split_exclude=["bank.example"], **members)
+            resolver = HelperResolver(link, start, lookup=lambda _host: ["198.51.100.9"])
+            assert await resolver.resolve("bank.example") == (ip_address("198.51.100.9"),)
+        assert helper.heard == []
+
+    _with_link(body)
+
+
 def test_known_addresses_serve_while_nobody_can_be_asked() -> None:
     def fail(_host: str) -> list[str]:
         raise OSError(-3, "no name server")
