@@ -3,8 +3,10 @@
 import errno
 import logging
 import os
+import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +30,7 @@ from mqvpn_helper.interface.host_plan import (
 )
 from tests.helper.namespaces import machine_state, run
 from tests.helper.plans import SERVER4, SERVER6, client_plan
+from tests.meta.checkout import ROOT
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.usefixtures("namespace")]
 
@@ -325,6 +328,28 @@ def test_always_stays_after_the_end_and_is_there_at_boot(folder: Path) -> None:
     assert changer_in(folder).recover(release_kill_switch=True)
     assert machine_state() == before
     assert not boot.exists()
+
+
+def test_the_unit_of_the_boot_loads_it(folder: Path) -> None:
+    """What mqvpn-killswitch.service runs before there is a network."""
+    unit = (ROOT / "resources/mqvpn-killswitch.service").read_text(encoding="ascii")
+    (line,) = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    assert "Before=network-pre.target" in unit
+    changer = changer_in(folder)
+    opened = changer.open_tun("mqvpn0")
+    changer.apply(carrying(replace(SWITCH, mode=KillSwitchMode.ALWAYS)))
+    changer.undo()
+    os.close(opened.fd)
+    script = line.replace("/etc/mqvpn", str(folder / "boot")).replace("$$", "$")
+    for code in (0, 1):
+        run("nft flush ruleset")
+        assert sent(ELSEWHERE)
+        command = ["/bin/sh", "-c", script]
+        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - the unit's
+        assert done.returncode == code, done.stderr
+        assert not sent(ELSEWHERE)
+        # Whatever becomes of another file, this one counts.
+        (folder / "boot/kill-switch-broken.nft").write_text("this is no rule\n")
 
 
 @pytest.mark.parametrize("mode", [KillSwitchMode.STANDARD, None])
