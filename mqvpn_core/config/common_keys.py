@@ -160,10 +160,10 @@ KEY_UPDATE_INTERVAL: Setting[float] = Setting(
     roles=BOTH,
     group=Group.CONNECTION,
     form=Form.NUMBER,
-    allowed="10 to 86400 seconds, or 0: only when the cipher's limits demand it",
+    allowed="2 to 86400 seconds, or 0: only when the cipher's limits demand it",
     default=("3600",),
     doc="Time between changes of the connection's encryption keys.",
-    parse=last(parsing.seconds(10, 86400, zero=True)),
+    parse=last(parsing.seconds(2, 86400, zero=True)),
     placeholder="SECONDS",
 )
 SCHEDULER: Setting[Scheduler] = Setting(
