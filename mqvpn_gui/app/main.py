@@ -17,7 +17,7 @@ from mqvpn_gui.bus.single_program import SingleProgram
 from mqvpn_gui.user.names import APPLICATION_ID
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
-from mqvpn_gui.words.translation import load_translation
+from mqvpn_gui.words.translation import install_translation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,9 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _translate(application: QApplication, language: str) -> None:
     if language:
         QLocale.setDefault(QLocale(language))
-    translator = load_translation(language, application)
-    if translator is not None:
-        application.installTranslator(translator)
+    install_translation(language, application)
 
 
 def _surroundings() -> Surroundings:

@@ -94,6 +94,7 @@ class Graph(QWidget):
         top = _nice_above(max(highest, _LEAST_TOP[self.quantity]))
         area = QRectF(_LEFT, _TOP, self.width() - _LEFT - _RIGHT, self.height() - _TOP - _BOTTOM)
         painter = QPainter(self)
+        painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)  # as time runs in every graph
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._paint_scale(painter, area, top)
         names = self._history.interfaces
@@ -164,11 +165,12 @@ def quantity_name(quantity: Quantity) -> str:
 
 def span_name(span: Span) -> str:
     """How far back a graph looks, in words."""
-    return {
+    texts = {
         Span.MINUTE: _tr("1 min"),
         Span.TEN_MINUTES: _tr("10 min"),
         Span.HOUR: _tr("1 h"),
-    }[span]
+    }
+    return quantities.in_order(texts[span])
 
 
 def _ago(span: Span) -> str:

@@ -65,6 +65,7 @@ class PathCard(QFrame):
         grid.addWidget(self._traffic, 2, 0)
         grid.addWidget(self._line, 3, 0)
         grid.addLayout(bottom, 4, 0)
+        grid.setRowStretch(5, 1)
 
     @override
     def setEnabled(self, enabled: bool) -> None:

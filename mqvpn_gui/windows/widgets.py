@@ -1,6 +1,7 @@
 """Small parts that several windows use."""
 
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
     QLabel,
@@ -21,6 +22,7 @@ class ElidedLabel(QLabel):
         super().__init__(parent)
         self._whole = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setAlignment(_leading())
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     @override
@@ -62,6 +64,8 @@ class ScrollPage(QScrollArea):
         super().__init__()
         self.setWidget(content)
         self.setWidgetResizable(True)
+        content.setAutoFillBackground(False)
+        self.viewport().setAutoFillBackground(False)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -80,10 +84,18 @@ def plain_label(text: str = "", kind: str = "", *, wraps: bool = False) -> QLabe
     """
     label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setAlignment(_leading())
     label.setWordWrap(wraps)
     if kind:
         label.setProperty("class", kind)
     return label
+
+
+def _leading() -> Qt.AlignmentFlag:
+    """Where a line begins; Qt alone would look at the letters, and names are in Latin ones."""
+    is_mirrored = QGuiApplication.isRightToLeft()
+    side = Qt.AlignmentFlag.AlignRight if is_mirrored else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignAbsolute | Qt.AlignmentFlag.AlignVCenter
 
 
 def set_kind(widget: QWidget, kind: str) -> None:

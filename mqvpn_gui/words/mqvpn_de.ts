@@ -1234,7 +1234,7 @@
     </message>
     <message>
       <source>Traffic is &amp;blocked, the key is refused</source>
-      <translation>Daten werden &amp;gesperrt, der Schlüssel wird abgelehnt</translation>
+      <translation>Daten &amp;gesperrt oder Schlüssel abgelehnt</translation>
     </message>
     <message>
       <source>Traffic moved to another &amp;path</source>

@@ -1,6 +1,7 @@
 """Numbers as people read them, and as a screen reader says them."""
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
+from PySide6.QtGui import QGuiApplication
 
 _KILO = 1000.0
 _SMALL_PART = 0.1
@@ -11,31 +12,39 @@ def _tr(text: str) -> str:
     return QCoreApplication.translate("quantities", text)
 
 
+def in_order(text: str) -> str:
+    """A number with its unit, in that order also between words that are read from the right."""
+    return f"\u2066{text}\u2069" if QGuiApplication.isRightToLeft() else text
+
+
 def milliseconds(value: float) -> str:
     """A time in milliseconds."""
-    return _tr("{0} ms").format(_number(value))
+    return in_order(_tr("{0} ms").format(_number(value)))
 
 
 def percent(part: float) -> str:
     """A part of one as a percentage."""
     digits = 1 if 0 < part < _SMALL_PART else 0
-    return _tr("{0} %").format(QLocale().toString(part * 100, "f", digits))
+    return in_order(_tr("{0} %").format(QLocale().toString(part * 100, "f", digits)))
 
 
 def rate(bits_per_second: float) -> str:
     """Bits a second."""
     if bits_per_second < _KILO:
-        return _tr("{0} bit/s").format(_number(bits_per_second))
-    if bits_per_second < _KILO**2:
-        return _tr("{0} kbit/s").format(_number(bits_per_second / _KILO))
-    if bits_per_second < _KILO**3:
-        return _tr("{0} Mbit/s").format(_number(bits_per_second / _KILO**2))
-    return _tr("{0} Gbit/s").format(_number(bits_per_second / _KILO**3))
+        text = _tr("{0} bit/s").format(_number(bits_per_second))
+    elif bits_per_second < _KILO**2:
+        text = _tr("{0} kbit/s").format(_number(bits_per_second / _KILO))
+    elif bits_per_second < _KILO**3:
+        text = _tr("{0} Mbit/s").format(_number(bits_per_second / _KILO**2))
+    else:
+        text = _tr("{0} Gbit/s").format(_number(bits_per_second / _KILO**3))
+    return in_order(text)
 
 
 def size(count: float) -> str:
     """A number of bytes."""
-    return QLocale().formattedDataSize(round(count), 1, QLocale.DataSizeFormat.DataSizeSIFormat)
+    form = QLocale.DataSizeFormat.DataSizeSIFormat
+    return in_order(QLocale().formattedDataSize(round(count), 1, form))
 
 
 def duration(seconds: float) -> str:

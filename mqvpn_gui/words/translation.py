@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from xml.etree import ElementTree as ET
 
-from PySide6.QtCore import QLocale, QObject, QTranslator
+from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QTranslator
 from typing_extensions import override
 
 _SOURCE_LANGUAGE = "en"
@@ -30,9 +30,26 @@ class FileTranslator(QTranslator):
     @override
     def translate(
         self, context: str, text: str, disambiguation: str | None = None, number: int = -1
-    ) -> str:
-        # An empty answer makes Qt show the text as it is.
-        return self._texts.get((context, text), "")
+    ) -> str | None:
+        # Nothing makes Qt ask the next translator; an empty text would be shown.
+        return self._texts.get((context, text))
+
+
+def install_translation(language: str, application: QCoreApplication) -> None:
+    """Have everything said in a language, also what Qt says itself, as on the buttons of dialogues.
+
+    Args:
+        language: code such as ``de``; empty: that of the desktop.
+        application: the one of Qt.
+    """
+    translation = load_translation(language, application)
+    if translation is None:
+        return
+    own = QTranslator(application)
+    where = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+    if own.load(QLocale(language) if language else QLocale(), "qtbase", "_", where):
+        application.installTranslator(own)
+    application.installTranslator(translation)
 
 
 def load_translation(language: str, parent: QObject) -> FileTranslator | None:

@@ -1,6 +1,7 @@
-"""A whole program in memory: files in a folder of the test, a keyring in a dictionary, no bus."""
+"""A whole program in memory: files in a folder of the test, a keyring in a dictionary."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,20 @@ from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.bus.qt_bus import QtBus
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
+from tests.gui.private_bus import BusHelper, message_bus_daemon
 from tests.user.fake_keyring import FakeKeyring
+
+
+@dataclass(slots=True)
+class FakeClocks:
+    """Two clocks that stand still until a test moves them."""
+
+    steady: float = 0.0
+    wall: float = 2_000.0
+
+    def reading(self) -> Clocks:
+        """The clocks as the program has them."""
+        return Clocks(steady=lambda: self.steady, wall=lambda: self.wall)
 
 
 @dataclass(slots=True)
@@ -25,26 +39,76 @@ class Office:
     profiles: ProfileStore
     secrets: SecretStore
     preferences: PreferenceFile
+    keyring: FakeKeyring
+    clocks: FakeClocks
 
 
-@pytest.fixture
-def office(
-    qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Office]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    keyring = FakeKeyring()
-    profiles = ProfileStore(tmp_path / "profiles")
+@contextmanager
+def open_office(application: QApplication, folder: Path, system_bus: Path) -> Iterator[Office]:
+    """Run the program for the length of a block, without a session bus."""
+    keyring, clocks = FakeKeyring(), FakeClocks()
+    profiles = ProfileStore(folder / "profiles")
     secrets = SecretStore(lambda: keyring)
-    preferences = PreferenceFile(tmp_path)
+    preferences = PreferenceFile(folder)
     around = Surroundings(
-        system_bus=QtBus(lambda: str(tmp_path / "no-system-bus")),
-        session_bus=QtBus(lambda: str(tmp_path / "no-session-bus")),
-        clocks=Clocks(steady=lambda: 0.0, wall=lambda: 2_000.0),
+        system_bus=QtBus(lambda: str(system_bus)),
+        session_bus=QtBus(lambda: str(folder / "no-session-bus")),
+        clocks=clocks.reading(),
         preferences=preferences,
         profiles=profiles,
         secrets=secrets,
     )
-    desk = Desk(qapp, around)
-    qtbot.addWidget(desk.window)
-    yield Office(desk, profiles, secrets, preferences)
-    desk.finish()
+    desk = Desk(application, around)
+    try:
+        yield Office(desk, profiles, secrets, preferences, keyring, clocks)
+    finally:
+        desk.finish()
+        desk.window.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that everything is written to."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
+
+
+@pytest.fixture
+def office(qapp: QApplication, home: Path) -> Iterator[Office]:
+    """The program where there is no bus at all."""
+    with open_office(qapp, home, home / "no-system-bus") as made:
+        yield made
+
+
+OFF: dict[str, tuple[str, object]] = {
+    "Version": ("s", "0.1.0"),
+    "ApiLevel": ("u", 1),
+    "State": ("s", "off"),
+}
+"""What a helper says that has nothing to do."""
+
+
+@pytest.fixture
+def system_bus(tmp_path: Path) -> Iterator[Path]:
+    """A bus with nobody on it."""
+    folder = tmp_path / "system"
+    folder.mkdir()
+    with message_bus_daemon(folder) as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def helper(system_bus: Path) -> Iterator[BusHelper]:
+    """A helper on the bus that does what it is told and nothing else."""
+    made = BusHelper(str(system_bus), dict(OFF))
+    yield made
+    made.die()
+
+
+@pytest.fixture
+def staffed(qtbot: QtBot, qapp: QApplication, home: Path, helper: BusHelper) -> Iterator[Office]:
+    """The program with a helper."""
+    with open_office(qapp, home, Path(helper.bus_path)) as made:
+        made.desk.start()
+        qtbot.waitUntil(lambda: made.desk.helper.state.is_present)
+        yield made

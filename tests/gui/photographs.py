@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QLocale, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
 from PySide6.QtWidgets import QApplication, QTabWidget, QWidget
 
 from mqvpn_gui.app.attention import Attention
@@ -36,7 +36,7 @@ from mqvpn_gui.windows.profile_editor import ProfileEditor
 from mqvpn_gui.windows.servers_page import ServersPage
 from mqvpn_gui.windows.settings_page import SettingsPage
 from mqvpn_gui.windows.share_dialog import ShareDialog
-from mqvpn_gui.words.translation import load_translation
+from mqvpn_gui.words.translation import install_translation
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.profile import Profile
 from tests.gui.samples import CONNECTED, LTE, OFF, WIFI
@@ -153,7 +153,8 @@ def _window(page: QWidget, name: str) -> MainWindow:
         "diagnostics": "Dia&gnostics",
     }
     for each, title in titles.items():
-        window.add_page(each, title, page if each == name else QWidget())
+        said = QCoreApplication.translate("window_pages", title)
+        window.add_page(each, said, page if each == name else QWidget())
     if name not in titles:
         window.add_hidden_page(name, page)
     window.open_page(name)
@@ -219,12 +220,12 @@ def photograph(folder: Path, application: QApplication, ending: str) -> int:
         colours = apply_theme(application, theme)
         for name, make in scenes(colours):
             widget = make()
-            widths = WIDTHS if isinstance(widget, MainWindow) else (widget.sizeHint().width(),)
-            for width in widths:
-                widget.resize(width, 760 if isinstance(widget, MainWindow) else widget.height())
+            for width in WIDTHS if isinstance(widget, MainWindow) else (0,):
+                if width:
+                    widget.resize(width, 760)
                 widget.show()
                 application.processEvents()
-                path = folder / f"{name}-{theme.value}-{width}-{ending}.png"
+                path = folder / f"{name}-{theme.value}-{widget.width()}-{ending}.png"
                 if not widget.grab().save(str(path)):
                     raise OSError(f"{path} could not be written")
                 count += 1
@@ -261,9 +262,7 @@ def _take(folder: Path, ending: str) -> int:
     application = QApplication([])
     if ending == GERMAN:
         QLocale.setDefault(QLocale(GERMAN))
-        translator = load_translation(GERMAN, application)
-        assert translator is not None
-        application.installTranslator(translator)
+        install_translation(GERMAN, application)
     if ending == MIRRORED:
         application.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     count = photograph(folder, application, ending)

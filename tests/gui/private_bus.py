@@ -78,6 +78,8 @@ class BusHelper:
             bus_path: socket of the bus.
             properties: what it says of itself, with D-Bus types.
         """
+        self.bus_path = bus_path
+        """Where it is."""
         self.properties = properties
         self.errors: dict[str, str] = {}
         """Methods that fail, with the name of the error."""

@@ -8,7 +8,8 @@ from pytestqt.qtbot import QtBot
 
 from mqvpn_gui.app.attention import PATIENCE, PORTAL_SECONDS, Attention
 from mqvpn_gui.app.clocks import Clocks
-from mqvpn_gui.model.helper_state import KillSwitch
+from mqvpn_gui.bus.network_watch import NetworkStatus
+from mqvpn_gui.model.helper_state import KillSwitch, Role
 from mqvpn_gui.windows.banner import Banner
 from mqvpn_helper.interface.bus_names import TunnelState
 from tests.gui.samples import CONNECTED, OFF, WIFI
@@ -94,3 +95,62 @@ def test_tunnel_of_somebody_else_is_named(scene: Scene) -> None:
     assert "Another user" in scene.text
     scene.attention.show_state(OFF)
     assert scene.text == ""
+
+
+def test_login_page_of_a_network_is_opened(scene: Scene, qtbot: QtBot) -> None:
+    network = NetworkStatus(wants_login=True, check_uri="http://check.example/")
+    scene.attention.show_network(network)
+    assert "wants you to log in" in scene.text
+    with qtbot.waitSignal(scene.attention.page_wanted) as wanted:
+        scene.press("Open its page")
+    assert wanted.args == ["http://check.example/"]
+    scene.attention.show_network(NetworkStatus())
+    assert scene.text == ""
+
+
+def test_login_behind_the_kill_switch_opens_the_way_and_then_the_page(
+    scene: Scene, qtbot: QtBot
+) -> None:
+    scene.attention.show_state(TRYING)
+    scene.attention.show_network(NetworkStatus(wants_login=True, check_uri="http://check.example/"))
+    with qtbot.waitSignal(scene.attention.portal_wanted):
+        scene.press("Allow that for 5 minutes…")
+    with qtbot.waitSignal(scene.attention.page_wanted):
+        scene.attention.show_state(
+            replace(TRYING, portal_interface="wlan0", portal_until=scene.now + 300)
+        )
+
+
+def test_metered_link_is_told_once_and_can_become_backup(scene: Scene, qtbot: QtBot) -> None:
+    both = (WIFI, replace(WIFI, interface="eth0"))
+    scene.attention.show_state(replace(CONNECTED, owner=ME, paths=both))
+    scene.attention.show_network(NetworkStatus(metered=frozenset({"wlan0"})))
+    assert "WiFi wlan0 is metered" in scene.text
+    with qtbot.waitSignal(scene.attention.role_wanted) as wanted:
+        scene.press("Use it as backup only")
+    assert wanted.args == ["wlan0", Role.BACKUP]
+    scene.press("Dismiss")
+    scene.attention.show_state(replace(CONNECTED, owner=ME, paths=both, dns_method="other"))
+    assert scene.text == ""
+
+
+def test_only_link_is_not_spoken_ill_of(scene: Scene) -> None:
+    scene.attention.show_state(replace(CONNECTED, owner=ME, paths=(WIFI,)))
+    scene.attention.show_network(NetworkStatus(metered=frozenset({"wlan0"})))
+    assert scene.text == ""
+
+
+def test_dead_helper_is_told_until_there_is_a_tunnel_again(scene: Scene, qtbot: QtBot) -> None:
+    scene.attention.tell_of_death()
+    with qtbot.waitSignal(scene.attention.tunnel_wanted):
+        scene.press("Connect again")
+    scene.attention.show_state(replace(CONNECTED, owner=ME))
+    assert scene.text == ""
+
+
+def test_messages_do_not_hide_each_other_for_good(scene: Scene) -> None:
+    scene.attention.tell_of_death()
+    scene.attention.show_network(NetworkStatus(wants_login=True))
+    assert "log in" in scene.text
+    scene.press("Dismiss")
+    assert "ended unexpectedly" in scene.text

@@ -2,31 +2,19 @@
 
 import segno
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from mqvpn_gui.windows.add_server import AddServerDialog
 from mqvpn_gui.windows.first_run import FirstRunPage
 from mqvpn_gui.windows.servers_page import ServersPage
 from tests.gui.conftest import Office
+from tests.gui.looking import press, shown
 
 LINK = (
     "mqvpn://vpn.example.org/?pin=sha256%2FAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"
     "&name=Home#key-of-the-user-0123456789"
 )
-
-
-def shown(widget: QWidget) -> str:
-    return "\n".join(
-        each.text() for each in widget.findChildren(QLabel) if each.isVisibleTo(widget)
-    )
-
-
-def press(widget: QWidget, label: str) -> None:
-    buttons = [each for each in widget.findChildren(QPushButton) if each.text() == label]
-    assert len(buttons) == 1, [each.text() for each in widget.findChildren(QPushButton)]
-    assert buttons[0].isEnabled()
-    buttons[0].click()
 
 
 def test_without_a_bus_the_first_page_says_what_to_do(office: Office, qtbot: QtBot) -> None:
