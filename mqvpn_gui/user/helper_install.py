@@ -1,8 +1,8 @@
 """The one command that installs the helper on this machine."""
 
-from collections.abc import Mapping
+import shlex
+import sys
 from pathlib import Path
-from types import MappingProxyType
 
 PACKAGE = "mqvpn-core"
 """The package with helper, core and policy."""
@@ -10,34 +10,29 @@ PACKAGE = "mqvpn-core"
 _MAX_BYTES = 16384
 # In a sandbox the first is the machine's own, the others the sandbox's.
 _OS_RELEASE = (Path("/run/host/os-release"), Path("/etc/os-release"), Path("/usr/lib/os-release"))
-_COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        "debian": f"sudo apt install {PACKAGE}",
-        "ubuntu": f"sudo apt install {PACKAGE}",
-        "fedora": f"sudo dnf install {PACKAGE}",
-        "rhel": f"sudo dnf install {PACKAGE}",
-        "suse": f"sudo zypper install {PACKAGE}",
-        "opensuse": f"sudo zypper install {PACKAGE}",
-        "arch": f"sudo pacman -S {PACKAGE}",
-    }
-)
+_DEBIAN = f"sudo apt install ./{PACKAGE}_*.deb"
+"""With the package of the release in this folder; no archive of packages has it."""
 _ANYWHERE = "sudo ./mqvpn-install-helper"
-"""From the archive that every release has."""
+"""In the unpacked archive mqvpn-helper of the release."""
+_PROGRAM = "bin/mqvpn-install-helper"
+_SANDBOX = Path("/.flatpak-info")
 
 
-def install_command(os_release: str | None = None) -> str:
+def install_command(os_release: str | None = None, environment: Path | None = None) -> str:
     """Return the command.
 
     Args:
         os_release: content of ``os-release``; None reads that of this machine.
+        environment: where pip or pipx has put mqvpn; None looks where this runs.
     """
+    if environment is None and os_release is None and not _SANDBOX.exists():
+        environment = Path(sys.prefix)
+    if environment is not None and (environment / _PROGRAM).exists():
+        return f"sudo {shlex.quote(str(environment / _PROGRAM))}"
     text = _read() if os_release is None else os_release
     fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     words = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', " ").lower().split()
-    known = (
-        _COMMANDS[word.partition("-")[0]] for word in words if word.partition("-")[0] in _COMMANDS
-    )
-    return next(known, _ANYWHERE)
+    return _DEBIAN if {"debian", "ubuntu"} & set(words) else _ANYWHERE
 
 
 def system_name() -> str:

@@ -32,22 +32,13 @@ sys.path.insert(0, str(HERE.parent))
 
 import man_pages  # noqa: E402 - a neighbour
 
+from mqvpn_helper.installing.machine_files import MACHINE_FILES  # noqa: E402
+
 SHORT = f"{sys.version_info.major}.{sys.version_info.minor}"
 PRIVATE = Path("usr/lib/mqvpn")
 SITE = PRIVATE / f"lib/python{SHORT}/site-packages"
-_UNITS = "usr/lib/systemd/system"
 
-CORE_FILES: Mapping[str, str] = {
-    "mqvpn-client@.service": _UNITS,
-    "mqvpn-helper.service": _UNITS,
-    "mqvpn-killswitch.service": _UNITS,
-    "mqvpn-server.service": _UNITS,
-    "org.mqvpn.Helper1.conf": "usr/share/dbus-1/system.d",
-    "org.mqvpn.Helper1.service": "usr/share/dbus-1/system-services",
-    "org.mqvpn.policy": "usr/share/polkit-1/actions",
-    "mqvpn.sysusers.conf": "usr/lib/sysusers.d/mqvpn.conf",
-}
-"""Files of resources and the folders they go to, or the file they become."""
+CORE_FILES = MACHINE_FILES
 
 GUI_FILES: Mapping[str, str] = {
     "org.mqvpn.Client.desktop": "usr/share/applications",

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from jeepney import (
@@ -263,11 +264,9 @@ def test_without_a_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Non
 @pytest.mark.parametrize(
     ("os_release", "command"),
     [
-        ("ID=debian\n", "sudo apt install mqvpn-core"),
-        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "sudo apt install mqvpn-core"),
-        ("ID=fedora\n", "sudo dnf install mqvpn-core"),
-        ('ID="opensuse-tumbleweed"\n', "sudo zypper install mqvpn-core"),
-        ("ID=arch\n", "sudo pacman -S mqvpn-core"),
+        ("ID=debian\n", "sudo apt install ./mqvpn-core_*.deb"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "sudo apt install ./mqvpn-core_*.deb"),
+        ("ID=fedora\n", "sudo ./mqvpn-install-helper"),
         ("ID=nixos\n", "sudo ./mqvpn-install-helper"),
         ("nonsense", "sudo ./mqvpn-install-helper"),
         ("", "sudo ./mqvpn-install-helper"),
@@ -276,3 +275,11 @@ def test_without_a_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Non
 def test_the_one_command(os_release: str, command: str) -> None:
     assert install_command(os_release) == command
     assert install_command()
+
+
+def test_what_came_by_pip_is_installed_by_its_own_program(tmp_path: Path) -> None:
+    assert install_command("ID=debian\n", tmp_path) == "sudo apt install ./mqvpn-core_*.deb"
+    program = tmp_path / "my tools/bin/mqvpn-install-helper"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert install_command("ID=debian\n", program.parents[1]) == f"sudo '{program}'"

@@ -53,7 +53,7 @@ def test_what_units_and_bus_start_is_in_the_package() -> None:
 
 def test_each_program_has_a_manual_page() -> None:
     programs = {program.name for program in man_pages.PROGRAMS}
-    assert programs == {*build.CORE_PROGRAMS, *build.GUI_PROGRAMS} - {"mqvpn-helper"}
+    assert programs == {*build.CORE_PROGRAMS, *build.GUI_PROGRAMS}
 
 
 @pytest.mark.slow
@@ -62,13 +62,12 @@ def test_a_manual_page_has_every_command() -> None:
     text = man_pages.help_of(program, [])
     assert {"client", "server", "recover"} <= set(man_pages.sub_commands(text))
     lines = man_pages.page(man_pages.PROGRAMS[-1], "1.2", "2026-01-02").splitlines()
-    assert lines[0] == '.TH "MQVPN-GUI" "1" "2026-01-02" "mqvpn 1.2" "mqvpn"'
-    assert "Without a screen, mqvpn does the same." in lines
+    assert lines[0] == '.TH "MQVPN-HELPER" "8" "2026-01-02" "mqvpn 1.2" "mqvpn"'
 
 
 def test_the_programs_say_which_package_to_install() -> None:
     assert PACKAGE in {path.name for path in PACKAGES}
-    assert install_command("ID=debian\n") == f"sudo apt install {PACKAGE}"
+    assert install_command("ID=debian\n") == f"sudo apt install ./{PACKAGE}_*.deb"
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}-{path.name}")

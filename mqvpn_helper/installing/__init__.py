@@ -1,0 +1,1 @@
+"""Installs the helper for a whole machine from where somebody has installed mqvpn for himself."""
