@@ -10,6 +10,7 @@ instead, see `runtime/load_watch`. Decides nothing about the tunnel.
 # walk: 2 of 16
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import trio
 
@@ -21,6 +22,7 @@ from mqvpn_core.runtime.driver_ports import PacketSession, SessionObserver, Tran
 from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.short_sleep import ShortSleep
 from mqvpn_core.runtime.tun_device import PacketDevice
 
 MAX_READS = 32
@@ -183,13 +185,14 @@ class ClientDriver:
             self._listen_for_silence(now)
 
     async def _look_at_intervals(self) -> None:
-        while True:
-            await self._load.wait_high()
-            while self._load.is_high:
-                # Counted from the last look: one that took longer is followed by the next at once.
-                await trio.sleep_until(self._looked_at + INTERVAL)
-                self._look_at_everything()
-            self._timer.set(self._due_at)
+        with closing(ShortSleep()) as sleep:
+            while True:
+                await self._load.wait_high()
+                while self._load.is_high:
+                    # From the last look: one that took longer is followed by the next at once.
+                    await sleep.until(Instant(self._looked_at + INTERVAL))
+                    self._look_at_everything()
+                self._timer.set(self._due_at)
 
     def _look_at_everything(self) -> None:
         """Do in one round what the tasks do in many."""

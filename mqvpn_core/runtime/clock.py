@@ -25,20 +25,22 @@ class DeadlineTimer:
 
     def set(self, deadline: Instant | None) -> None:
         """Move the deadline; `None` means never."""
-        wanted = math.inf if deadline is None else deadline
-        if wanted == self._deadline:
-            return
-        self._deadline = wanted
-        if self._scope is not None:
+        self._deadline = wanted = math.inf if deadline is None else deadline
+        # Waking too early now and then costs less than telling trio of every delay.
+        if self._scope is not None and wanted < self._scope.deadline:
             self._scope.deadline = max(wanted, trio.current_time() + _SHORTEST_WAIT)
 
     async def wait(self) -> None:
         """Return when the deadline has passed; then there is none until `set` gives one."""
-        earliest = trio.current_time() + _SHORTEST_WAIT
-        with trio.CancelScope(deadline=max(self._deadline, earliest)) as scope:
-            self._scope = scope
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._scope = None
+        wake_at = max(self._deadline, trio.current_time() + _SHORTEST_WAIT)
+        while True:
+            with trio.CancelScope(deadline=wake_at) as scope:
+                self._scope = scope
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._scope = None
+            wake_at = self._deadline
+            if wake_at <= trio.current_time():
+                break
         self._deadline = math.inf
