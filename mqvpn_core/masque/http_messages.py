@@ -158,11 +158,6 @@ def check_capsule_message(fields: FieldLines, status: int | None = None) -> None
             raise DecodeError(f"{name.decode('ascii')} in a message that carries capsules")
 
 
-def announces_capsules(fields: FieldLines) -> bool:
-    """Tell whether Capsule-Protocol is present and true (RFC 9297 s3.4)."""
-    return has_true_field(fields, CAPSULE_PROTOCOL[0])
-
-
 def has_true_field(fields: FieldLines, name: bytes) -> bool:
     """Tell whether a structured field with a Boolean is present and true (RFC 8941 s3.3.6).
 

@@ -15,7 +15,6 @@ class Closing:
     def __init__(self, engine: EngineConnection, packetizer: Packetizer) -> None:
         self._engine = engine
         self._packetizer = packetizer
-        self._closed_by_peer = False
         self._told = False
         self._packet: list[Transmit] = []
         self._packets_received = 0

@@ -32,14 +32,13 @@ from mqvpn_core.quic.http3_events import (
     SettingsReceived,
 )
 from mqvpn_core.wire.code_points import Http3ErrorCode, Http3Setting
-from mqvpn_core.wire.varint import decode_varint, encode_varint
+from mqvpn_core.wire.http_datagrams import decode_stream_id, encode_stream_id
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 MAX_UNSEEN_NOTICES = 256
 """Events that wait for one watcher of the connection; older ones are forgotten."""
 
-_MAX_QUARTER_STREAM_ID = 2**60 - 1
 _REQUEST_STREAM_MASK = 0x3
 
 
@@ -80,7 +79,7 @@ class Http3Connection:
 
     def max_datagram_payload(self, stream_id: StreamId) -> int:
         """Largest HTTP Datagram payload, context ID included, that one packet carries now."""
-        quarter = len(encode_varint(stream_id // 4))
+        quarter = len(encode_stream_id(stream_id))
         return max(0, self._connection.max_datagram_payload - quarter)
 
     def unsent_bytes(self, stream_id: StreamId) -> int:
@@ -136,7 +135,7 @@ class Http3Connection:
         if not self.may_send_datagrams or not self._engine.has_stream(stream_id):
             self.dropped_datagrams += count_packets(payloads)
             return
-        prefix = encode_varint(stream_id // 4) + context_prefix
+        prefix = encode_stream_id(stream_id) + context_prefix
         self._connection.queue_datagrams(prefix, payloads, now)
 
     def allow_duplicates(
@@ -149,7 +148,7 @@ class Http3Connection:
             context_prefix: as given to `send_http_datagrams`.
             duplication: how the second copy is told from another datagram; None ends it.
         """
-        quarter = encode_varint(stream_id // 4)
+        quarter = encode_stream_id(stream_id)
         if duplication is not None:
             next_prefix = duplication.next_prefix
             duplication = Duplication(
@@ -294,16 +293,11 @@ class Http3Connection:
 
     def _decode_stream_id(self, payload: bytes) -> tuple[StreamId, bytes]:
         try:
-            quarter, offset = decode_varint(payload, 0)
+            stream_id, offset = decode_stream_id(payload)
         except DecodeError as error:
-            raise RemoteProtocolError(
-                Http3ErrorCode.H3_DATAGRAM_ERROR, "datagram without quarter stream ID"
-            ) from error
-        if quarter > _MAX_QUARTER_STREAM_ID:
-            raise RemoteProtocolError(
-                Http3ErrorCode.H3_DATAGRAM_ERROR, "quarter stream ID above 2^60-1"
-            )
-        return StreamId(quarter * 4), payload[offset:]
+            # RFC 9297 s2.1: also when it is above 2^60-1
+            raise RemoteProtocolError(Http3ErrorCode.H3_DATAGRAM_ERROR, str(error)) from error
+        return stream_id, payload[offset:]
 
     def _check_request(self, fields: dict[bytes, bytes], *, is_connect: bool) -> None:
         has_protocol = b":protocol" in fields

@@ -16,8 +16,6 @@ _IPV6_MULTICAST: Final = 0xFF
 _IPV6_LOOPBACK: Final = bytes(15) + b"\x01"
 _IPV6_LINK_LOCAL: Final = 0xFE80
 _IPV6_LINK_LOCAL_MASK: Final = 0xFFC0
-_IPV6_LINK_LOCAL_SCOPES: Final = frozenset({1, 2})
-_IPV4_LOCAL_NETWORK_CONTROL: Final = b"\xe0\x00\x00"
 
 
 def is_unspecified(address: bytes) -> bool:
@@ -56,13 +54,6 @@ def is_link_local(address: bytes) -> bool:
     if len(address) == _IPV4_BYTES:
         return address.startswith(_IPV4_LINK_LOCAL)
     return (address[0] << 8 | address[1]) & _IPV6_LINK_LOCAL_MASK == _IPV6_LINK_LOCAL
-
-
-def is_link_local_multicast(address: bytes) -> bool:
-    """Multicast that no router forwards: 224.0.0.0/24, ff01::/16 and ff02::/16 of any flags."""
-    if len(address) == _IPV4_BYTES:
-        return address.startswith(_IPV4_LOCAL_NETWORK_CONTROL)
-    return address[0] == _IPV6_MULTICAST and address[1] & 0x0F in _IPV6_LINK_LOCAL_SCOPES
 
 
 def is_single_host(address: bytes) -> bool:

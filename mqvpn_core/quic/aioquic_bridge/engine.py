@@ -33,9 +33,6 @@ from mqvpn_core.quic.aioquic_bridge.peer_parameters import PeerParameters, read_
 from mqvpn_core.wire.code_points import TransportErrorCode, TransportParameter
 from mqvpn_core.wire.varint import encode_varint
 
-EngineError = QuicConnectionError
-"""Raised by frame handlers for what the peer did wrong; has error_code and reason_phrase."""
-
 _ONE_RTT = tls.Epoch.ONE_RTT
 
 

@@ -8,7 +8,6 @@ import pytest
 from mqvpn_core.wire.ip_addresses import (
     is_limited_broadcast,
     is_link_local,
-    is_link_local_multicast,
     is_loopback,
     is_multicast,
     is_reserved,
@@ -25,7 +24,6 @@ INSIDE: list[tuple[Predicate, tuple[str, ...]]] = [
     (is_reserved, ("240.0.0.0", "255.255.255.255")),
     (is_limited_broadcast, ("255.255.255.255",)),
     (is_link_local, ("169.254.0.0", "169.254.255.255", "fe80::", "febf:ffff::")),
-    (is_link_local_multicast, ("224.0.0.1", "224.0.0.255", "ff01::1", "ff02::1", "ff32::1")),
     (is_single_host, ("1.0.0.0", "223.255.255.255", "2001:db8::1", "fe80::1", "fec0::1")),
 ]
 OUTSIDE: list[tuple[Predicate, tuple[str, ...]]] = [
@@ -35,10 +33,6 @@ OUTSIDE: list[tuple[Predicate, tuple[str, ...]]] = [
     (is_reserved, ("239.255.255.255", "ffff::")),
     (is_limited_broadcast, ("255.255.255.254", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")),
     (is_link_local, ("169.253.255.255", "169.255.0.0", "fe7f::", "fec0::", "a9fe::")),
-    (
-        is_link_local_multicast,
-        ("224.0.1.0", "225.0.0.0", "ff05::2", "ff0e::1", "fe02::1", "e000::"),
-    ),
     (is_single_host, ("0.1.2.3", "127.0.0.1", "::", "::1", "224.0.0.1", "ff02::1", "240.0.0.1")),
 ]
 
