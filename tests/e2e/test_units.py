@@ -3,16 +3,17 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mqvpn_core.demo.programs import executable, start_program
+from mqvpn_core.demo.programs import Program, executable, start_program
 from mqvpn_core.demo.topology import WEB_IPV4
 from tests.e2e.conftest import serve_web
-from tests.e2e.topology import UP_PATIENCE, Lab
+from tests.e2e.topology import UP_PATIENCE, Lab, eventually
 
 _ROOT = Path(__file__).resolve().parents[2]
 _UNITS = sorted((_ROOT / "resources").glob("*.service"))
@@ -69,6 +70,45 @@ def test_server_and_client_have_two_capabilities(name: str) -> None:
 @pytest.mark.netns
 @pytest.mark.slow
 def test_a_server_needs_no_more_than_its_unit_gives(lab: Lab) -> None:
+    server, runtime = _server_as_its_unit(lab)
+    lines = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 1 << 12 | 1 << 10
+    assert status["Uid"].split() == [str(_SERVER_UID)] * 4
+    assert any(runtime.iterdir())
+    lab.connect()
+    serve_web(lab)
+    assert lab.ping(lab.world.client, WEB_IPV4).code == 0
+    assert server.stop() == 0
+
+
+@pytest.mark.netns
+@pytest.mark.slow
+def test_recover_takes_back_what_a_dead_server_of_the_unit_has_left(lab: Lab) -> None:
+    before = lab.world.server.host_state()
+    server, runtime = _server_as_its_unit(lab)
+    server.stop(signal.SIGKILL)
+    assert lab.world.server.host_state() != before
+    # Where it is on a machine with the unit; the journal is the server's, and so is who reads it.
+    script = (
+        "mount -t tmpfs tmpfs /run && mkdir -m 700 /run/mqvpn /run/mqvpn-server &&"
+        f' mount --bind {runtime} /run/mqvpn-server && exec "$@"'
+    )
+    recover = [
+        *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
+        *(sys.executable, str(_ROOT / "tests/helper/reachable.py"), executable(), "recover"),
+    ]
+    done = lab.run(lab.world.server, recover)
+    assert done.code == 0, done.output
+    assert "undid what a process that is gone had changed" in done.output
+    # The kernel takes its own routes of a forwarding machine back in its own time.
+    eventually(lambda: lab.world.server.host_state() == before, UP_PATIENCE, "restored machine")
+    again = lab.run(lab.world.server, recover)
+    assert (again.code, again.output) == (0, "nothing of mqvpn was left on this machine\n")
+
+
+def _server_as_its_unit(lab: Lab) -> tuple[Program, Path]:
+    """Start a server with the user and the capabilities of its unit; its runtime directory."""
     runtime, state = lab.directory / "run", lab.directory / "state"
     for directory in (runtime, state):
         directory.mkdir(mode=0o700)
@@ -94,15 +134,7 @@ def test_a_server_needs_no_more_than_its_unit_gives(lab: Lab) -> None:
     server = start_program("server", lab.world.server, command, lab.directory)
     lab.programs.append(server)
     server.wait_for(lambda _status: True, UP_PATIENCE, "listening socket")
-    lines = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii").splitlines()
-    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 1 << 12 | 1 << 10
-    assert status["Uid"].split() == [str(_SERVER_UID)] * 4
-    assert any(runtime.iterdir())
-    lab.connect()
-    serve_web(lab)
-    assert lab.ping(lab.world.client, WEB_IPV4).code == 0
-    assert server.stop() == 0
+    return server, runtime
 
 
 def _setpriv() -> str:
