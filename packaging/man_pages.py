@@ -3,8 +3,8 @@
     python packaging/man_pages.py DIRECTORY
     python packaging/man_pages.py --markdown docs/manual.md
 
-The first writes ``man1/mqvpn.1``, ``man1/mqvpn-gui.1``, ``man8/mqvpn-core.8`` and
-``man8/mqvpn-helper.8``, the second the page of the documentation with the same content.
+The first writes a page for each program, such as ``man1/mqvpn.1`` and ``man8/mqvpn-core.8``, the
+second the page of the documentation with the same content.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 from mqvpn_core.cli import main as run_core
 from mqvpn_gui.app.options import make_parser as window_parser
 from mqvpn_gui.command.main import main as run_command
+from mqvpn_helper.installing.main import main as run_installer
 from mqvpn_helper.service.main import main as run_helper
 
 _MAX_DEPTH = 3
@@ -83,6 +84,13 @@ PROGRAMS = (
         section=8,
         summary="privileged side of the VPN on the system bus",
         see_also="mqvpn(1), mqvpn-core(8), polkit(8), dbus-daemon(1)",
+    ),
+    Program(
+        name="mqvpn-install-helper",
+        run=run_installer,
+        section=8,
+        summary="install the helper of the VPN where there is no package",
+        see_also="mqvpn(1), mqvpn-core(8), mqvpn-helper(8)",
     ),
 )
 """All programs with pages."""

@@ -8,7 +8,6 @@ it vanishes with the namespaces, as all processes do.
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,7 +33,8 @@ _TOOLS = (
     "dbus-daemon",
 )
 _POLKITD = ("/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd")
-_PATH = f"{sys.base_prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CAN_MAKE_ENVIRONMENTS = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"
 _INSTALLED = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "resources")
 _PACKAGES = ("mqvpn_core", "mqvpn_gui", "mqvpn_helper")
 _PASSED_ON = ("PIP_", "SSL_", "http_proxy", "https_proxy", "no_proxy")
@@ -57,14 +57,16 @@ mount -t sysfs sysfs "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-# The interpreter may live in a home that is closed to others; here it need not be.
-chmod 711 "$root/root"
 """
 
 
 def machine_obstacle() -> str | None:
     """Say what is missing for such machines; None when nothing is."""
     missing = [tool for tool in _TOOLS if shutil.which(tool, path=_PATH) is None]
+    if subprocess.run(
+        ["python3", "-c", _CAN_MAKE_ENVIRONMENTS], check=False, env={"PATH": _PATH}
+    ).returncode:
+        missing.append("a python3 of the system, 3.11 or newer, with venv")
     known = Path("/proc/filesystems").read_text(encoding="ascii")
     missing += [f"{name} in the kernel" for name in ("overlay",) if name not in known]
     return f"missing: {', '.join(missing)}" if missing else None
