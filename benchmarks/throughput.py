@@ -29,6 +29,7 @@ from benchmarks.measure import (
     processor_seconds,
     transfer,
 )
+from benchmarks.other_tunnels import found
 from benchmarks.tunnels import Setting, Way, settings
 from mqvpn_core.demo.processes import resident_bytes
 from mqvpn_core.errors import MqvpnError
@@ -165,6 +166,8 @@ def main() -> int:
     if shutil.which("ethtool") is None and not all(way.offloads for way in plan.ways):
         print("ethtool is missing: nothing is measured over links without offloads")
         plan = replace(plan, ways=tuple(way for way in plan.ways if way.offloads))
+    others = tuple(Way(variant=name) for name in found())
+    plan = replace(plan, ways=(*plan.ways, *others))
     machine = describe_machine()
     print("  ".join(f"{name}: {value}" for name, value in machine.items()))
     try:

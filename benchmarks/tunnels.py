@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import Pair
+from benchmarks.other_tunnels import STARTERS
 from mqvpn_core.dataplane.choice import VARIABLE
 from mqvpn_core.demo.namespaces import NetworkNamespace, join, namespaces
 from mqvpn_core.demo.programs import Program, make_credentials, start_client, start_server
@@ -28,7 +29,7 @@ class Way:
     """What to set up."""
 
     variant: str
-    """``raw`` or ``tunnel``."""
+    """``raw``, ``tunnel`` or the name of another program."""
     kernel: str | None = None
     """Data plane of a tunnel."""
     paths: int = 1
@@ -76,6 +77,9 @@ def _setting(way: Way, folder: Path) -> Iterator[Setting]:
         programs = None
         if way.kernel is not None:
             programs = _tunnel(client, server, way, folder)
+            address = INNER_SERVER
+        elif way.variant in STARTERS:
+            programs = STARTERS[way.variant](client, server, address, folder)
             address = INNER_SERVER
         pair = Pair(client=client, server=server, address=address, scratch=folder)
         yield Setting(way=way, pair=pair, programs=programs)
