@@ -8,7 +8,6 @@ from mqvpn_core.app.path_status import path_statuses
 from mqvpn_core.app.version import program_version
 from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress
-from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.runtime.address_text import address_text
 from mqvpn_core.runtime.clock import read_clock
@@ -60,10 +59,7 @@ class ServerStatus:
             self._client(handle, client, now, with_paths=with_paths)
             for handle, client in served.items()
         )
-        total = PacketCounters()
-        for session in self._keeper.sessions.values():
-            total.add(session.counters)
-        counters = packet_counts(total)
+        counters = packet_counts(self._keeper.total_counters())
         counters["connections"] = len(self._keeper.clients)
         counters["strays"] = self._keeper.stray_count
         counters["refused_by_host"] = self._driver.refused_packet_count

@@ -217,7 +217,7 @@ def _socket_of(number: int) -> socket.socket:
 async def _take_detour(detour: PacketDetour, driver: ServerDriver[ServerSession]) -> None:
     while True:
         await detour.wait_readable()
-        driver.feed(detour.receive())
+        detour.deliver(driver.feed)
 
 
 async def _obey(core: ServerCore, links: _Links) -> ExitCode:

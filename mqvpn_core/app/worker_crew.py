@@ -41,8 +41,10 @@ from mqvpn_core.runtime.tun_queue import switch_queue
 from mqvpn_core.runtime.worker_ledger import WorkerLedger
 from mqvpn_core.runtime.worker_messages import (
     MAX_MESSAGE_BYTES,
+    AcquireAddress,
     AddressMoved,
     Listening,
+    ReleaseAddress,
     decode_question,
     decode_report,
     encode_answer,
@@ -359,7 +361,8 @@ class WorkerCrew:
                 question = decode_question(data)
                 await desk.send(encode_answer(ledger.answer(worker.number, question, read_clock())))
                 self._send_notices()
-                self._books.note_leases()
+                if isinstance(question, AcquireAddress | ReleaseAddress):
+                    self._books.note_leases()
         except DecodeError as error:
             _expel(process, error)
         except OSError:

@@ -8,7 +8,7 @@ passes them on here, to the inbox of their worker.
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 
 import trio
@@ -28,7 +28,7 @@ _MAX_FRAME_BYTES = 65536 + kernel.FRAME_HEADER_BYTES
 class PacketDetour:
     """The ways from this worker to the others, and from them to here.
 
-    A: `lost_count`. C: `note`, `send`. D: `receive`. Tasks wait in `wait_readable`.
+    A: `lost_count`. C: `note`, `send`. D: `deliver`. Tasks wait in `wait_readable`.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class PacketDetour:
         self._own = own
         self._inbox = inbox
         self._outboxes = outboxes
+        self._is_delivering = False
         self._workers: dict[IPAddress, int] = {}
         self._table: ClientTable[IPAddress] = ClientTable()
 
@@ -60,6 +61,9 @@ class PacketDetour:
 
     def send(self, packets: Sequence[Parcel]) -> int:
         """Pass on what is some other worker's; return how many packets were nobody's."""
+        if self._is_delivering:
+            # Two workers that disagree for a moment must not play ball with them.
+            return count_packets(packets)
         batches, strays = self._table.dispatch(packets)
         for address, batch in batches.items():
             self._send_to(self._workers[address], batch)
@@ -69,8 +73,15 @@ class PacketDetour:
         """Wait until another worker has passed on something."""
         await trio.lowlevel.wait_readable(self._inbox)
 
-    def receive(self) -> Sequence[Parcel]:
-        """Return what others have passed on."""
+    def deliver(self, take: Callable[[Sequence[Parcel]], None]) -> None:
+        """Give away what others have passed on; none of it is passed on again."""
+        self._is_delivering = True
+        try:
+            take(self._receive())
+        finally:
+            self._is_delivering = False
+
+    def _receive(self) -> Sequence[Parcel]:
         frames: list[bytes] = []
         while len(frames) < MAX_READS:
             try:

@@ -17,6 +17,7 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress, StreamId
 from mqvpn_core.masque.client_table import ClientTable
+from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.masque.server_events import (
     AuthenticationFailed,
     ClientAuthenticated,
@@ -99,7 +100,7 @@ class ServerKeeperParts:
 class ServerKeeper:
     """Keeps the sessions of one endpoint: `mqvpn_core.runtime.server_driver.SessionKeeper`.
 
-    A: `sessions`, `clients`, `policy`, `stray_count`, `smallest_mtu`
+    A: `sessions`, `clients`, `policy`, `stray_count`, `smallest_mtu`, `total_counters`
     C: `change_policy`, `close_users_but`, `look_at_all`, `close_all`. Tasks: `run`.
     """
 
@@ -111,6 +112,7 @@ class ServerKeeper:
         """What sessions decide by."""
         self.stray_count = 0
         """Packets for addresses that no tunnel has."""
+        self._past_counters = PacketCounters()
         self._parts = parts
         self._sessions: dict[ConnectionHandle, ServerSession] = {}
         self._table: ClientTable[ConnectionHandle] = ClientTable()
@@ -123,6 +125,14 @@ class ServerKeeper:
     def sessions(self) -> Mapping[ConnectionHandle, ServerSession]:
         """The sessions by connection."""
         return self._sessions
+
+    def total_counters(self) -> PacketCounters:
+        """Return what became of packets, of all sessions that ever were."""
+        total = PacketCounters()
+        total.add(self._past_counters)
+        for session in self._sessions.values():
+            total.add(session.counters)
+        return total
 
     def take_endpoint_events(self, now: Instant) -> None:
         """Make and forget sessions as connections come and go."""
@@ -323,7 +333,8 @@ class ServerKeeper:
                 session.close(now)
                 self.look(handle, session, now)
         finally:
-            self._sessions.pop(handle, None)
+            if self._sessions.pop(handle, None) is not None and session is not None:
+                self._past_counters.add(session.counters)
             self._table.remove(handle)
             self.clients.pop(handle, None)
 

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from tests.e2e.topology import UP_PATIENCE, Lab, current_status, inner_ipv4, wait_connected
+from tests.e2e.topology import (
+    INNER_SERVER_IPV4,
+    UP_PATIENCE,
+    Lab,
+    current_status,
+    inner_ipv4,
+    wait_connected,
+)
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -128,3 +135,14 @@ def test_broken_settings_at_reload_are_reported_and_ignored(lab: Lab) -> None:
     assert lab.ping(lab.world.client, "10.0.0.1").code == 0
     assert server.process.poll() is None
     assert "max_clients" in server.log.read_text(encoding="utf-8")  # the nearest known key
+
+
+def test_the_server_goes_on_counting_what_clients_did_that_are_gone(lab: Lab) -> None:
+    server = lab.start_server()
+    client = lab.connect()
+    assert lab.ping(lab.world.client, INNER_SERVER_IPV4).code == 0
+    before = current_status(server).counters["received_packets"]
+    assert before >= 3
+    client.stop()
+    after = server.wait_for(lambda now: not now.client_count, UP_PATIENCE, "end of the tunnel")
+    assert after.counters["received_packets"] >= before

@@ -24,8 +24,8 @@ from tests.e2e.topology import (
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 WORKERS = 2
-CLIENTS = 4
-FLOWS = 12
+CLIENTS = 3
+FLOWS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,13 @@ class Crowd:
 
 @pytest.fixture
 def crowd(lab: Lab) -> Crowd:
+    return _gather(lab, CLIENTS)
+
+
+def _gather(lab: Lab, count: int) -> Crowd:
     server = lab.start_server("--workers", str(WORKERS))
     server.wait_for(_is_complete, UP_PATIENCE, "two workers")
-    others = [lab.another_machine(f"m{n}", 80 + n) for n in range(CLIENTS - 1)]
+    others = [lab.another_machine(f"m{n}", 80 + n) for n in range(count - 1)]
     machines = (lab.world.client, *others)
     clients = tuple(lab.start_client(namespace=each) for each in machines)
     for client in clients:
@@ -98,6 +102,8 @@ def test_death_of_a_worker_costs_only_its_clients_a_reconnect(crowd: Crowd) -> N
     status = current_status(crowd.server)
     victim = next(worker for worker in status.workers if worker.client_count)
     os.kill(victim.pid, signal.SIGKILL)
+    for machine in crowd.machines:  # who is silent notices at the next sign of life only
+        crowd.lab.ping(machine, INNER_SERVER_IPV4)
 
     def has_recovered(now: Status) -> bool:
         is_back = now.client_count == CLIENTS and _is_complete(now)
@@ -116,7 +122,8 @@ def test_death_of_a_worker_costs_only_its_clients_a_reconnect(crowd: Crowd) -> N
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_the_parent(crowd: Crowd, how: signal.Signals) -> None:
+def test_no_process_outlives_the_parent(lab: Lab, how: signal.Signals) -> None:
+    crowd = _gather(lab, 1)
     workers = crowd.workers
     code = crowd.server.stop(how)
     eventually(lambda: not any(map(_is_running, workers)), 5.0, "end of the workers")

@@ -43,13 +43,19 @@ def _to(address: IPv4Address, content: bytes = b"hello") -> bytes:
     return ipv4(destination=str(address), payload=content)
 
 
+def _delivered(detour: PacketDetour) -> list[bytes]:
+    packets: list[bytes] = []
+    detour.deliver(lambda parcels: packets.extend(expand(parcels)))
+    return packets
+
+
 def test_packets_take_the_detour_to_their_worker(couple: Couple) -> None:
     first, second = couple.detours
     couple.move(ALICE, 0)
     couple.move(BOB, 1)
     assert first.send([_to(BOB), _to(ALICE), _to(BOB, b"again")]) == 1  # ours are no strays here
-    assert expand(second.receive()) == [_to(BOB), _to(BOB, b"again")]
-    assert expand(first.receive()) == []
+    assert _delivered(second) == [_to(BOB), _to(BOB, b"again")]
+    assert _delivered(first) == []
 
 
 def test_addresses_move_and_go(couple: Couple) -> None:
@@ -58,7 +64,7 @@ def test_addresses_move_and_go(couple: Couple) -> None:
     couple.move(BOB, 0)
     assert first.send([_to(BOB)]) == 1
     assert second.send([_to(BOB)]) == 0
-    assert expand(first.receive()) == [_to(BOB)]
+    assert _delivered(first) == [_to(BOB)]
     couple.move(BOB, None)
     assert second.send([_to(BOB)]) == 1
 
@@ -73,8 +79,20 @@ def test_a_full_inbox_loses_packets_and_nothing_else(couple: Couple) -> None:
         sent += 1
         assert sent < 10_000
     arrived = 0
-    while packets := expand(second.receive()):
+    while packets := _delivered(second):
         arrived += len(packets)
     assert arrived + first.lost_count == sent
     first.send([packet])
-    assert expand(second.receive()) == [packet]
+    assert _delivered(second) == [packet]
+
+
+def test_workers_that_disagree_do_not_play_ball(couple: Couple) -> None:
+    first, second = couple.detours
+    first.note(AddressMoved(address=BOB, worker=1))
+    second.note(AddressMoved(address=BOB, worker=0))
+    first.send([_to(BOB)])
+    strays: list[int] = []
+    second.deliver(lambda parcels: strays.append(second.send(parcels)))
+    assert strays == [1]
+    assert _delivered(first) == []
+    assert second.send([_to(BOB)]) == 0
