@@ -141,10 +141,10 @@ def build_core(build: Build) -> Path:
     tree = build.scratch / "mqvpn-core"
     _make_environment(tree)
     install_locked(build, "core", tree / SITE)
-    shutil.rmtree(tree / SITE / "bin", ignore_errors=True)
+    _drop_programs(tree / SITE)
     target = str(tree / SITE)
     build.pip("install", "--no-deps", "--no-compile", "--target", target, str(build.wheel))
-    shutil.rmtree(tree / SITE / "bin", ignore_errors=True)
+    _drop_programs(tree / SITE)
     _drop_origins(tree / SITE)
     _place(tree, CORE_FILES)
     _write_programs(tree, CORE_PROGRAMS)
@@ -160,7 +160,7 @@ def build_gui(build: Build) -> Path:
     tree = build.scratch / "mqvpn-gui"
     (tree / SITE).mkdir(parents=True)
     install_locked(build, "gui", tree / SITE)
-    shutil.rmtree(tree / SITE / "bin", ignore_errors=True)
+    _drop_programs(tree / SITE)
     for pattern in UNUSED_QT:
         for path in (tree / SITE / "PySide6").glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -189,6 +189,12 @@ def _make_environment(tree: Path) -> None:
     interpreter = tree / PRIVATE / "bin/python3"
     interpreter.parent.mkdir()
     interpreter.symlink_to(f"/usr/bin/python{SHORT}")
+
+
+def _drop_programs(site: Path) -> None:
+    """Remove what pip lays beside modules when it is told a folder: programs, manuals, units."""
+    for name in ("bin", "share"):
+        shutil.rmtree(site / name, ignore_errors=True)
 
 
 def _drop_origins(site: Path) -> None:
@@ -252,6 +258,7 @@ def _pack(build: Build, package: str, tree: Path) -> Path:
         for word, value in (
             ("@VERSION@", build.version),
             ("@ARCHITECTURE@", architecture),
+            ("@MAINTAINER@", maintainer()),
             ("@PYTHON@", f"python{SHORT}"),
         ):
             text = text.replace(word, value)
@@ -267,6 +274,12 @@ def _pack(build: Build, package: str, tree: Path) -> Path:
         stdout=subprocess.DEVNULL,
     )
     return target
+
+
+def maintainer() -> str:
+    """Who answers for the packages: whoever builds them, by the names that Debian's tools use."""
+    name = os.environ.get("DEBFULLNAME", "who built this package")
+    return f"{name} <{os.environ.get('DEBEMAIL', 'root@localhost')}>"
 
 
 def _compile(tree: Path) -> None:
