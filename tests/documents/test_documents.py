@@ -74,6 +74,20 @@ def test_commands_of_the_documents_have_the_options_that_stand_there() -> None:
     assert wrong == []
 
 
+def test_modules_that_the_documents_run_are_there() -> None:
+    named = {
+        name for path in documents() for name in re.findall(r"python3? -m ([\w.]+)", _text(path))
+    }
+    assert {"benchmarks.leaks", "tests.gui.photographs"} <= named
+    places = {name: ROOT / name.replace(".", "/") for name in named - {"venv", "pip"}}
+    missing = [
+        name
+        for name, place in places.items()
+        if not place.with_suffix(".py").is_file() and not (place / "__main__.py").is_file()
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize(
     "line",
     [
