@@ -181,10 +181,12 @@ class ServerParent:
             return
         may_stay = self._books.change_config(config)
         gone = frozenset(user for user in self._ledger.users if not may_stay(user))
-        for name in needs_restart(self._config, config):
+        fixed = needs_restart(self._config, config)
+        for name in fixed:
             _log.warning("reload: a change of %s takes effect at the next start", name)
-        # The number of workers and their sockets are those of the start.
-        self._config = replace(config, workers=self._config.workers)
+        # A worker that is started again must fit the pools, sockets and device that are there.
+        kept = {name: getattr(self._config, name) for name in fixed}
+        self._config = replace(config, **kept)
         self._crew.reload(self._config, gone)
         _log.info("the configuration was read again")
 
