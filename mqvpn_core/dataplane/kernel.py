@@ -5,6 +5,7 @@ environment forces one of the two.
 """
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from mqvpn_core.dataplane.packets import (
     TAG_BYTES,
     Bad,
     CipherSuite,
+    DatagramReader,
     OpenedPacket,
     OpenedTrain,
     OpenResult,
@@ -24,6 +26,7 @@ from mqvpn_core.dataplane.packets import (
     OtherPhase,
     Parcel,
     Payload,
+    PeerKey,
     ReceiveContext,
     SealedRun,
     ShortHeader,
@@ -40,6 +43,7 @@ __all__ = [
     "WANTS_OFFLOADS",
     "Bad",
     "CipherSuite",
+    "DatagramReader",
     "OpenResult",
     "OpenSegmentsResult",
     "OpenedPacket",
@@ -49,11 +53,13 @@ __all__ = [
     "PacketTrain",
     "Parcel",
     "Payload",
+    "PeerKey",
     "ReceiveContext",
     "SealedRun",
     "ShortHeader",
     "group_runs",
     "join_packets",
+    "make_datagram_reader",
     "open_batch",
     "open_segments",
     "packets_in",
@@ -73,6 +79,11 @@ KERNEL_NAME: Final = KERNEL_CHOICE.name
 WANTS_OFFLOADS: Final = KERNEL_CHOICE.module is not None
 """Splitting and joining packets for the host pays. In Python it does not: the checksums alone cost
 more than what is saved elsewhere."""
+
+make_datagram_reader: Final[Callable[[], DatagramReader] | None] = getattr(
+    KERNEL_CHOICE.module, "DatagramReader", None
+)
+"""The one thing that the reference has not: a socket is read without it as well, one by one."""
 
 # The twins have the same signatures, so that the reference's types are those of both.
 if TYPE_CHECKING or KERNEL_CHOICE.module is None:

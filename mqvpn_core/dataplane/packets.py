@@ -4,11 +4,11 @@ Implements nothing; see `mqvpn_core.dataplane.reference` for the rules.
 """
 
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from mqvpn_core.dataplane.trains import PacketTrain
 
-ABI = 5
+ABI = 6
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16
@@ -22,6 +22,28 @@ MAX_RUN_BYTES = 65000
 
 TRAIN_PREFIX_BYTES = 2
 """What the DATAGRAM payloads of a received train have in common in front."""
+
+
+PeerKey: TypeAlias = tuple[bytes, int, int, bytes]
+"""Remote address, port and scope, and the local address where a socket tells it."""
+
+ReadDatagrams: TypeAlias = tuple[PeerKey, bytes, int, int]
+"""Datagrams of one peer back to back: who, the bytes, the length of each but the last, and ECN."""
+
+
+class DatagramReader(Protocol):
+    """Reads many datagrams with one system call; only the native kernel has one."""
+
+    def read(self, descriptor: int, max_messages: int) -> tuple[list[ReadDatagrams], int, int]:
+        """Read once from a socket that does not block.
+
+        Returns:
+            What came, how many messages that were, and how many of them were of no use.
+
+        Raises:
+            OSError: the socket has an error to report.
+        """
+        ...
 
 
 class CipherSuite(IntEnum):

@@ -23,6 +23,7 @@ from typing import TypeAlias
 import trio
 from typing_extensions import override
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.joined_reads import join_reads
@@ -49,6 +50,7 @@ _READ_BYTES = 65536
 _CONTROL_BYTES = (
     socket.CMSG_SPACE(_PKTINFO6.size) + socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_INT.size)
 )
+_READS_OF_ONE_CALL = 32
 _MAX_CACHED = 4096
 _ECN_MASK = 0b11
 # As a plain number: an enumeration would be asked at every read.
@@ -110,6 +112,9 @@ class UdpSocket(DatagramSocket):
         self._packet_info = socket.IPV6_PKTINFO if self._is_ipv6 else IP_PKTINFO
         # By the remote address and the raw control message: parsing once a peer is enough.
         self._four_tuples: dict[tuple[_Address, bytes], FourTuple] = {}
+        self._peers: dict[kernel.PeerKey, FourTuple] = {}
+        make_reader = kernel.make_datagram_reader
+        self._reader = None if make_reader is None else make_reader()
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
         self._together: dict[tuple[str, int], tuple[_ControlMessage, ...]] = {}
         self._refused: dict[RefusedDatagram, None] = {}
@@ -152,6 +157,42 @@ class UdpSocket(DatagramSocket):
 
     @override
     def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
+        reads = self._read_one_by_one(max_reads) if self._reader is None else []
+        if self._reader is not None:
+            reads = self._read_together(self._reader, max_reads)
+        return reads if len(reads) < 2 else join_reads(reads)  # noqa: PLR2004 - nothing to join
+
+    def _read_together(
+        self, reader: kernel.DatagramReader, max_reads: int
+    ) -> list[ReceivedDatagrams]:
+        """Read many datagrams with each system call."""
+        reads: list[ReceivedDatagrams] = []
+        descriptor = self._socket.fileno()
+        counters = self._counters
+        while max_reads > 0:
+            wanted = min(max_reads, _READS_OF_ONE_CALL)
+            try:
+                batches, count, unusable_count = reader.read(descriptor, wanted)
+            except OSError as error:
+                if error.errno in _FATAL_ERRORS:
+                    raise
+                counters.receive_errors[error.errno or 0] += 1
+                max_reads -= 1
+                continue
+            counters.unusable_count += unusable_count
+            for key, data, segment_size, ecn in batches:
+                counters.received_count += -(-len(data) // segment_size)
+                counters.received_bytes += len(data)
+                four_tuple = self._peers.get(key)
+                if four_tuple is None:
+                    four_tuple = self._learn_peer(key)
+                reads.append(ReceivedDatagrams(four_tuple, data, segment_size, ecn))
+            if count < wanted:
+                break
+            max_reads -= count
+        return reads
+
+    def _read_one_by_one(self, max_reads: int) -> list[ReceivedDatagrams]:
         reads: list[ReceivedDatagrams] = []
         for _ in range(max_reads):
             try:
@@ -167,7 +208,7 @@ class UdpSocket(DatagramSocket):
                 self._counters.unusable_count += 1
                 continue
             reads.append(self._received(data, control, remote))
-        return join_reads(reads)
+        return reads
 
     @override
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
@@ -224,6 +265,23 @@ class UdpSocket(DatagramSocket):
         four_tuple = self._four_tuples[remote, packet_info] = FourTuple(
             local=SocketAddress(host=host, port=self._local_address.port),
             remote=SocketAddress(host=remote[0], port=remote[1]),
+        )
+        return four_tuple
+
+    def _learn_peer(self, key: kernel.PeerKey) -> FourTuple:
+        if len(self._peers) >= _MAX_CACHED:
+            self._peers.clear()
+        remote, port, scope, local = key
+        host = _host(remote)
+        if scope:
+            # As the socket module writes it, and wants it for sending.
+            host = f"{host}%{socket.if_indextoname(scope)}"
+        four_tuple = self._peers[key] = FourTuple(
+            local=SocketAddress(
+                host=_host(local) if local else self._local_address.host,
+                port=self._local_address.port,
+            ),
+            remote=SocketAddress(host=host, port=port),
         )
         return four_tuple
 
@@ -311,6 +369,11 @@ class UdpSocket(DatagramSocket):
         if error.errno == errno.EMSGSIZE and len(self._refused) < _MAX_CACHED:
             self._refused[RefusedDatagram(four_tuple, size)] = None
         self._counters.send_errors[error.errno or 0] += count
+
+
+def _host(packed: bytes) -> str:
+    is_ipv4 = len(packed) == 4  # noqa: PLR2004 - bytes of an address
+    return socket.inet_ntop(socket.AF_INET if is_ipv4 else socket.AF_INET6, packed)
 
 
 def _source_control(host: str) -> _ControlMessage:

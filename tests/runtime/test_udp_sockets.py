@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
@@ -44,8 +45,13 @@ class Opener(Protocol):
         """Open one."""
 
 
-@pytest.fixture
-def opener() -> Iterator[Opener]:
+_READERS = ["one by one"] if kernel.make_datagram_reader is None else ["one by one", "together"]
+
+
+@pytest.fixture(params=_READERS)
+def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
+    if request.param == "one by one":
+        monkeypatch.setattr(kernel, "make_datagram_reader", None)
     with ExitStack() as stack:
 
         def open_socket(

@@ -5,6 +5,7 @@
 mod border;
 mod opening;
 mod packet_keys;
+mod reading;
 mod sealing;
 mod trains;
 mod values;
@@ -13,7 +14,7 @@ use pyo3::prelude::*;
 
 /// Changes with every change of a signature or a result: a build that is left over from another
 /// version of the Python code must not be used.
-const ABI: u32 = 5;
+const ABI: u32 = 6;
 
 /// Data plane in Rust; go through `mqvpn_core.dataplane.kernel`.
 #[pymodule]
@@ -26,6 +27,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(opening::open_segments, module)?)?;
     module.add_function(wrap_pyfunction!(opening::share_destination, module)?)?;
     module.add_class::<trains::PacketTrain>()?;
+    module.add_class::<reading::DatagramReader>()?;
     module.add_function(wrap_pyfunction!(trains::split_frames, module)?)?;
     module.add_function(wrap_pyfunction!(trains::join_packets, module)?)?;
     Ok(())
