@@ -1,5 +1,6 @@
 """What the window costs, and how soon it shows things: ``python -m benchmarks.window``.
 
+With ``--endurance`` whether it grows: ten thousand updates, five hundred tunnels that come and go.
 A real screen, panel and notification service; a helper on a private bus that says what a real one
 would. Needs what ``./run desktop`` installs.
 """
@@ -9,13 +10,18 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from jeepney import DBusAddress, new_method_call
+from jeepney.io.blocking import open_dbus_connection
 
 from benchmarks.machine import describe_machine
 from mqvpn_core.demo.processes import cpu_seconds, resident_bytes
 from mqvpn_helper.interface import bus_interface as table
+from mqvpn_helper.interface.bus_names import PEER_INTERFACE
 from tests.desktop.session import Desktop, desktop
 from tests.desktop.tray_items import TrayWatch, tray_watch
 from tests.gui.private_bus import BusHelper, message_bus_daemon
@@ -24,6 +30,12 @@ PATIENCE = 30.0
 WATCH_SECONDS = 20.0
 STARTS = 5
 EVENTS = 10
+UPDATES = 10_000
+CYCLES = 500
+WARM_UP = 10
+"""Part of the work (one in so many) that is done before memory is looked at first."""
+MAX_GROWTH_MB = 4.0
+"""Room for what the allocator keeps; one card that stays each time would cost ten times that."""
 
 PATHS = (
     "a{sa{sv}}",
@@ -54,9 +66,10 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.window", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
+    parser.add_argument("--endurance", action="store_true", help="measure memory over long use")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="mq-w-") as folder:
-        results = measure(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="mq-w-") as folder, _scene(Path(folder)) as scene:
+        results = endure(*scene) if options.endurance else measure(*scene)
     for each in results:
         verdict = "ok" if each.passed else "MISSED"
         sys.stdout.write(
@@ -68,8 +81,8 @@ def main() -> int:
     return 0 if all(each.passed for each in results) else 1
 
 
-def measure(folder: Path) -> list[Result]:
-    """Take all measurements, one after the other."""
+@contextmanager
+def _scene(folder: Path) -> Iterator[tuple[Desktop, BusHelper]]:
     for name in ("system", "desk"):
         (folder / name).mkdir()
     with message_bus_daemon(folder / "system") as system_bus:
@@ -83,16 +96,68 @@ def measure(folder: Path) -> list[Result]:
                 "Paths": PATHS,
             },
         )
-        with (
-            desktop(folder / "desk", system_bus) as made,
-            tray_watch(made.environment["DBUS_SESSION_BUS_ADDRESS"]) as watch,
-        ):
-            starts = [_start(made, watch) for _ in range(STARTS)]
-            results = [_result("start to icon in the panel, median", _median(starts), "s", 1.5)]
-            results += _costs(made, helper)
-            results.append(_event_to_screen(made, helper))
+        with desktop(folder / "desk", system_bus) as made:
+            yield made, helper
         helper.die()
+
+
+def measure(made: Desktop, helper: BusHelper) -> list[Result]:
+    """Take all measurements that are soon done, one after the other."""
+    with tray_watch(made.environment["DBUS_SESSION_BUS_ADDRESS"]) as watch:
+        starts = [_start(made, watch) for _ in range(STARTS)]
+        results = [_result("start to icon in the panel, median", _median(starts), "s", 1.5)]
+        results += _costs(made, helper)
+        results.append(_event_to_screen(made, helper))
     return results
+
+
+def endure(made: Desktop, helper: BusHelper) -> list[Result]:
+    """Look whether the window grows with what it has seen."""
+    window = made.start_window()
+    _until(lambda: "Subscribe" in [method for method, _ in helper.asked])
+
+    def say_numbers(number: int) -> None:
+        rtt = {"rtt_ms": ("d", 15.0 + number % 7), "rx_bps": ("t", number * 1000)}
+        helper.signal(table.STATS, number, {"wlan0": rtt, "wwan0": rtt})
+
+    def come_and_go(_number: int) -> None:
+        helper.change(State=("s", "connecting"))
+        helper.change(State=("s", "up"), Paths=PATHS)
+        helper.change(State=("s", "off"), Paths=("a{sa{sv}}", {}))
+
+    results = []
+    for what, count, act in (
+        (f"growth over {UPDATES} updates of the numbers", UPDATES, say_numbers),
+        (f"growth over {CYCLES} tunnels that came and went", CYCLES, come_and_go),
+    ):
+        _repeat(act, count // WARM_UP, helper)
+        before = resident_bytes(window.pid)
+        began = time.perf_counter()
+        _repeat(act, count, helper)
+        took = time.perf_counter() - began
+        after = resident_bytes(window.pid)
+        sys.stdout.write(
+            f"{what}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after, {took:.0f} s\n"
+        )
+        results.append(_result(what, (after - before) / 1e6, "MB", MAX_GROWTH_MB))
+    return results
+
+
+def _repeat(act: Callable[[int], None], count: int, helper: BusHelper) -> None:
+    """Do something often, no faster than the window takes it."""
+    with open_dbus_connection(f"unix:path={helper.bus_path}") as connection:
+        own = {connection.unique_name, helper.unique_name}
+        bus = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
+        reply = connection.send_and_get_reply(new_method_call(bus, "ListNames"))
+        names = reply.body[0]
+        assert isinstance(names, list)
+        others = [str(name) for name in names if str(name)[:1] == ":" and name not in own]
+        for number in range(count):
+            act(number)
+            if number % 10 == 0:
+                for name in others:  # whatever it answers, it has read what came before
+                    peer = DBusAddress("/", name, PEER_INTERFACE)
+                    connection.send_and_get_reply(new_method_call(peer, "Ping"), timeout=PATIENCE)
 
 
 def _start(made: Desktop, watch: TrayWatch) -> float:

@@ -129,7 +129,9 @@ class TrayMenu(QObject):
                 action.setChecked(path.role is role)
 
     def _path_menu(self, interface: str) -> tuple[QMenu, dict[Role, QAction]]:
-        submenu = self._paths.addMenu("")
+        # Made here and not by Qt: else Python would keep a shell of every menu that was deleted.
+        submenu = QMenu("", self._paths)
+        self._paths.addMenu(submenu)
         group = QActionGroup(submenu)
         actions = {}
         for role in Role:

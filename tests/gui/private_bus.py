@@ -87,6 +87,8 @@ class BusHelper:
         self.events: list[dict[str, tuple[str, object]]] = []
         self._lock = threading.Lock()
         self._connection: DBusConnection = open_dbus_connection(f"unix:path={bus_path}", True)
+        self.unique_name: str = self._connection.unique_name
+        """Its name on the bus."""
         reply = self._connection.send_and_get_reply(message_bus.RequestName(BUS_NAME))
         assert reply.body == (1,)
         self._is_over = threading.Event()
