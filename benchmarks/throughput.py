@@ -5,8 +5,8 @@ the data plane, over one link and two, over links that take and give segments of
 links that do not. They take turns, load by load, so that all of them meet the same noise; medians
 count, lowest and highest stand beside them.
 
-Loads: iperf3 with TCP, and with UDP at rates that double until more than 1 % is lost; the best
-rate below that counts.
+Loads: iperf3 with TCP, and with UDP at rates that double until more than 1 % is lost, or halve
+until no more is lost where the first one was too much; the best rate below that counts.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ MAX_LOSS = 0.01
 _IDLE_SECONDS = 3.0
 _FIRST_UDP_MBIT = 25.0
 _LAST_UDP_MBIT = 3200.0
+_LOWEST_UDP_MBIT = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,15 +237,29 @@ def _measure_loads(made: Sequence[Setting], plan: Plan) -> list[Result]:
 def _run(setting: Setting, load: Load) -> Sample:
     if load.proto == "tcp":
         return _once(setting, load)[0]
-    best: Sample = (0.0, None, None)
+    return best_rate(lambda rate: _once(setting, load.at_rate(rate)))
+
+
+def best_rate(send: Callable[[float], tuple[Sample, float]]) -> Sample:
+    """Search the highest rate that arrives, upwards or downwards from the first.
+
+    Args:
+        send: offers a rate in Mbit/s; returns what arrived and the share that was lost.
+    """
+    best: Sample | None = None
     rate = _FIRST_UDP_MBIT
-    while rate <= _LAST_UDP_MBIT:
-        sample, loss = _once(setting, load.at_rate(rate))
+    while _LOWEST_UDP_MBIT <= rate <= _LAST_UDP_MBIT:
+        sample, loss = send(rate)
         if loss > MAX_LOSS:
-            break
+            if best is not None:
+                break
+            rate /= 2
+            continue
         best = sample
+        if rate < _FIRST_UDP_MBIT:
+            break
         rate *= 2
-    return best
+    return best if best is not None else (0.0, None, None)
 
 
 def _once(setting: Setting, load: Load) -> tuple[Sample, float]:
