@@ -19,7 +19,7 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.driver_ports import PacketSession, SessionObserver, Transport
-from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
+from mqvpn_core.runtime.load_watch import LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.short_sleep import ShortSleep
@@ -190,7 +190,7 @@ class ClientDriver:
                 await self._load.wait_high()
                 while self._load.is_high:
                     # From the last look: one that took longer is followed by the next at once.
-                    await sleep.until(Instant(self._looked_at + INTERVAL))
+                    await sleep.until(Instant(self._looked_at + self._load.take_interval()))
                     self._look_at_everything()
                 self._timer.set(self._due_at)
 

@@ -12,6 +12,12 @@ from mqvpn_core.ids import Instant
 INTERVAL = 0.002
 """Seconds between two looks under load; the kernel makes it up to a millisecond more."""
 
+SHORT_INTERVAL = 0.0005
+"""The same while looks bring little: with each of them TCP inside learns how much there is room
+for, and where links are short it would never get beyond what it has."""
+FULL_COUNT = 128
+"""Packets of a look that make the next one wait."""
+
 WINDOW = 0.004
 """Seconds over which packets are counted."""
 HIGH_COUNT = 24
@@ -31,12 +37,19 @@ class LoadWatch:
         self.is_high = False
         """Look at intervals now."""
         self._count = 0
+        self._looked_count = 0
         self._since = Instant(float("-inf"))
         self._changed = trio.Event()
+
+    def take_interval(self) -> float:
+        """Seconds from the last look to the next; short where the last one brought little."""
+        count, self._looked_count = self._looked_count, 0
+        return INTERVAL if count >= FULL_COUNT else SHORT_INTERVAL
 
     def note(self, packet_count: int, now: Instant) -> None:
         """Take in what one look has brought."""
         is_over = now - self._since >= WINDOW
+        self._looked_count += packet_count
         if self.is_high:
             self._count += packet_count
             if is_over:

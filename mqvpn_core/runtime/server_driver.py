@@ -29,7 +29,7 @@ from mqvpn_core.runtime.client_driver import (
 )
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.driver_ports import PacketSession
-from mqvpn_core.runtime.load_watch import INTERVAL, LoadWatch
+from mqvpn_core.runtime.load_watch import LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.short_sleep import ShortSleep
@@ -185,7 +185,7 @@ class ServerDriver(Generic[S]):
                 await self._load.wait_high()
                 while self._load.is_high:
                     # From the last look: one that took longer is followed by the next at once.
-                    await sleep.until(Instant(self._looked_at + INTERVAL))
+                    await sleep.until(Instant(self._looked_at + self._load.take_interval()))
                     self._look_at_everything()
                 self._timer.set(self._due_at)
 

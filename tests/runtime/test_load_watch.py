@@ -3,7 +3,15 @@
 import pytest
 
 from mqvpn_core.ids import Instant
-from mqvpn_core.runtime.load_watch import HIGH_COUNT, LOW_COUNT, WINDOW, LoadWatch
+from mqvpn_core.runtime.load_watch import (
+    FULL_COUNT,
+    HIGH_COUNT,
+    INTERVAL,
+    LOW_COUNT,
+    SHORT_INTERVAL,
+    WINDOW,
+    LoadWatch,
+)
 
 
 def at(seconds: float) -> Instant:
@@ -47,3 +55,13 @@ def test_load_ends_when_little_comes() -> None:
     assert watch.is_high
     watch.note(0, at(WINDOW))
     assert not watch.is_high
+
+
+def test_looks_that_bring_little_follow_one_another_soon() -> None:
+    watch = loaded()
+    assert watch.take_interval() == SHORT_INTERVAL
+    watch.note(FULL_COUNT - 1, at(0.001))
+    watch.note(1, at(0.001))
+    assert watch.take_interval() == INTERVAL
+    watch.note(FULL_COUNT - 1, at(0.002))
+    assert watch.take_interval() == SHORT_INTERVAL
