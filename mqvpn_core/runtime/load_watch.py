@@ -1,8 +1,8 @@
 """Tells when packets come so fast that looking at intervals costs less than waking for each.
 
 What a wake-up costs is nearly the same for one packet and for twenty. So under load a driver stops
-waiting for its descriptors and looks at all of them together every `INTERVAL`, as drivers of
-network cards do; the packets wait that long, which a loaded link hides.
+waiting for its descriptors and looks at all of them together at intervals, as drivers of network
+cards do; the packets wait that long, which a loaded link hides.
 """
 
 import trio
@@ -29,7 +29,7 @@ LOW_COUNT = 8
 class LoadWatch:
     """Counts packets.
 
-    A: `is_high`. B: `note`. Tasks: `wait_high`, `wait_low`.
+    A: `is_high`. B: `note`. D: `take_interval`. Tasks: `wait_high`, `wait_low`.
     """
 
     def __init__(self) -> None:
