@@ -60,7 +60,6 @@ from mqvpn_core.runtime.client_supervisor import (
     ClientSupervisor,
     SupervisorParts,
 )
-from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
@@ -173,19 +172,22 @@ async def run_client(
                 nursery.start_soon(control.run)
                 await nursery.start(watch.run)
                 await nursery.start(keep_protected, config, keeper, portal, links, resolver)
+                parts = ClientParts(
+                    config=config,
+                    tun_name=handle.name,
+                    keeper=keeper,
+                    portal=portal,
+                    supervisor=supervisor,
+                    attempts=attempts,
+                    links=watch,
+                    board=board,
+                    usage=usage,
+                    events=records.events,
+                )
                 if config.control_socket is not None:
-                    status = partial(client_status, config, supervisor, attempts, handle.name)
-                    sources = _control_sources(status, records, control, portal)
+                    sources = _control_sources(parts, control)
                     await nursery.start(serve_control, config.control_socket, sources)
                 if surroundings.attend is not None:
-                    parts = ClientParts(
-                        supervisor=supervisor,
-                        attempts=attempts,
-                        links=watch,
-                        board=board,
-                        usage=usage,
-                        events=records.events,
-                    )
                     nursery.start_soon(surroundings.attend, parts)
                 nursery.start_soon(_disconnect_on, stop, supervisor, keeper)
                 failure = await supervisor.run()
@@ -208,14 +210,12 @@ async def _disconnect_on(
     await supervisor.disconnect()
 
 
-def _control_sources(
-    status: Callable[[], JsonValue], records: RunRecords, control: LinkControl, portal: PortalKeeper
-) -> ControlSources:
+def _control_sources(parts: ClientParts, control: LinkControl) -> ControlSources:
     return ControlSources(
-        status=status,
-        events=records.events,
+        status=partial(client_status, parts),
+        events=parts.events,
         set_link=control.set_link,
-        allow_portal=portal.allow,
+        allow_portal=parts.portal.allow,
     )
 
 

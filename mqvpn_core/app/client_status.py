@@ -2,24 +2,24 @@
 
 import os
 
+from mqvpn_core.app.client_parts import ClientParts
 from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.path_status import path_statuses
 from mqvpn_core.app.version import program_version
-from mqvpn_core.config import ClientConfig
 from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.masque.drop_reasons import PacketCounters
 from mqvpn_core.runtime.client_supervisor import ClientSupervisor
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.status_values import PathStatus, Status, encode_status_values
-from mqvpn_core.runtime.tunnel_attempt import TunnelAttempts
 from mqvpn_core.tunnel.lifecycle import Connected, Connecting, Reconnecting
+from mqvpn_helper.interface.host_plan import DnsMethod
 
 
-def client_status(
-    config: ClientConfig, supervisor: ClientSupervisor, attempts: TunnelAttempts, tun_name: str
-) -> JsonValue:
+def client_status(parts: ClientParts) -> JsonValue:
     """Take a snapshot of a client."""
+    config, supervisor, attempts = parts.config, parts.supervisor, parts.attempts
+    method = parts.keeper.dns_method
     state = supervisor.state
     assignment = state.assignment if isinstance(state, Connected | Reconnecting) else None
     paths: tuple[PathStatus, ...] = ()
@@ -45,10 +45,14 @@ def client_status(
             pid=os.getpid(),
             kernel=KERNEL_CHOICE.name,
             kernel_reason=KERNEL_CHOICE.reason,
-            tun_name=tun_name,
+            tun_name=parts.tun_name,
             mtu=0 if assignment is None else assignment.mtu,
             server=str(config.server),
             addresses=() if assignment is None else tuple(map(str, assignment.addresses)),
+            kill_switch=config.kill_switch.value,
+            portal=parts.portal.interface,
+            portal_seconds=parts.portal.seconds_left,
+            dns_method="" if method is DnsMethod.NONE else method.value,
             paths=paths,
             counters=counters,
         )

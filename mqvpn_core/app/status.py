@@ -1,6 +1,6 @@
 """The status for people: a page, or a line for each path."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mqvpn_core.app.local_time import local_time_text
 from mqvpn_core.app.one_line import one_line
@@ -99,6 +99,7 @@ def render_status(status: Status, width: int | None = None) -> list[str]:
         f"  server     {status.server}",
         f"  addresses  {', '.join(status.addresses) or '-'}",
         f"  MTU        {status.mtu or '-'}",
+        *(f"  {name:<11}{text}" for name, text in _protection(status)),
         f"  process    {status.pid}, mqvpn {status.version}, kernel {status.kernel}",
     ]
     if status.kernel_reason:
@@ -122,6 +123,16 @@ def render_status(status: Status, width: int | None = None) -> list[str]:
     if counted:
         lines += ["", "counters", *counted]
     return [one_line(line)[:width] for line in lines]
+
+
+def _protection(status: Status) -> Iterator[tuple[str, str]]:
+    if status.dns_method:
+        yield "names", f"resolved by {status.dns_method}"
+    if status.kill_switch not in {"", "off"}:
+        yield "kill switch", f"  {status.kill_switch}"
+    if status.portal:
+        left = age_text(status.portal_seconds)
+        yield "exception", f"{status.portal} is past the kill switch for {left}"
 
 
 def status_lines(status: Status) -> list[str]:

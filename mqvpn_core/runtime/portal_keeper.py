@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class PortalKeeper:
-    """The exception of one client. C: `allow`. Tasks: `run`."""
+    """The exception of one client. A: `interface`, `seconds_left`. C: `allow`. Tasks: `run`."""
 
     def __init__(self, keeper: PlanKeeper) -> None:
         """Begin without one.
@@ -25,6 +25,16 @@ class PortalKeeper:
         self._keeper = keeper
         self._portal: CaptivePortal | None = None
         self._changed = trio.Event()
+
+    @property
+    def interface(self) -> str:
+        """The interface that is past the kill switch; empty for none."""
+        return "" if self._portal is None else self._portal.interface
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it still is."""
+        return 0.0 if self._portal is None else max(self._portal.until - _now(), 0.0)
 
     def allow(self, interface: str, seconds: int) -> None:
         """Let one link past the kill switch for a while.

@@ -143,6 +143,14 @@ class Status:
     """When this was so, in seconds since 1970 (UTC)."""
     addresses: tuple[str, ...] = ()
     """Inner addresses of this side."""
+    kill_switch: str = ""
+    """Client: ``off``, ``standard`` or ``always``."""
+    portal: str = ""
+    """Client: the interface that is past the kill switch now; empty for none."""
+    portal_seconds: float = 0.0
+    """Client: for how long it still is."""
+    dns_method: str = ""
+    """Client: who was told about the tunnel's name servers; empty for nobody."""
     paths: tuple[PathStatus, ...] = ()
     """Client: paths of its connection."""
     client_count: int = 0
@@ -170,6 +178,10 @@ def encode_status_values(status: Status) -> JsonValue:
         "server": status.server,
         "taken_at": status.taken_at,
         "addresses": list(status.addresses),
+        "kill_switch": status.kill_switch,
+        "portal": status.portal,
+        "portal_seconds": status.portal_seconds,
+        "dns_method": status.dns_method,
         "paths": [asdict(path) for path in status.paths],
         "client_count": status.client_count,
         "clients": [
@@ -205,6 +217,10 @@ def decode_status_values(value: JsonValue) -> Status:
         server=members.text("server"),
         taken_at=members.number("taken_at"),
         addresses=members.many("addresses", as_text),
+        kill_switch=members.text("kill_switch"),
+        portal=members.text("portal"),
+        portal_seconds=members.number("portal_seconds"),
+        dns_method=members.text("dns_method"),
         paths=members.many("paths", _decode_path),
         client_count=members.count("client_count"),
         clients=members.many("clients", _decode_client),

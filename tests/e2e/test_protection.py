@@ -1,6 +1,7 @@
 """Kill switch, name servers and split tunnelling of a real client, and how they end."""
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -132,6 +133,12 @@ def test_a_login_to_a_network_is_let_through_for_a_while(lab: Lab) -> None:
         assert opened.code == 0, opened.output
         assert "wlan0 is past the kill switch until" in opened.output
         eventually(leaves, 5, "way to the portal")
+        shown = lab.run(
+            lab.world.client,
+            [executable(), "status", "--control-socket", str(client.control_socket)],
+        )
+        assert "  kill switch  standard\n" in shown.output
+        assert re.search(r"exception  wlan0 is past the kill switch for \d+ ", shown.output)
         assert lab.ping(lab.world.client, ROUTER, count=1).code != 0
         assert lab.run(lab.world.client, [*ask, "--end"]).code == 0
         eventually(lambda: not leaves(), 5, "whole kill switch")

@@ -18,6 +18,9 @@ client on mqvpn0: connected for 1 h 2 min
   server     vpn.example.org:443
   addresses  10.0.0.2/32, fd00::2/128
   MTU        1340
+  names      resolved by systemd-resolved
+  kill switch  standard
+  exception  wlan0 is past the kill switch for 1 min 40 s
   process    4711, mqvpn 0.1.0, kernel reference
              reference because: the native kernel is not built
 
@@ -77,7 +80,7 @@ def test_page_fits_narrow_windows_and_keeps_what_matters(status: Status, width: 
 
 def test_page_of_many_paths_has_them_all() -> None:
     paths = tuple(replace(CLIENT.paths[0], id=number) for number in range(64))
-    lines = render_status(replace(CLIENT, paths=paths), 80)
+    lines = render_status(replace(CLIENT, paths=paths, portal=""), 80)
     assert [line.split()[0] for line in lines if "wlan0" in line] == [str(n) for n in range(64)]
 
 

@@ -48,6 +48,10 @@ CLIENT = Status(
     server="vpn.example.org:443",
     addresses=("10.0.0.2/32", "fd00::2/128"),
     taken_at=1.7e9,
+    kill_switch="standard",
+    portal="wlan0",
+    portal_seconds=100.0,
+    dns_method="systemd-resolved",
     paths=(PATH, OTHER_PATH),
     counters={"dropped: too big": 3, "dropped: spoofed": 0},
 )
