@@ -11,7 +11,7 @@ import pytest
 from tests.documents.machine import Machines, machine_obstacle, machines
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
     """A folder for machines and logs; not pytest's own, whose name is too long for sockets."""
     made = Path(tempfile.mkdtemp(prefix="mq-doc-"))
@@ -21,7 +21,7 @@ def directory() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def farm(directory: Path) -> Iterator[Machines]:
     """Makes machines."""
     obstacle = "this is not root" if os.geteuid() != 0 else machine_obstacle()
