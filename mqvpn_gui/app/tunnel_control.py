@@ -26,7 +26,6 @@ from mqvpn_gui.user.secret_pipe import secret_pipe
 from mqvpn_gui.user.secret_store import SecretStore
 from mqvpn_gui.user.secret_text import SecretText
 from mqvpn_helper.interface.bus_interface import NO_OWNER
-from mqvpn_helper.interface.bus_names import TunnelState
 from mqvpn_helper.interface.profile import MEMBER_TYPES, Profile
 
 Variants = Mapping[str, tuple[str, object]]
@@ -175,14 +174,6 @@ class TunnelControl(QObject):
     def _connect(self, name: str, profile: Profile, secret: SecretText) -> None:
         self._last = name
         wanted = with_default_roles(profile, self._preferences())
-        state = self._helper.state
-        if state.state is TunnelState.BLOCKED and state.owner != NO_OWNER:
-            # What is left of the last tunnel holds the kill switch; it has to make room.
-            self._helper.disconnect_tunnel(lambda _error: self._begin(wanted, secret))
-        else:
-            self._begin(wanted, secret)
-
-    def _begin(self, wanted: Profile, secret: SecretText) -> None:
         with secret_pipe(secret) as reading:
             # The proxy closes its copy when the call has ended; ours ends with this block.
             self._helper.connect_tunnel(variants_of(wanted), os.dup(reading), self._outcome)

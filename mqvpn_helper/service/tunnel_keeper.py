@@ -14,7 +14,7 @@ import trio
 
 from mqvpn_helper.host.firewall import seconds_since_boot
 from mqvpn_helper.interface import bus_interface as table
-from mqvpn_helper.interface.bus_names import BusError, BusEventKind
+from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.host_plan import CaptivePortal, KillSwitchMode
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import DnsSettings, PathPolicy, SplitSettings
@@ -107,8 +107,8 @@ class _Running:
 class TunnelKeeper:
     """Keeps the tunnel.
 
-    A: `is_up`, `session`. C: `start`, `stop`, `close`, `allow_portal`, `set_split`, `caller_gone`,
-    `fall_asleep`, `wake_up`.
+    A: `is_up`, `session`. C: `make_room`, `start`, `stop`, `close`, `allow_portal`, `set_split`,
+    `caller_gone`, `fall_asleep`, `wake_up`.
     """
 
     def __init__(self, make_session: SessionMaker, surroundings: Surroundings) -> None:
@@ -167,6 +167,16 @@ class TunnelKeeper:
             tied_to=caller.sender if profile.tied else "",
         )
         around.nursery.start_soon(self._run, self._running)
+
+    async def make_room(self, caller: Caller) -> None:
+        """End a tunnel of the same user that only holds its kill switch, which stays in force.
+
+        Between that tunnel and the next one nothing may leave, as the user wanted.
+        """
+        running = self._running
+        is_blocked = self._around.board.value(table.STATE) == TunnelState.BLOCKED.value
+        if running is not None and is_blocked and running.owner == caller.uid:
+            await self.stop(keep_kill_switch=True)
 
     async def stop(self, *, keep_kill_switch: bool = False) -> None:
         """End the tunnel and wait until the machine is restored; nothing when there is none.

@@ -63,6 +63,7 @@ class TunnelMethods:
         secrets = call.number(1)
 
         async def act() -> Results:
+            await self._keeper.make_room(call.caller)
             self._keeper.start(profile, call.incoming.take_fd(secrets), call.caller)
             self._tunnel_started()
             return (OBJECT_PATH,)

@@ -16,6 +16,7 @@ from mqvpn_helper.session.events import (
     PathStats,
     SecretsNeeded,
     SessionError,
+    StateChanged,
 )
 from tests.service.fake_bus import BUS, CallFailedError, FakeCaller
 from tests.service.scene import ALICE, ALL_GRANTED, PROFILE, FakeMachine, Pipe, helper_on_bus, run
@@ -158,6 +159,25 @@ def test_only_one_tunnel_at_a_time_whoever_asks() -> None:
                 with Pipe(b"") as secrets:
                     await refused(caller, BusError.BUSY, "Connect", PROFILE, secrets.fileno())
             assert len(scene.sessions) == 1
+
+    run(main)
+
+
+def test_a_blocked_tunnel_makes_room_for_its_user_and_leaves_the_kill_switch_in_force() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            await scene.connect(scene.alice)
+            first = scene.sessions[0]
+            first.emit(StateChanged(state=TunnelState.BLOCKED))
+            await trio.sleep(1)
+            with Pipe(b"") as secrets:
+                await refused(scene.bob, BusError.BUSY, "Connect", PROFILE, secrets.fileno())
+            assert not first.keeps_kill_switch
+            await scene.connect(scene.alice)
+            assert first.keeps_kill_switch
+            assert len(scene.sessions) == 2
+            seen = await scene.alice.properties()
+            assert (seen["State"], seen["Owner"]) == ("up", ALICE)
 
     run(main)
 
