@@ -25,6 +25,9 @@ PORTAL_SECONDS = 300
 PATIENCE = 8.0
 """Seconds without a connection after which a login page is a likely reason."""
 
+NO_TRAY = "tray"
+"""Subject of the message that no panel shows the icon."""
+
 _PORTAL = "portal"
 _LOGIN = "login"
 _METERED = "metered"
@@ -37,7 +40,7 @@ _TRYING = (TunnelState.CONNECTING, TunnelState.RECONNECTING, TunnelState.BLOCKED
 class Attention(QObject):
     """Decides what the banner says about the state of things.
 
-    C: `show_state`, `show_network`, `tell_of_death`, `tick`.
+    C: `show_state`, `show_network`, `tell_of_death`, `tell_of_tray`, `tick`.
     """
 
     portal_wanted = Signal(str, int)
@@ -117,6 +120,18 @@ class Attention(QObject):
                 text=self.tr("The helper ended unexpectedly, and the tunnel with it."),
                 action=self.tr("Connect again"),
                 act=self.tunnel_wanted.emit,
+            )
+        )
+
+    def tell_of_tray(self) -> None:
+        """Say that the window is all there is."""
+        self._banner.show_message(
+            Message(
+                subject=NO_TRAY,
+                text=self.tr(
+                    "No panel of this desktop shows icons: closing the window ends mqvpn. The"
+                    " tunnel stays up."
+                ),
             )
         )
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QApplication
 
-from mqvpn_gui.app.attention import Attention
+from mqvpn_gui.app.attention import NO_TRAY, Attention
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.clocks import Clocks
 from mqvpn_gui.app.connection_test import ConnectionTest
@@ -146,11 +146,10 @@ class Desk(QObject):
         """
         for bus in self._buses:
             bus.open()
-        if is_hidden or self._preferences.current.starts_hidden:
-            # With the session the panel starts as well, and may take longer than this program.
-            self._on_tray(self.tray.is_visible)
-        else:
+        if not (is_hidden or self._preferences.current.starts_hidden):
             self.show_window()
+        # With the session the panel starts as well, and may take longer than this program.
+        self._on_tray(self.tray.is_visible)
 
     def show_window(self) -> None:
         """Show the window above the others."""
@@ -217,6 +216,7 @@ class Desk(QObject):
             self._events,
         ):
             part.failed.connect(self._problems.show)
+        self.window.banner.dismissed.connect(self._on_dismissed)
         self._problems.remedy_wanted.connect(self._help)
         self._attention.portal_wanted.connect(self._control.allow_portal)
         self._attention.role_wanted.connect(self._control.set_role)
@@ -284,12 +284,21 @@ class Desk(QObject):
     def _on_tray(self, has_tray: bool) -> None:
         if has_tray:
             self._panel_wait.stop()
+            self.window.banner.take_back(NO_TRAY)
         else:
             self._panel_wait.start()
 
     def _show_unless_tray(self) -> None:
-        if not self.tray.is_visible and not self.window.isVisible():
+        if self.tray.is_visible:
+            return
+        if not self.window.isVisible():
             self.show_window()
+        if not self._wishes().knows_no_tray:
+            self._attention.tell_of_tray()
+
+    def _on_dismissed(self, subject: str) -> None:
+        if subject == NO_TRAY:
+            self._settings_desk.remember_about_tray()
 
     def _on_visibility(self, is_visible: bool) -> None:
         # Nobody looks: neither the helper nor this program has to count and paint.

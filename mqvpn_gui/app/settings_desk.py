@@ -65,6 +65,10 @@ class SettingsDesk(QObject):
         """Do not ask again whether the tunnel shall stay."""
         self._take(replace(self.current, knows_quit_leaves_tunnel=True))
 
+    def remember_about_tray(self) -> None:
+        """Do not say again that no panel shows the icon."""
+        self._take(replace(self.current, knows_no_tray=True))
+
     def _take(self, wanted: Preferences) -> None:
         self.change(wanted)
         self._page.show_preferences(wanted)

@@ -38,6 +38,8 @@ class Preferences:
     """The same for Wi-Fi."""
     role_cellular: str = ""
     """The same for mobile networks."""
+    knows_no_tray: bool = False
+    """The user was told that no panel shows the icon."""
     knows_quit_leaves_tunnel: bool = False
     """The user was told that the tunnel outlives the window."""
 

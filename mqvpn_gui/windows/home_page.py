@@ -57,6 +57,7 @@ class HomePage(ScrollPage):
         self._colours = chosen
         self._state = HelperState()
         self._cards: dict[str, PathCard] = {}
+        self._spare: dict[str, PathCard] = {}
         self._link_names: dict[str, str] = {}
         self.header = Header(chosen)
         """State and toggle."""
@@ -89,9 +90,7 @@ class HomePage(ScrollPage):
         self.header.show_state(state)
         self._no_paths.setVisible(not state.paths)
         for gone in set(self._cards) - {path.interface for path in state.paths}:
-            card = self._cards.pop(gone)
-            self._card_grid.removeWidget(card)
-            card.deleteLater()
+            self._put_aside(self._cards.pop(gone))
         now = self._clock()
         names = self._history.interfaces
         if len(self._link_names) > MAX_INTERFACES:
@@ -120,11 +119,22 @@ class HomePage(ScrollPage):
         if self._graph.isVisible():
             self._graph.refresh()
 
+    def _put_aside(self, card: PathCard) -> None:
+        # Links come back: their card is kept, for each new one would cost Qt a little for good.
+        self._card_grid.removeWidget(card)
+        card.hide()
+        self._spare[card.interface] = card
+        if len(self._spare) > MAX_INTERFACES:
+            self._spare.pop(next(iter(self._spare))).deleteLater()
+
     def _add_card(self, interface: str, position: int) -> PathCard:
-        card = PathCard(interface)
-        card.role_chosen.connect(self.role_chosen)
+        card = self._spare.pop(interface, None)
+        if card is None:
+            card = PathCard(interface)
+            card.role_chosen.connect(self.role_chosen)
         self._cards[interface] = card
         self._card_grid.addWidget(card)
+        card.show()
         self._card_grid.move_last(position)
         return card
 

@@ -28,6 +28,10 @@
       <translation>Im Netz anmelden</translation>
     </message>
     <message>
+      <source>No panel of this desktop shows icons: closing the window ends mqvpn. The tunnel stays up.</source>
+      <translation>Keine Leiste dieses Desktops zeigt Symbole: Wer das Fenster schließt, beendet mqvpn. Der Tunnel bleibt.</translation>
+    </message>
+    <message>
       <source>Open its page</source>
       <translation>Seite öffnen</translation>
     </message>

@@ -1,6 +1,7 @@
 """The icon in a real panel, and the bubble of a real notification service."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ UP: dict[str, tuple[str, object]] = {
         },
     ),
 }
+LARGEST_ICON, LEAST_WINDOW = 64, 360
 TOOLTIP = "mqvpn: connected to Frankfurt, 2 of 2 paths, 18 ms"
 
 
@@ -117,13 +119,59 @@ def test_failover_is_told_in_a_bubble(tmp_path: Path, system_bus: str, helper: B
         no_complaint(made)
 
 
+def widths(made: Desktop) -> dict[str, int]:
+    """The windows of ours that can be seen, with their widths."""
+    found = {}
+    for each in made.run("xdotool", "search", "--onlyvisible", "--class", "mqvpn").split():
+        width = re.search(r"WIDTH=(\d+)", made.run("xdotool", "getwindowgeometry", "--shell", each))
+        if width is not None:  # else it has just gone
+            found[each] = int(width[1])
+    return found
+
+
+def docked(made: Desktop) -> list[str]:
+    """Icons in a panel of the old kind (XEmbed): small windows of ours, seen once embedded."""
+    return [each for each, width in widths(made).items() if width <= LARGEST_ICON]
+
+
+def is_shown(made: Desktop) -> bool:
+    """Whether the window itself can be seen."""
+    return any(width >= LEAST_WINDOW for width in widths(made).values())
+
+
 def test_old_panels_show_it_as_well(tmp_path: Path, system_bus: str, helper: BusHelper) -> None:
     folder = tmp_path / "desk"
     folder.mkdir()
     with desktop(folder, system_bus, panel="trayer") as made:
         window = made.start_window("--hidden")
         eventually(lambda: "Subscribe" in [method for method, _ in helper.asked], "subscription")
+        eventually(lambda: len(docked(made)) == 1, "icon in the old panel")
+        assert not is_shown(made)
+        click(made, "1")
+        eventually(lambda: is_shown(made), "window after a click")
+        click(made, "2")
+        eventually(lambda: "Disconnect" in [method for method, _ in helper.asked], "middle click")
+        made.stop("trayer")
+        made.start_panel("trayer")
+        eventually(lambda: len(docked(made)) == 1, "icon in the new panel")
         assert window.poll() is None
+        no_complaint(made)
+
+
+def click(made: Desktop, number: str) -> None:
+    (icon,) = docked(made)
+    made.run("xdotool", "mousemove", "--window", icon, "5", "5", "sleep", "0.2", "click", number)
+
+
+@pytest.mark.usefixtures("helper")
+def test_old_panel_that_comes_late(tmp_path: Path, system_bus: str) -> None:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    with desktop(folder, system_bus, panel=None) as made:
+        made.start_window()
+        eventually(lambda: is_shown(made), "window")
+        made.start_panel("trayer")
+        eventually(lambda: len(docked(made)) == 1, "icon")
         no_complaint(made)
 
 

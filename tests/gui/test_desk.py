@@ -24,6 +24,21 @@ def test_without_a_bus_the_first_page_says_what_to_do(office: Office, qtbot: QtB
     assert "helper" in shown(page)
 
 
+def test_without_a_panel_the_window_shows_itself_and_says_so_once(
+    office: Office, qtbot: QtBot
+) -> None:
+    desk = office.desk
+    desk.start(is_hidden=True)
+    assert not desk.window.isVisible()  # the panel may be late
+    desk._panel_wait.timeout.emit()
+    assert desk.window.isVisible()
+    assert "closing the window ends mqvpn" in shown(desk.window)
+    press(desk.window.banner, "Dismiss")
+    qtbot.waitUntil(lambda: office.preferences.current.knows_no_tray)
+    desk._panel_wait.timeout.emit()
+    assert desk.window.banner.texts == ()
+
+
 def test_server_is_added_by_its_link(office: Office, qtbot: QtBot) -> None:
     office.desk.start()
     office.desk.add_server(LINK)

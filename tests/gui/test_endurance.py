@@ -79,7 +79,9 @@ def test_coming_and_going_costs_no_memory(office: Office) -> None:
     before = resident_bytes()
     come_and_go(office, CYCLES)
     assert resident_bytes() - before < MAX_GROWTH_BYTES
-    assert office.desk.window.findChildren(PathCard) == []
+    cards = office.desk.window.findChildren(PathCard)
+    assert all(card.isHidden() for card in cards)
+    assert len(cards) == len(CONNECTED.paths)  # they are used again
 
 
 def test_as_many_paths_as_anybody_could_have(office: Office) -> None:
