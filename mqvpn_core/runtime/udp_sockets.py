@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 
@@ -113,8 +114,8 @@ class UdpSocket(DatagramSocket):
         # By the remote address and the raw control message: parsing once a peer is enough.
         self._four_tuples: dict[tuple[_Address, bytes], FourTuple] = {}
         self._peers: dict[kernel.PeerKey, FourTuple] = {}
-        make_reader = kernel.make_datagram_reader
-        self._reader = None if make_reader is None else make_reader()
+        # The native kernel's reader, where it is in use.
+        self._reader = None if kernel.make_datagram_reader is None else _shared_reader()
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
         self._together: dict[tuple[str, int], tuple[_ControlMessage, ...]] = {}
         self._refused: dict[RefusedDatagram, None] = {}
@@ -369,6 +370,13 @@ class UdpSocket(DatagramSocket):
         if error.errno == errno.EMSGSIZE and len(self._refused) < _MAX_CACHED:
             self._refused[RefusedDatagram(four_tuple, size)] = None
         self._counters.send_errors[error.errno or 0] += count
+
+
+@cache
+def _shared_reader() -> kernel.DatagramReader:
+    """One for all sockets: its two megabytes of room are in use during a call only."""
+    assert kernel.make_datagram_reader is not None
+    return kernel.make_datagram_reader()
 
 
 def _host(packed: bytes) -> str:
