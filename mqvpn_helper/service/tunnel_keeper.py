@@ -160,6 +160,8 @@ class TunnelKeeper:
         around.board.put(table.PROFILE, profile.name)
         around.board.put(table.SERVER, profile.server)
         self._show_split(profile.split)
+        # Whoever looks as soon as the answer is there sees that it has begun.
+        around.desk.show_state(TunnelState.CONNECTING, None)
         self._running = _Running(
             session=session,
             owner=caller.uid,

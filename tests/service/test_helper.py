@@ -4,6 +4,7 @@ import os
 
 import pytest
 import trio
+from typing_extensions import override
 
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import LinkKind, PathReport, PathState, PathUse
@@ -58,6 +59,22 @@ def test_connecting_starts_a_tunnel_of_the_caller() -> None:
             assert (seen["Server"], seen["Profile"]) == ("vpn.example.org:443", "home")
             question = (scene.alice.name, "org.mqvpn.connect", 0)
             assert scene.bus.polkit_questions == [question]
+
+    run(main)
+
+
+def test_a_tunnel_that_has_begun_is_shown_when_the_answer_is_there() -> None:
+    class SlowMachine(FakeMachine):
+        @override
+        async def remember_owner(self, uid: int) -> None:
+            await trio.sleep(5)
+            await super().remember_owner(uid)
+
+    async def main() -> None:
+        async with helper_on_bus(machine=SlowMachine()) as scene:
+            with Pipe(b"") as secrets:
+                await scene.alice.call("Connect", PROFILE, secrets.fileno())
+            assert (await scene.alice.properties())["State"] == "connecting"
 
     run(main)
 
