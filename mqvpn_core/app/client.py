@@ -38,6 +38,7 @@ from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.own_machine import own_machine
 from mqvpn_core.app.quic_settings import client_trust, transport_config
 from mqvpn_core.app.run_records import RunRecords, open_records
+from mqvpn_core.app.scheduler_choice import switch_scheduler
 from mqvpn_core.app.service_reports import report_client
 from mqvpn_core.app.termination import (
     STOP_SIGNALS,
@@ -216,6 +217,7 @@ def _control_sources(parts: ClientParts, control: LinkControl) -> ControlSources
         events=parts.events,
         set_link=control.set_link,
         allow_portal=parts.portal.allow,
+        set_scheduler=partial(switch_scheduler, parts.attempts.set_scheduler),
     )
 
 
@@ -249,6 +251,7 @@ def _make_attempts(
             links=links,
             open_connection=open_connection,
             events=records.events,
+            scheduler=config.quic.scheduler,
             known_by=_known_by(config),
             limits=DialLimits(),
         )

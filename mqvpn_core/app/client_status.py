@@ -43,6 +43,7 @@ def client_status(parts: ClientParts) -> JsonValue:
             taken_at=read_wall_clock(),
             version=program_version(),
             pid=os.getpid(),
+            scheduler=attempts.scheduler.value,
             kernel=KERNEL_CHOICE.name,
             kernel_reason=KERNEL_CHOICE.reason,
             tun_name=parts.tun_name,

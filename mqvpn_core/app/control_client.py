@@ -8,6 +8,7 @@ from pathlib import Path
 from mqvpn_core.errors import DecodeError, HostError
 from mqvpn_core.runtime.control_codec import (
     MAX_REPLY_BYTES,
+    ChangeRequest,
     ControlReply,
     DoneReply,
     ErrorReply,
@@ -16,6 +17,7 @@ from mqvpn_core.runtime.control_codec import (
     JsonValue,
     PortalRequest,
     SetLinkRequest,
+    SetSchedulerRequest,
     StatusReply,
     StatusRequest,
     decode_reply,
@@ -83,7 +85,16 @@ def allow_portal(path: Path, request: PortalRequest) -> None:
     _change(path, request)
 
 
-def _change(path: Path, request: SetLinkRequest | PortalRequest) -> None:
+def set_scheduler(path: Path, request: SetSchedulerRequest) -> None:
+    """Ask the client or server behind ``path`` to spread packets over paths in another way.
+
+    Raises:
+        HostError: as `fetch_status`, or it refuses.
+    """
+    _change(path, request)
+
+
+def _change(path: Path, request: ChangeRequest) -> None:
     with _conversation(path) as connection:
         connection.sendall(encode_request(request))
         line, _ = _receive_line(connection, b"")

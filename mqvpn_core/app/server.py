@@ -21,12 +21,14 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 import trio
 
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.own_machine import own_machine
+from mqvpn_core.app.scheduler_choice import switch_scheduler
 from mqvpn_core.app.server_books import OwnBooks
 from mqvpn_core.app.server_core import ServerCore, ServerPorts
 from mqvpn_core.app.server_settings import (
@@ -189,7 +191,7 @@ async def run_server(
             for warning in (await host.apply(plan)).warnings:
                 _log.warning("%s", warning)
             listening = tuple(socket.local_address for socket in sockets)
-            status = ServerStatus(core.keeper, core.driver, listening, core.mtu)
+            status = ServerStatus(core, listening)
             task_status.started(listening)
             await _serve(config, core, status, orders)
             is_left = orders.hand_over.is_set()
@@ -209,7 +211,11 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         try:
             if config.control_socket is not None:
-                sources = ControlSources(status=status.take, events=core.records.events)
+                sources = ControlSources(
+                    status=status.take,
+                    events=core.records.events,
+                    set_scheduler=partial(switch_scheduler, core.set_scheduler),
+                )
                 await nursery.start(serve_control, config.control_socket, sources)
             for task in (
                 core.driver.run,

@@ -3,9 +3,10 @@
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mqvpn_core.app.run_records import open_records
+from mqvpn_core.app.scheduler_choice import with_scheduler
 from mqvpn_core.app.server_books import ServerBooks
 from mqvpn_core.app.server_settings import (
     ServerMaterials,
@@ -13,12 +14,12 @@ from mqvpn_core.app.server_settings import (
     needs_restart,
     server_policy,
 )
-from mqvpn_core.config import ServerConfig
+from mqvpn_core.config import Scheduler, ServerConfig
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.ids import ConnectionHandle
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.quic.connection_steering import ConnectionSteering
-from mqvpn_core.quic.endpoint import ServerEndpoint
+from mqvpn_core.quic.endpoint import EndpointConfig, ServerEndpoint
 from mqvpn_core.runtime.client_supervisor import PlannedHost
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.mtu_follower import MtuFollower
@@ -57,8 +58,8 @@ class ServerPorts:
 class ServerCore:
     """Everything of a running server but its tasks.
 
-    A: `books`, `endpoint`, `driver`, `keeper`, `site`, `mtu`, `records`.
-    C: `change_config`, `close`.
+    A: `books`, `endpoint`, `driver`, `keeper`, `site`, `mtu`, `records`, `scheduler`.
+    C: `change_config`, `set_scheduler`, `close`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class ServerCore:
     ) -> None:
         """Put the parts together; nothing runs yet."""
         self._config = config
-        self._files = materials.files
+        self._materials = materials
         self.books = books
         """Who may have a tunnel."""
         self.endpoint = ServerEndpoint(materials.endpoint, secrets.token_bytes, ports.steering)
@@ -108,11 +109,11 @@ class ServerCore:
         except ConfigError as error:
             _log.error("reload: %s; nothing is changed", error)
             return
-        self.endpoint.set_config(materials.endpoint)
+        self._use_endpoint(materials.endpoint)
         may_stay = self.books.change_config(config)
         self.site.change_files(materials.files)
-        self._files.close()
-        self._files = materials.files
+        self._materials.files.close()
+        self._materials = materials
         self.keeper.change_policy(server_policy(config, self.books.parts, self.site.not_found))
         users = {user for each in self.keeper.clients.values() for user in each.tunnels.values()}
         self.keeper.close_users_but(set(filter(may_stay, users)), read_clock())
@@ -122,11 +123,32 @@ class ServerCore:
         self._config = config
         _log.info("the configuration was read again")
 
+    @property
+    def scheduler(self) -> Scheduler:
+        """How packets are spread over paths."""
+        return self._config.quic.scheduler
+
+    def set_scheduler(self, scheduler: Scheduler) -> None:
+        """Spread packets over paths in another way, for all clients of now and later."""
+        self._config = with_scheduler(self._config, scheduler)
+        endpoint = self._materials.endpoint
+        transport = replace(endpoint.transport, scheduler=scheduler.value)
+        self._materials = replace(self._materials, endpoint=replace(endpoint, transport=transport))
+        self._use_endpoint(self._materials.endpoint)
+        self.driver.kick()
+
+    def _use_endpoint(self, config: EndpointConfig) -> None:
+        """Change to other settings; running connections take over what they can."""
+        self.endpoint.set_config(config)
+        for handle, client in self.keeper.clients.items():
+            client.connection.set_scheduler(config.transport.scheduler)
+            self.endpoint.poll(handle)
+
     def close(self) -> None:
         """Close every tunnel and connection in order."""
         self.keeper.close_all(read_clock())
         self.driver.kick()
-        self._files.close()
+        self._materials.files.close()
 
     def _kick(self, handle: ConnectionHandle) -> None:
         self.driver.kick(handle)

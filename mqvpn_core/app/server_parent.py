@@ -18,10 +18,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from mqvpn_core.app.local_time import read_wall_clock
+from mqvpn_core.app.scheduler_choice import switch_scheduler, with_scheduler
 from mqvpn_core.app.server import ServerOrders, ServerSurroundings, open_sockets
 from mqvpn_core.app.server_books import OwnBooks
 from mqvpn_core.app.server_settings import (
@@ -32,7 +34,7 @@ from mqvpn_core.app.server_settings import (
 )
 from mqvpn_core.app.version import program_version
 from mqvpn_core.app.worker_crew import CrewBooks, CrewThings, WorkerCrew
-from mqvpn_core.config import ServerConfig
+from mqvpn_core.config import Scheduler, ServerConfig
 from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.ids import SocketAddress
@@ -147,7 +149,10 @@ class ServerParent:
         async with trio.open_nursery() as nursery:
             if self._config.control_socket is not None:
                 sources = ControlSources(
-                    status=self._take_status, events=self._events, gather=self._crew.gather
+                    status=self._take_status,
+                    events=self._events,
+                    gather=self._crew.gather,
+                    set_scheduler=partial(switch_scheduler, self._set_scheduler),
                 )
                 await nursery.start(serve_control, self._config.control_socket, sources)
             for task in (self._books.run, self._mtu.run):
@@ -168,6 +173,10 @@ class ServerParent:
 
     def _note_mtu(self) -> None:
         self._mtu.note_change()
+
+    def _set_scheduler(self, scheduler: Scheduler) -> None:
+        self._config = with_scheduler(self._config, scheduler)
+        self._crew.reload(self._config, frozenset())
 
     async def _reload_on(self, reloads: AsyncIterator[ServerConfig]) -> None:
         async for config in reloads:
@@ -202,6 +211,7 @@ class ServerParent:
                 seconds_in_state=read_clock() - self._since,
                 version=program_version(),
                 pid=os.getpid(),
+                scheduler=self._config.quic.scheduler.value,
                 kernel=KERNEL_CHOICE.name,
                 kernel_reason=KERNEL_CHOICE.reason,
                 tun_name=self._mtu.plan.tun_name,

@@ -5,16 +5,14 @@ import os
 from mqvpn_core.app.client_status import packet_counts
 from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.path_status import path_statuses
+from mqvpn_core.app.server_core import ServerCore
 from mqvpn_core.app.version import program_version
 from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress
-from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.runtime.address_text import address_text
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_codec import JsonValue
-from mqvpn_core.runtime.mtu_follower import MtuFollower
-from mqvpn_core.runtime.server_driver import ServerDriver
-from mqvpn_core.runtime.server_keeper import ServedClient, ServerKeeper
+from mqvpn_core.runtime.server_keeper import ServedClient
 from mqvpn_core.runtime.status_values import ClientStatus, Status, encode_status_values
 
 MAX_DETAILED_CLIENTS = 2000
@@ -26,16 +24,20 @@ class ServerStatus:
 
     def __init__(
         self,
-        keeper: ServerKeeper,
-        driver: ServerDriver[ServerSession],
+        core: ServerCore,
         listening: tuple[SocketAddress, ...],
-        mtu: MtuFollower,
     ) -> None:
-        """Look at these parts."""
-        self._keeper = keeper
-        self._driver = driver
+        """Look at this server.
+
+        Args:
+            core: the server.
+            listening: the addresses of its sockets.
+        """
+        self._core = core
+        self._keeper = core.keeper
+        self._driver = core.driver
         self._listening = listening
-        self._mtu = mtu
+        self._mtu = core.mtu
         self._since = read_clock()
 
     @property
@@ -71,6 +73,7 @@ class ServerStatus:
                 seconds_in_state=now - self._since,
                 version=program_version(),
                 pid=os.getpid(),
+                scheduler=self._core.scheduler.value,
                 kernel=KERNEL_CHOICE.name,
                 kernel_reason=KERNEL_CHOICE.reason,
                 tun_name=self._mtu.plan.tun_name,

@@ -168,7 +168,7 @@ async def _work(plain_channel: socket.socket, begin: Begin) -> ExitCode:
         )
         core = ServerCore(config, load_materials(config), books, ports)
         listening = tuple(local for _, local in begin.sockets)
-        status = ServerStatus(core.keeper, core.driver, listening, core.mtu)
+        status = ServerStatus(core, listening)
         sources = ControlSources(status=status.take, events=core.records.events)
         readers = ControlReaders(sources, idle_timeout=math.inf)
         return await _serve(begin, core, _Links(channel, books, detour), readers)

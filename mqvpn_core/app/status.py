@@ -100,6 +100,7 @@ def render_status(status: Status, width: int | None = None) -> list[str]:
         f"  addresses  {', '.join(status.addresses) or '-'}",
         f"  MTU        {status.mtu or '-'}",
         *(f"  {name:<11}{text}" for name, text in _protection(status)),
+        f"  scheduler  {status.scheduler or '-'}",
         f"  process    {status.pid}, mqvpn {status.version}, kernel {status.kernel}",
     ]
     if status.kernel_reason:

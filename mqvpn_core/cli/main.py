@@ -85,13 +85,14 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
-    if name in {"status", "events", "path", "portal"}:
+    if name in {"status", "events", "path", "scheduler", "portal"}:
         from mqvpn_core.cli import observing  # noqa: PLC0415 - see the module
 
         return {
             "status": observing.status,
             "events": observing.events,
             "path": observing.path,
+            "scheduler": observing.scheduler,
             "portal": observing.portal,
         }[name]
     if name == "user":

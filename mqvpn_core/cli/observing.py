@@ -1,4 +1,4 @@
-"""``status``, ``events``, ``path``, ``portal``: looking at a running program, and changing it."""
+"""Commands that look at a running program (``status``, ``events``) or change it (the others)."""
 
 import argparse
 import datetime as dt
@@ -15,12 +15,15 @@ from mqvpn_core.app.control_client import (
     fetch_status,
     find_socket,
     set_link,
+    set_scheduler,
 )
 from mqvpn_core.app.event_lines import event_line, missed_line, read_events
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.app.live_screen import LiveScreen, is_live
+from mqvpn_core.app.scheduler_choice import scheduler_named
 from mqvpn_core.app.status import read_status, render_status, status_lines
 from mqvpn_core.cli.parsing import Parser
+from mqvpn_core.config import Scheduler
 from mqvpn_core.config.build import default_control_socket
 from mqvpn_core.config.parsing import integer, link_name, seconds
 from mqvpn_core.errors import ConfigError
@@ -30,8 +33,10 @@ from mqvpn_core.runtime.control_codec import (
     JsonValue,
     PortalRequest,
     SetLinkRequest,
+    SetSchedulerRequest,
 )
 from mqvpn_core.runtime.link_control import check_request
+from mqvpn_core.runtime.status_values import decode_status_values
 from mqvpn_helper.interface.bus_names import MAX_PORTAL_SECONDS
 
 _NO_OTHERS: dict[str, str] = {}
@@ -131,6 +136,34 @@ def path(arguments: Sequence[str]) -> int:
         parser.error(str(error))
     set_link(socket, request)
     return ExitCode.OK
+
+
+def scheduler(arguments: Sequence[str]) -> int:
+    """``mqvpn-core scheduler``."""
+    parser = _parser("scheduler", "[NAME] [OPTIONS]")
+    known = ", ".join(each.value for each in Scheduler)
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help=f"{known}; without a name the one in use is printed. It counts for packets that this"
+        " side sends, until the program ends; the setting of that name makes it last",
+    )
+    namespace = parser.parse(arguments, _NO_OTHERS)
+    try:
+        request = _scheduler_request(namespace.name)
+        socket = _socket(namespace)
+    except ConfigError as error:
+        parser.error(str(error))
+    if request is None:
+        sys.stdout.write(f"{decode_status_values(fetch_status(socket)).scheduler}\n")
+    else:
+        set_scheduler(socket, request)
+    return ExitCode.OK
+
+
+def _scheduler_request(name: str | None) -> SetSchedulerRequest | None:
+    return None if name is None else SetSchedulerRequest(name=scheduler_named(name).value)
 
 
 def portal(arguments: Sequence[str]) -> int:

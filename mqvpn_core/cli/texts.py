@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "show what the running client or server does",
     "events": "show what has happened to it, such as failovers and their gaps",
     "path": "change role, cap or rate of a running client's interfaces",
+    "scheduler": "change how a running client or server spreads packets over paths",
     "portal": "let an interface past the kill switch for a while, to log in to its network",
     "recover": "take back whatever is left on this machine, a kill switch included (root)",
     "check-config": "check a configuration and print what is in effect",
@@ -143,6 +144,12 @@ the server's configuration needs users_file = "users"; a running server is told 
   mqvpn-core path set wwan0 --role default --cap none
 
 holds at once and after a restart, until it is set again or the configuration of links changes""",
+    "scheduler": """\
+  mqvpn-core scheduler                           print the one in use
+  mqvpn-core scheduler minrtt
+  mqvpn-core scheduler redundant --tun-name mqvpn1
+
+a client's scheduler chooses for what it sends, the server's for what all its clients receive""",
     "events": """\
   mqvpn-core events
   mqvpn-core events --follow

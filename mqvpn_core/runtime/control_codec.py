@@ -13,6 +13,9 @@
     {"version": 1, "command": "portal", "interface": "wlan0", "seconds": 300}
     {"version": 1, "done": true}
 
+    {"version": 1, "command": "scheduler", "name": "minrtt"}
+    {"version": 1, "done": true}
+
 Or, instead of any reply, ``{"version": 1, "error": "..."}`` and the end of the connection. A status
 may be asked for again and again; after ``follow`` there is nothing more to ask. Pure: no socket, no
 clock. Everything malformed is a `DecodeError`.
@@ -80,7 +83,18 @@ class PortalRequest:
     """How long; 0 ends it."""
 
 
-ControlRequest: TypeAlias = StatusRequest | EventsRequest | SetLinkRequest | PortalRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSchedulerRequest:
+    """Spread packets over paths in another way from now on."""
+
+    name: str
+    """Name of the scheduler, such as ``minrtt``."""
+
+
+ChangeRequest: TypeAlias = SetLinkRequest | PortalRequest | SetSchedulerRequest
+"""What is answered by `DoneReply`."""
+
+ControlRequest: TypeAlias = StatusRequest | EventsRequest | ChangeRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +121,7 @@ class EventsReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoneReply:
-    """The answer to `SetLinkRequest` and `PortalRequest`."""
+    """The answer to each `ChangeRequest`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +170,8 @@ def encode_request(request: ControlRequest) -> bytes:
                     "seconds": request.seconds,
                 }
             )
+        case SetSchedulerRequest():
+            return _line({"version": VERSION, "command": "scheduler", "name": request.name})
 
 
 def decode_request(line: bytes) -> ControlRequest:
@@ -176,16 +192,21 @@ def decode_request(line: bytes) -> ControlRequest:
         )
     if command == "path_set":
         return SetLinkRequest(
-            link=_link(message),
+            link=_needed_text(message, "interface"),
             role=_text(message.get("role"), "role"),
             cap=_text(message.get("cap"), "cap"),
             rate_limit=_text(message.get("rate_limit"), "rate_limit"),
         )
     if command == "portal":
         return PortalRequest(
-            link=_link(message), seconds=_number(message.get("seconds"), "seconds")
+            link=_needed_text(message, "interface"),
+            seconds=_number(message.get("seconds"), "seconds"),
         )
-    raise DecodeError("unknown command; this version knows: status, events, path_set, portal")
+    if command == "scheduler":
+        return SetSchedulerRequest(name=_needed_text(message, "name"))
+    raise DecodeError(
+        "unknown command; this version knows: status, events, path_set, portal, scheduler"
+    )
 
 
 def encode_reply(reply: ControlReply) -> bytes:
@@ -242,11 +263,11 @@ def decode_reply(line: bytes) -> ControlReply:
     )
 
 
-def _link(message: dict[str, JsonValue]) -> str:
-    link = _text(message.get("interface"), "interface")
-    if link is None:
-        raise DecodeError("interface is missing")
-    return link
+def _needed_text(message: dict[str, JsonValue], name: str) -> str:
+    text = _text(message.get(name), name)
+    if text is None:
+        raise DecodeError(f"{name} is missing")
+    return text
 
 
 def _text(value: JsonValue, name: str) -> str | None:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import trio
 
@@ -18,6 +18,7 @@ from mqvpn_core.config.parsing import link_name
 from mqvpn_core.errors import ConfigError, DecodeError
 from mqvpn_core.runtime.control_codec import (
     MAX_REQUEST_BYTES,
+    ChangeRequest,
     ControlReply,
     ControlRequest,
     DoneReply,
@@ -27,6 +28,7 @@ from mqvpn_core.runtime.control_codec import (
     JsonValue,
     PortalRequest,
     SetLinkRequest,
+    SetSchedulerRequest,
     StatusReply,
     StatusRequest,
     decode_request,
@@ -50,6 +52,12 @@ FOLLOWER_TIMEOUT = 600.0
 PAGE = 100
 """Events in one line at most."""
 
+_Change = TypeVar("_Change")
+
+_NO_LINKS = "a server has no links to choose; ask a client"
+_NO_KILL_SWITCH = "a server has no kill switch; ask a client"
+_NO_PATHS = "ask the process above the workers: its choice is for all of them"
+
 _UCRED = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 
 
@@ -67,6 +75,8 @@ class ControlSources:
     """Changes a link; raises ConfigError. A server has none."""
     allow_portal: Callable[[str, int], None] | None = None
     """Lets a link past the kill switch for so many seconds; raises ConfigError. As above."""
+    set_scheduler: Callable[[str], None] | None = None
+    """Spreads packets over paths in another way; raises ConfigError. A worker has none."""
 
 
 class PeerCredentials(NamedTuple):
@@ -131,31 +141,25 @@ class ControlReaders:
                     if self._sources.gather is not None:
                         await self._sources.gather()
                     is_content = await _send(stream, StatusReply(status=self._sources.status()))
-                case SetLinkRequest():
-                    is_content = await _send(stream, self._set_link(request))
-                case PortalRequest():
-                    is_content = await _send(stream, self._allow_portal(request))
+                case SetLinkRequest() | PortalRequest() | SetSchedulerRequest():
+                    is_content = await _send(stream, self._change(request))
                 case EventsRequest() if request.follow:
                     await self._follow(stream, request)
                     return
                 case EventsRequest():
                     is_content = await self._send_pages(stream, request, IDLE_TIMEOUT) is not None
 
-    def _set_link(self, request: SetLinkRequest) -> ControlReply:
-        if self._sources.set_link is None:
-            return ErrorReply(reason="a server has no links to choose; ask a client")
+    def _change(self, request: ChangeRequest) -> ControlReply:
         try:
-            self._sources.set_link(request)
-        except ConfigError as error:
-            return ErrorReply(reason=str(error))
-        return DoneReply()
-
-    def _allow_portal(self, request: PortalRequest) -> ControlReply:
-        if self._sources.allow_portal is None:
-            return ErrorReply(reason="a server has no kill switch; ask a client")
-        try:
-            link_name(request.link)
-            self._sources.allow_portal(request.link, request.seconds)
+            match request:
+                case SetLinkRequest():
+                    _or_refuse(self._sources.set_link, _NO_LINKS)(request)
+                case PortalRequest():
+                    link_name(request.link)
+                    allow = _or_refuse(self._sources.allow_portal, _NO_KILL_SWITCH)
+                    allow(request.link, request.seconds)
+                case SetSchedulerRequest():
+                    _or_refuse(self._sources.set_scheduler, _NO_PATHS)(request.name)
         except ConfigError as error:
             return ErrorReply(reason=str(error))
         return DoneReply()
@@ -207,6 +211,12 @@ class ControlReaders:
             after = page.last
             if not has_more:
                 return after
+
+
+def _or_refuse(change: _Change | None, reason: str) -> _Change:
+    if change is None:
+        raise ConfigError(reason)
+    return change
 
 
 async def _next_request(stream: trio.SocketStream, buffered: bytearray) -> ControlRequest | None:

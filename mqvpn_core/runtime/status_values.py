@@ -139,6 +139,8 @@ class Status:
     """Client: the server; server: the addresses it listens on, separated by a blank."""
     kernel_reason: str = ""
     """Why that data plane, and how to get the faster one."""
+    scheduler: str = ""
+    """How packets are spread over paths: ``weighted``, ``minrtt``, ``redundant`` or ``backup``."""
     taken_at: float = 0.0
     """When this was so, in seconds since 1970 (UTC)."""
     addresses: tuple[str, ...] = ()
@@ -171,6 +173,7 @@ def encode_status_values(status: Status) -> JsonValue:
         "seconds_in_state": status.seconds_in_state,
         "version": status.version,
         "pid": status.pid,
+        "scheduler": status.scheduler,
         "kernel": status.kernel,
         "kernel_reason": status.kernel_reason,
         "tun_name": status.tun_name,
@@ -210,6 +213,7 @@ def decode_status_values(value: JsonValue) -> Status:
         seconds_in_state=members.number("seconds_in_state"),
         version=members.text("version"),
         pid=members.count("pid"),
+        scheduler=members.text("scheduler"),
         kernel=members.text("kernel"),
         kernel_reason=members.text("kernel_reason"),
         tun_name=members.text("tun_name"),

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import trio
 
-from mqvpn_core.config import HostPort
+from mqvpn_core.config import HostPort, Scheduler
 from mqvpn_core.errors import HostError, LocalProtocolError
 from mqvpn_core.masque.client_session import ClientSession, ClientSessionConfig
 from mqvpn_core.masque.route_ranges import networks_of_ranges
@@ -60,6 +60,8 @@ class AttemptParts:
     """Makes a connection over one of these ways."""
     events: EventLog
     """Where to tell what happens to a connection."""
+    scheduler: Scheduler
+    """How packets are spread over paths at first."""
     known_by: str
     """How the server proves who it is, for the log."""
     limits: DialLimits
@@ -69,7 +71,8 @@ class AttemptParts:
 class TunnelAttempts:
     """Makes one tunnel after another.
 
-    A: `server_addresses`, `live`, `live_watch`. Tasks: `run` (one at a time).
+    A: `server_addresses`, `live`, `live_watch`, `scheduler`. C: `set_scheduler`.
+    Tasks: `run` (one at a time).
     """
 
     def __init__(self, parts: AttemptParts) -> None:
@@ -80,8 +83,18 @@ class TunnelAttempts:
         """The connection in use and its session."""
         self.live_watch: ConnectionWatch | None = None
         """What measures that connection."""
+        self.scheduler = parts.scheduler
+        """How packets are spread over paths, in this connection and the next ones."""
         self._parts = parts
         self._session_config = parts.session
+
+    def set_scheduler(self, scheduler: Scheduler) -> None:
+        """Spread packets over paths in another way, from now on and after reconnects."""
+        self.scheduler = scheduler
+        if self.live is not None:
+            dialled, _session = self.live
+            dialled.connection.set_scheduler(scheduler.value)
+            dialled.driver.kick()
 
     async def run(self, reporter: AttemptReporter) -> Failure:
         """Make one tunnel and stay with it until it ends."""
@@ -108,6 +121,7 @@ class TunnelAttempts:
                 self._parts.known_by,
             )
             session = ClientSession(config=self._session_config, http3=dialled.http3)
+            dialled.connection.set_scheduler(self.scheduler.value)
             self.live = (dialled, session)
             self.live_watch = self._make_watch(dialled)
             try:

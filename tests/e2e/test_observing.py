@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -26,6 +26,7 @@ from mqvpn_core.runtime.control_codec import (
     encode_request,
 )
 from mqvpn_core.runtime.event_values import CoreEvent, EventKind, decode_event
+from mqvpn_core.runtime.status_values import PathStatus
 from tests.e2e.multipath_lab import MultipathLab, Traffic, open_multipath_lab
 from tests.e2e.topology import eventually
 
@@ -189,6 +190,31 @@ def test_hostile_readers_disturb_neither_traffic_nor_status(lab: MultipathLab) -
         assert traffic.gap(since) < 0.5
         held.close()
         eventually(lambda: client.status() is not None, 5, "status")
+
+
+def test_another_scheduler_counts_at_once_on_either_side(lab: MultipathLab) -> None:
+    """Small packets use one link; copies of them use the other one, as soon as they are wanted."""
+    with lab.traffic():
+        _switch_to_copies(lab, lab.tunnel.client, lambda path: path.tx_packets)
+        _switch_to_copies(lab, lab.tunnel.server, lambda path: path.rx_packets)
+    assert "reconnecting" not in lab.tunnel.client.log.read_text()
+
+
+def _switch_to_copies(lab: MultipathLab, side: Program, count: Callable[[PathStatus], int]) -> None:
+    def copies() -> int:
+        """Packets in a second over the link that pinned flows do not use."""
+        before = {path.id: count(path) for path in lab.tunnel.paths()}
+        time.sleep(1)
+        return min(count(path) - before[path.id] for path in lab.tunnel.paths())
+
+    command = [executable(), "scheduler", "--control-socket", str(side.control_socket)]
+    usual = copies()
+    subprocess.run([*command, "redundant"], check=True)
+    try:
+        assert subprocess.check_output(command, text=True) == "redundant\n"
+        assert copies() > usual + 40
+    finally:
+        subprocess.run([*command, "weighted"], check=True)
 
 
 def test_a_live_table_leaves_the_terminal_as_it_was(lab: MultipathLab) -> None:

@@ -21,6 +21,7 @@ client on mqvpn0: connected for 1 h 2 min
   names      resolved by systemd-resolved
   kill switch  standard
   exception  wlan0 is past the kill switch for 1 min 40 s
+  scheduler  redundant
   process    4711, mqvpn 0.1.0, kernel reference
              reference because: the native kernel is not built
 
@@ -40,6 +41,7 @@ server on mqvpn1: listening for 1 min 1 s
   server     [::]:443
   addresses  -
   MTU        -
+  scheduler  weighted
   process    4712, mqvpn 0.1.0, kernel reference
   clients    1
 

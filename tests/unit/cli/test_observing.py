@@ -1,16 +1,21 @@
-"""``status`` and ``events``."""
+"""``status``, ``events`` and ``scheduler``."""
 
 import json
 import logging
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import pytest
 import trio
 
+from mqvpn_core.app.control_client import set_scheduler
+from mqvpn_core.app.scheduler_choice import switch_scheduler
+from mqvpn_core.config import Scheduler
+from mqvpn_core.errors import HostError
 from mqvpn_core.ids import Instant
-from mqvpn_core.runtime.control_codec import EventsReply, encode_reply
+from mqvpn_core.runtime.control_codec import EventsReply, SetSchedulerRequest, encode_reply
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.event_log import EventLog, EventSubject
@@ -24,7 +29,9 @@ from tests.unit.runtime.status_samples import CLIENT
 class Served:
     """Serves status and events from a thread of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, has_scheduler: bool = True) -> None:
+        self._has_scheduler = has_scheduler
+        self.schedulers: list[Scheduler] = []
         self._path = path
         self._ready = threading.Event()
         self._stop = threading.Event()
@@ -37,7 +44,12 @@ class Served:
                 subject = EventSubject(path=0, interface="wlan0")
                 log.record(EventKind.FAILOVER, f"move {number}", Instant(0.0), subject=subject)
             log.record(EventKind.KEY_UPDATED, "new keys", Instant(0.0))
-            sources = ControlSources(status=lambda: encode_status_values(CLIENT), events=log)
+            switch = partial(switch_scheduler, self.schedulers.append)
+            sources = ControlSources(
+                status=lambda: encode_status_values(CLIENT),
+                events=log,
+                set_scheduler=switch if self._has_scheduler else None,
+            )
             await nursery.start(serve_control, self._path, sources)
             self._ready.set()
             await trio.to_thread.run_sync(self._stop.wait)
@@ -125,3 +137,26 @@ def test_following_ends_with_the_process(mqvpn: CommandLine, tmp_path: Path) -> 
 def test_since_takes_a_number(mqvpn: CommandLine, number: str) -> None:
     outcome = mqvpn("events", "--since", number)
     assert (outcome.code, outcome.out) == (2, "")
+
+
+def test_scheduler_is_shown_and_changed(mqvpn: CommandLine, tmp_path: Path) -> None:
+    socket = ("--control-socket", str(tmp_path / "s"))
+    with Served(tmp_path / "s") as served:
+        assert mqvpn("scheduler", *socket).out == "redundant\n"
+        outcome = mqvpn("scheduler", "minrtt", *socket)
+        assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+        assert served.schedulers == [Scheduler.MINRTT]
+        outcome = mqvpn("scheduler", "fastest", *socket)
+    assert outcome.code == 2
+    assert "'fastest' is not one of: weighted, minrtt, redundant, backup" in outcome.err
+    assert served.schedulers == [Scheduler.MINRTT]
+
+
+def test_a_program_without_a_scheduler_of_its_own_says_so(tmp_path: Path) -> None:
+    with Served(tmp_path / "s", has_scheduler=False), pytest.raises(HostError, match="workers"):
+        set_scheduler(tmp_path / "s", SetSchedulerRequest(name="minrtt"))
+
+
+def test_the_program_itself_refuses_what_is_no_scheduler(tmp_path: Path) -> None:
+    with Served(tmp_path / "s"), pytest.raises(HostError, match="weighted, minrtt"):
+        set_scheduler(tmp_path / "s", SetSchedulerRequest(name="x" * 1000))

@@ -15,6 +15,7 @@ from mqvpn_core.runtime.control_codec import (
     JsonValue,
     PortalRequest,
     SetLinkRequest,
+    SetSchedulerRequest,
     StatusReply,
     StatusRequest,
     decode_reply,
@@ -30,6 +31,7 @@ REQUESTS: list[ControlRequest] = [
     SetLinkRequest(link="wlan0", role="backup"),
     SetLinkRequest(link="w*", cap="5 GB", rate_limit="none"),
     PortalRequest(link="wlan0", seconds=300),
+    SetSchedulerRequest(name="minrtt"),
 ]
 
 
@@ -64,6 +66,12 @@ def test_wrong_member_of_a_portal_is_refused(members: str) -> None:
 def test_wrong_member_of_a_change_is_refused(members: str) -> None:
     with pytest.raises(DecodeError, match=r"interface|cap"):
         decode_request(b'{"version":1,"command":"path_set",' + members.encode() + b"}\n")
+
+
+@pytest.mark.parametrize("members", ['"nam":"minrtt"', '"name":5', '"name":null'])
+def test_wrong_member_of_a_scheduler_is_refused(members: str) -> None:
+    with pytest.raises(DecodeError, match="name"):
+        decode_request(b'{"version":1,"command":"scheduler",' + members.encode() + b"}\n")
 
 
 @pytest.mark.parametrize("status", [None, True, 1, 1.5, "ü", [1, "a"], {"a": {"b": []}}])
