@@ -1,14 +1,18 @@
-"""What the parent of several worker processes orders them to do; values that cross as they are."""
+"""What the parent of several worker processes orders them to do, as values and as messages."""
 
-import pickle
+import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
 
 from mqvpn_core.config import ServerConfig
-from mqvpn_core.errors import HostLostError
+from mqvpn_core.errors import DecodeError, HostLostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.quic.connection_steering import ConnectionSteering
+from mqvpn_core.runtime.control_codec import JsonValue
+from mqvpn_core.runtime.json_members import JsonMembers
+from mqvpn_core.runtime.typed_json import from_json, to_json
 from mqvpn_core.runtime.worker_messages import AddressMoved, LeaseLost
 from mqvpn_helper.interface.host_plan import HostPlan
 
@@ -57,6 +61,15 @@ class Stop:
 
 Order: TypeAlias = Begin | Reload | Stop | AddressMoved | LeaseLost
 
+_KINDS: Mapping[str, type[Order]] = {
+    "begin": Begin,
+    "reload": Reload,
+    "stop": Stop,
+    "address_moved": AddressMoved,
+    "lease_lost": LeaseLost,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
 
 def for_worker(config: ServerConfig) -> ServerConfig:
     """Return the settings of one worker: without keys, which the parent keeps, and with its share.
@@ -77,12 +90,24 @@ def for_worker(config: ServerConfig) -> ServerConfig:
 
 def encode_order(order: Order) -> bytes:
     """Return the message of an order."""
-    return pickle.dumps(order)
+    message = {"order": _NAMES[type(order)], "with": to_json(order)}
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
 
 
 def decode_order(data: bytes) -> Order:
-    """Read an order of our own parent."""
-    return cast("Order", pickle.loads(data))  # noqa: S301 - from the process that started this one
+    """Read what `encode_order` wrote.
+
+    Raises:
+        DecodeError: it is something else.
+    """
+    try:
+        members = JsonMembers.of(cast("JsonValue", json.loads(data)))
+    except (ValueError, RecursionError):
+        raise DecodeError("an order that is no JSON") from None
+    kind = _KINDS.get(members.text("order"))
+    if kind is None:
+        raise DecodeError("an unknown order")
+    return from_json(kind, members.value("with"))
 
 
 def receive_begin(channel: socket.socket) -> Begin:
@@ -92,7 +117,12 @@ def receive_begin(channel: socket.socket) -> Begin:
         HostLostError: there is none.
     """
     data = channel.recv(MAX_ORDER_BYTES)
-    order = decode_order(data) if data else None
-    if not isinstance(order, Begin):
+    if not data:
         raise HostLostError("the parent process is gone")
+    try:
+        order = decode_order(data)
+    except DecodeError as error:
+        raise HostLostError(f"the parent process says what makes no sense ({error})") from error
+    if not isinstance(order, Begin):
+        raise HostLostError("the parent process does not begin at the beginning")
     return order

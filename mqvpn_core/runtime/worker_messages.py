@@ -4,9 +4,9 @@
     worker reports                  that it listens, what its tunnels need of the device
     parent orders                   how to begin, who has which address now, to stop
 
-A worker reads bytes of the network, so the parent believes nothing it says: questions and reports
-are JSON, and all that is malformed is a `DecodeError`, after which the worker is ended. Orders come
-from the process that started the reader, and are values as they are (pickle).
+All of it is JSON, and what is malformed is a `DecodeError`. A worker reads bytes of the network, so
+the parent believes nothing it says and ends a worker that says such a thing. Orders are in
+`app/worker_orders`.
 """
 
 import json
