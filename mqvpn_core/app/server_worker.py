@@ -36,7 +36,7 @@ from mqvpn_core.app.worker_orders import (
     receive_begin,
 )
 from mqvpn_core.config import ServerConfig
-from mqvpn_core.errors import ConfigError, HostError
+from mqvpn_core.errors import ConfigError, DecodeError, HostError
 from mqvpn_core.masque.server_policy import PolicyParts
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.runtime.control_readers import ControlReaders, ControlSources
@@ -222,7 +222,12 @@ async def _take_detour(detour: PacketDetour, driver: ServerDriver[ServerSession]
 
 async def _obey(core: ServerCore, links: _Links) -> ExitCode:
     while data := await links.channel.recv(MAX_ORDER_BYTES):
-        match decode_order(data):
+        try:
+            order = decode_order(data)
+        except DecodeError as error:
+            _log.error("the parent process says what makes no sense (%s)", error)
+            return ExitCode.FAILURE
+        match order:
             case Stop():
                 return ExitCode.OK
             case AddressMoved() as moved:
