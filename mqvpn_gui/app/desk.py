@@ -15,12 +15,11 @@ from mqvpn_gui.app.attention import NO_TRAY, Attention
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.clocks import Clocks
 from mqvpn_gui.app.connection_test import ConnectionTest
-from mqvpn_gui.app.diagnostics_desk import DiagnosticsDesk
+from mqvpn_gui.app.diagnostics_desk import DiagnosticsDesk, Sources
 from mqvpn_gui.app.event_desk import EventDesk
 from mqvpn_gui.app.key_desk import KeyDesk
 from mqvpn_gui.app.leaving import Leaving
 from mqvpn_gui.app.notices import Notices
-from mqvpn_gui.app.own_checks import own_checks
 from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.app.problems import Problems
 from mqvpn_gui.app.servers_desk import ServersDesk
@@ -32,7 +31,6 @@ from mqvpn_gui.bus.network_watch import NetworkWatch
 from mqvpn_gui.bus.notifications import Notifications
 from mqvpn_gui.bus.qt_bus import CallError, QtBus
 from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
-from mqvpn_gui.model.diagnosis import Check
 from mqvpn_gui.model.event_store import EventStore
 from mqvpn_gui.model.helper_state import OFFLINE, HelperState, KillSwitch
 from mqvpn_gui.model.history import History
@@ -115,7 +113,7 @@ class Desk(QObject):
         self._leaving = Leaving(self.helper, self._settings_desk, self.window)
         self._keys = KeyDesk(self._control, self.window)
         self._diagnostics_desk = DiagnosticsDesk(
-            self._background, self.helper, pages.diagnostics, self._own_checks
+            self._background, self._sources(), pages.diagnostics
         )
         self._menu = TrayMenu(self)
         self.tray = TrayIcon(around.session_bus, self._menu.menu, colours)
@@ -278,8 +276,15 @@ class Desk(QObject):
     def _wishes(self) -> Preferences:
         return self._preferences.current
 
-    def _own_checks(self) -> list[Check]:
-        return own_checks(self.helper.state, self._chosen_profile(), has_tray=self.tray.is_visible)
+    def _sources(self) -> Sources:
+        return Sources(
+            helper=self.helper,
+            system_bus=self._around.system_bus,
+            profiles=self._around.profiles,
+            wall=self._around.clocks.wall,
+            profile=self._chosen_profile,
+            has_tray=lambda: self.tray.is_visible,
+        )
 
     def _on_tray(self, has_tray: bool) -> None:
         if has_tray:

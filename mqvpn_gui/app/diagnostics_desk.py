@@ -1,20 +1,48 @@
-"""Collects what the page of diagnostics shows: the helper's report and what is known here."""
+"""Looks at everything that can be wrong, and collects the report."""
 
 import os
+import platform
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Signal, qVersion
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from mqvpn_gui.app.background import Background
+from mqvpn_gui.app.checks import Findings, all_checks
+from mqvpn_gui.app.machine_look import MachineLook, look_around
 from mqvpn_gui.app.text_files import write_text
 from mqvpn_gui.bus.helper_proxy import HelperProxy
-from mqvpn_gui.bus.qt_bus import CallError
-from mqvpn_gui.model.diagnosis import MAX_REPORT_BYTES, Check, checks_from, pretty_report
+from mqvpn_gui.bus.permission import Permission, ask_permission
+from mqvpn_gui.bus.qt_bus import CallError, QtBus
+from mqvpn_gui.model.diagnosis import MAX_REPORT_BYTES, MachineFacts, facts_from, pretty_report
+from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.user.errors import UserError
+from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
+from mqvpn_helper.interface.tunnel_settings import TunnelRoutes
 
 _CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where answers come from."""
+
+    helper: HelperProxy
+    """Has the report."""
+    system_bus: QtBus
+    """Leads to polkit."""
+    profiles: ProfileStore
+    """The user's servers."""
+    wall: Callable[[], float]
+    """Returns seconds since 1970."""
+    profile: Callable[[], str]
+    """Returns the server that Connect uses; empty: there is none."""
+    has_tray: Callable[[], bool]
+    """Returns whether a panel shows the icon."""
 
 
 class DiagnosticsDesk(QObject):
@@ -23,45 +51,60 @@ class DiagnosticsDesk(QObject):
     failed = Signal(str, str)
     """Problem and advice."""
 
-    def __init__(
-        self,
-        background: Background,
-        helper: HelperProxy,
-        page: DiagnosticsPage,
-        own_checks: Callable[[], list[Check]],
-    ) -> None:
+    def __init__(self, background: Background, sources: Sources, page: DiagnosticsPage) -> None:
         """Listen to the page.
 
         Args:
             background: for reading and writing.
-            helper: has the report.
-            page: where it is shown.
-            own_checks: returns what this program knows itself.
+            sources: where answers come from.
+            page: where they are shown.
         """
         super().__init__(page)
         self._background = background
-        self._helper = helper
+        self._sources = sources
+        self._helper = sources.helper
         self._page = page
-        self._own_checks = own_checks
         page.run_wanted.connect(self._run)
         page.export_wanted.connect(self._export)
         page.recover_wanted.connect(self._recover)
 
     def _run(self) -> None:
-        self._page.show_checks(self._own_checks())
-        self._helper.collect_diagnostics(self._on_report)
+        """Look at the machine, then ask polkit, then the helper."""
+        sources, state, now = self._sources, self._helper.state, self._sources.wall()
+        self._background.run(
+            lambda: _look(sources.profiles, state, now), self._ask_polkit, self._fail
+        )
 
-    def _on_report(self, report: int | CallError) -> None:
-        if isinstance(report, CallError):
-            self._page.show_checks(
-                [*self._own_checks(), Check(name="helper", is_good=False, text=report.text)]
-            )
-            return
-        self._background.run(lambda: _read_all(report), self._show, self._fail)
+    def _ask_polkit(self, machine: MachineLook) -> None:
+        ask_permission(self._sources.system_bus, lambda answer: self._ask_helper(machine, answer))
 
-    def _show(self, report: bytes) -> None:
-        self._page.show_checks([*self._own_checks(), *checks_from(report)])
-        self._page.show_report(pretty_report(report))
+    def _ask_helper(self, machine: MachineLook, permission: Permission) -> None:
+        sources = self._sources
+        found = Findings(
+            state=self._helper.state,
+            profile=sources.profile(),
+            has_tray=sources.has_tray(),
+            machine=machine,
+            permission=permission,
+            facts=MachineFacts(),
+        )
+
+        def on_report(report: int | CallError) -> None:
+            if isinstance(report, CallError):
+                self._show(replace(found, refusal=report.text), None)
+            else:
+                self._background.run(
+                    lambda: _read_all(report), lambda read: self._show(found, read), self._fail
+                )
+
+        self._helper.collect_diagnostics(on_report)
+
+    def _show(self, found: Findings, report: bytes | None) -> None:
+        if report is not None:
+            found = replace(found, facts=facts_from(report))
+        checks = all_checks(found)
+        self._page.show_checks(checks)
+        self._page.show_report(pretty_report(checks, _own_facts(), report))
 
     def _export(self, text: str) -> None:
         question = QFileDialog(_window_of(self._page), self.tr("Export the report"))
@@ -108,6 +151,26 @@ class DiagnosticsDesk(QObject):
 
 def _window_of(page: QWidget) -> QWidget:
     return page.window()
+
+
+def _look(profiles: ProfileStore, state: HelperState, now: float) -> MachineLook:
+    """Look at the machine, and what the settings want; runs in a worker."""
+    try:
+        routes = profiles.read(state.profile).settings.routes
+    except UserError:
+        routes = TunnelRoutes.NONE  # somebody else's settings, or without a name
+    return look_around(now, state.addresses, wants_everything=routes is TunnelRoutes.DEFAULT)
+
+
+def _own_facts() -> dict[str, str]:
+    """What may matter of this program; names nobody."""
+    return {
+        "python": platform.python_version(),
+        "qt": str(qVersion()),
+        "screen": QGuiApplication.platformName(),
+        "desktop": os.environ.get("XDG_CURRENT_DESKTOP", ""),
+        "sandbox": "flatpak" if Path("/.flatpak-info").exists() else "none",
+    }
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -79,7 +79,7 @@ class DiagnosticsPage(ScrollPage):
         self._enable(has_report=False)
 
     def show_checks(self, checks: Sequence[Check]) -> None:
-        """Show results, the bad ones first."""
+        """Show results, the bad ones first, then in their order."""
         clear(self._checks)
         for check in sorted(checks, key=lambda each: {False: 0, None: 1, True: 2}[each.is_good]):
             self._checks.addWidget(_line(check))

@@ -317,6 +317,189 @@
     </message>
   </context>
   <context>
+    <name>checks</name>
+    <message>
+      <source>An administrator can allow it.</source>
+      <translation>Ein Verwalter des Rechners kann es erlauben.</translation>
+    </message>
+    <message>
+      <source>Another program may have changed the routes: connect again.</source>
+      <translation>Vielleicht hat ein anderes Programm die Routen geändert: verbinden Sie neu.</translation>
+    </message>
+    <message>
+      <source>Clock</source>
+      <translation>Uhr</translation>
+    </message>
+    <message>
+      <source>Helper</source>
+      <translation>Hilfsdienst</translation>
+    </message>
+    <message>
+      <source>Leftovers</source>
+      <translation>Überreste</translation>
+    </message>
+    <message>
+      <source>Load the module: sudo modprobe tun</source>
+      <translation>Laden Sie das Modul: sudo modprobe tun</translation>
+    </message>
+    <message>
+      <source>Name servers (DNS)</source>
+      <translation>Nameserver (DNS)</translation>
+    </message>
+    <message>
+      <source>Permission (polkit)</source>
+      <translation>Erlaubnis (polkit)</translation>
+    </message>
+    <message>
+      <source>Restore the network removes it.</source>
+      <translation>Netzwerk wiederherstellen entfernt es.</translation>
+    </message>
+    <message>
+      <source>Routes</source>
+      <translation>Routen</translation>
+    </message>
+    <message>
+      <source>Server</source>
+      <translation>Server</translation>
+    </message>
+    <message>
+      <source>Switch the synchronisation of time on: certificates depend on it.</source>
+      <translation>Schalten Sie den Zeitabgleich ein: Zertifikate hängen davon ab.</translation>
+    </message>
+    <message>
+      <source>TUN devices</source>
+      <translation>TUN-Geräte</translation>
+    </message>
+    <message>
+      <source>The kill switch needs the package nftables.</source>
+      <translation>Der Notschalter braucht das Paket nftables.</translation>
+    </message>
+    <message>
+      <source>Tray icon</source>
+      <translation>Symbol in der Leiste</translation>
+    </message>
+    <message>
+      <source>a password is asked for at each connection</source>
+      <translation>bei jeder Verbindung wird nach einem Passwort gefragt</translation>
+    </message>
+    <message>
+      <source>answers in {0}</source>
+      <translation>antwortet in {0}</translation>
+    </message>
+    <message>
+      <source>as the machine has them</source>
+      <translation>wie der Rechner sie hat</translation>
+    </message>
+    <message>
+      <source>installed</source>
+      <translation>installiert</translation>
+    </message>
+    <message>
+      <source>it shows a day before this program was made</source>
+      <translation>sie zeigt einen Tag, an dem es dieses Programm noch nicht gab</translation>
+    </message>
+    <message>
+      <source>its link or its address is gone</source>
+      <translation>Verbindung oder Adresse ist weg</translation>
+    </message>
+    <message>
+      <source>kept right</source>
+      <translation>wird richtig gehalten</translation>
+    </message>
+    <message>
+      <source>no panel takes icons</source>
+      <translation>keine Leiste nimmt Symbole an</translation>
+    </message>
+    <message>
+      <source>nobody has answered on it yet</source>
+      <translation>bisher hat darüber niemand geantwortet</translation>
+    </message>
+    <message>
+      <source>nobody tells whether it is right</source>
+      <translation>niemand sagt, ob sie richtig geht</translation>
+    </message>
+    <message>
+      <source>none added yet</source>
+      <translation>noch keiner hinzugefügt</translation>
+    </message>
+    <message>
+      <source>not installed</source>
+      <translation>nicht installiert</translation>
+    </message>
+    <message>
+      <source>nothing is answered on it any more</source>
+      <translation>darüber kommt keine Antwort mehr</translation>
+    </message>
+    <message>
+      <source>nothing is left of earlier tunnels</source>
+      <translation>von früheren Tunneln ist nichts übrig</translation>
+    </message>
+    <message>
+      <source>nothing keeps it right</source>
+      <translation>nichts hält sie richtig</translation>
+    </message>
+    <message>
+      <source>polkit cannot be asked from here</source>
+      <translation>polkit kann von hier aus nicht gefragt werden</translation>
+    </message>
+    <message>
+      <source>shown</source>
+      <translation>sichtbar</translation>
+    </message>
+    <message>
+      <source>something is left of the tunnel {0}</source>
+      <translation>vom Tunnel {0} ist etwas übrig</translation>
+    </message>
+    <message>
+      <source>the helper does not tell</source>
+      <translation>der Hilfsdienst sagt es nicht</translation>
+    </message>
+    <message>
+      <source>the internet is reached beside the tunnel</source>
+      <translation>das Internet wird am Tunnel vorbei erreicht</translation>
+    </message>
+    <message>
+      <source>the internet is reached beside the tunnel, as the settings say</source>
+      <translation>das Internet wird am Tunnel vorbei erreicht, wie die Einstellungen es sagen</translation>
+    </message>
+    <message>
+      <source>the internet is reached through the tunnel</source>
+      <translation>das Internet wird durch den Tunnel erreicht</translation>
+    </message>
+    <message>
+      <source>the kernel has none</source>
+      <translation>der Kernel hat keine</translation>
+    </message>
+    <message>
+      <source>the kernel has them</source>
+      <translation>der Kernel hat sie</translation>
+    </message>
+    <message>
+      <source>there is no tunnel</source>
+      <translation>es gibt keinen Tunnel</translation>
+    </message>
+    <message>
+      <source>this program cannot look</source>
+      <translation>dieses Programm kann nicht nachsehen</translation>
+    </message>
+    <message>
+      <source>version {0}</source>
+      <translation>Version {0}</translation>
+    </message>
+    <message>
+      <source>you may have a tunnel</source>
+      <translation>Sie dürfen einen Tunnel haben</translation>
+    </message>
+    <message>
+      <source>you may not have a tunnel</source>
+      <translation>Sie dürfen keinen Tunnel haben</translation>
+    </message>
+    <message>
+      <source>{0}, packets of up to {1} bytes</source>
+      <translation>{0}, Pakete bis {1} Byte</translation>
+    </message>
+  </context>
+  <context>
     <name>diagnostics_page</name>
     <message>
       <source>&amp;Check everything</source>
@@ -833,33 +1016,6 @@
     <message>
       <source>Shows another page of the window</source>
       <translation>Zeigt eine andere Seite des Fensters</translation>
-    </message>
-  </context>
-  <context>
-    <name>own_checks</name>
-    <message>
-      <source>helper</source>
-      <translation>Hilfsdienst</translation>
-    </message>
-    <message>
-      <source>no panel takes icons</source>
-      <translation>keine Leiste nimmt Symbole an</translation>
-    </message>
-    <message>
-      <source>none added yet</source>
-      <translation>noch keiner hinzugefügt</translation>
-    </message>
-    <message>
-      <source>server</source>
-      <translation>Server</translation>
-    </message>
-    <message>
-      <source>shown</source>
-      <translation>sichtbar</translation>
-    </message>
-    <message>
-      <source>tray</source>
-      <translation>Symbolleiste</translation>
     </message>
   </context>
   <context>

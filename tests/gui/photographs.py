@@ -18,10 +18,13 @@ from PySide6.QtCore import QCoreApplication, QLocale, Qt
 from PySide6.QtWidgets import QApplication, QTabWidget, QWidget
 
 from mqvpn_gui.app.attention import Attention
+from mqvpn_gui.app.checks import Findings, all_checks
 from mqvpn_gui.app.clocks import Clocks
+from mqvpn_gui.app.machine_look import MachineLook
 from mqvpn_gui.app.problems import Problems
+from mqvpn_gui.bus.permission import Permission
 from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
-from mqvpn_gui.model.diagnosis import Check
+from mqvpn_gui.model.diagnosis import MachineFacts, pretty_report
 from mqvpn_gui.model.event_store import EventRecord, EventStore
 from mqvpn_gui.model.helper_state import OFFLINE, HelperState, KillSwitch, PathState
 from mqvpn_gui.model.history import History
@@ -169,20 +172,18 @@ def _servers(names: tuple[str, ...]) -> QWidget:
 
 def _diagnostics() -> QWidget:
     page = DiagnosticsPage()
-    page.show_checks(
-        [
-            Check(name="helper", is_good=True, text="0.1.0"),
-            Check(name="path wlan0", is_good=True, text="MTU 1452, 18 ms"),
-            Check(
-                name="clock",
-                is_good=False,
-                text="3 minutes behind the server",
-                advice="switch time synchronisation on",
-            ),
-            Check(name="DNS", is_good=None, text="no tunnel"),
-        ]
+    checks = all_checks(
+        Findings(
+            state=CONNECTED,
+            profile="Frankfurt",
+            has_tray=True,
+            machine=MachineLook(is_clock_kept=False, takes_tunnel=True, wants_everything=True),
+            permission=Permission.YES,
+            facts=MachineFacts(has_tun=True, has_nft=False, journals=()),
+        )
     )
-    page.show_report('{\n  "checks": []\n}')
+    page.show_checks(checks)
+    page.show_report(pretty_report(checks, {"screen": "xcb"}, None))
     return page
 
 
