@@ -7,11 +7,12 @@ privilege. pyroute2 is the codec and no more. Decides nothing: see `mqvpn_core.r
 
 import errno
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
+from typing import TypeVar
 
 import trio
 from pyroute2.netlink import nlmsg, nlmsg_base
@@ -22,6 +23,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import IfIndex
+from mqvpn_core.runtime.freed_memory import give_back_freed_memory
 from mqvpn_core.runtime.link_medium import guess_medium
 from mqvpn_core.tunnel.link_table import (
     AddressGone,
@@ -64,6 +66,8 @@ _IFF_LOWER_UP = 0x10000
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
 _IFA_F_OPTIMISTIC = 0x04
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +163,7 @@ class NetlinkMonitor:
         Raises:
             HostError: the kernel does not answer, or things change too fast to be listed.
         """
-        return await trio.to_thread.run_sync(self._list_all, limiter=self._limiter)
+        return await self._in_thread(self._list_all)
 
     async def find_ways(
         self, links: Sequence[Link], servers: Sequence[IPAddress]
@@ -176,9 +180,16 @@ class NetlinkMonitor:
         Raises:
             HostError: the kernel does not answer.
         """
-        return await trio.to_thread.run_sync(
-            partial(self._find_ways, links, servers), limiter=self._limiter
-        )
+        return await self._in_thread(partial(self._find_ways, links, servers))
+
+    async def _in_thread(self, question: Callable[[], _Answer]) -> _Answer:
+        def ask() -> _Answer:
+            try:
+                return question()
+            finally:
+                give_back_freed_memory()
+
+        return await trio.to_thread.run_sync(ask, limiter=self._limiter)
 
     def _list_all(self) -> tuple[LinkMessage, ...]:
         found: list[LinkMessage] = []

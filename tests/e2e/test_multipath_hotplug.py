@@ -18,7 +18,8 @@ USED_BYTES = 65_536
 """So much more than signs of life and validation: the link carries traffic."""
 IS_LONG = bool(os.environ.get("CI_LONG"))
 CYCLES = 200 if IS_LONG else 12
-WARM_UP_CYCLES = 20 if IS_LONG else 6
+WARM_UP_CYCLES = 80 if IS_LONG else 6
+"""After so many the history of events is full."""
 MEMORY_GROWTH_BYTES = 2_000_000
 RETENTION = 20.0
 
