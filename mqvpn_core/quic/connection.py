@@ -140,6 +140,12 @@ class MultipathConnection:
         return max(0, min(smallest - PACKET_OVERHEAD - 1, limit - _DATAGRAM_TYPE_AND_LENGTH))
 
     @property
+    def shortest_round_trip(self) -> float:
+        """The shortest ever of the paths that may carry data, in seconds; 0 while none is known."""
+        rtts = [path.current.recovery.rtt for path in self._paths.values() if path.may_carry_data]
+        return min((rtt.minimum for rtt in rtts if rtt.has_sample), default=0.0)
+
+    @property
     def path_mtu_is_settled(self) -> bool:
         """Path MTU discovery is not searching at the moment."""
         return self._handshake.is_confirmed and all(

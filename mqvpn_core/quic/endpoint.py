@@ -99,7 +99,8 @@ EndpointEvent: TypeAlias = ConnectionAccepted | ConnectionDiscarded
 class ServerEndpoint:
     """Demultiplexer and owner of a server's connections.
 
-    A: connections, serving; B: receive_datagrams, handle_timeout, on_send_refused
+    A: connections, serving, shortest_round_trip
+    B: receive_datagrams, handle_timeout, on_send_refused
     C: set_config, wake, poll, discard, close
     D: transmits, next_timeout, next_event, take_ready; polled in this order
     """
@@ -135,6 +136,12 @@ class ServerEndpoint:
         self._next_handle = 1
         self._tokens = float(_STATELESS_BURST)
         self._tokens_at: Instant | None = None
+
+    @property
+    def shortest_round_trip(self) -> float:
+        """The shortest of all connections, in seconds; 0 while none is known."""
+        known = (connection.shortest_round_trip for connection in self.connections.values())
+        return min(filter(None, known), default=0.0)
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Route the datagrams of one socket read."""

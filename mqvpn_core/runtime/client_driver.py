@@ -29,7 +29,7 @@ MAX_READS = 32
 """Socket reads of one wake-up; each may carry several coalesced datagrams."""
 MAX_PACKETS = 64
 """IP packets taken from the TUN device in one wake-up."""
-MAX_PACKETS_UNDER_LOAD = 256
+MAX_READS_UNDER_LOAD = MAX_PACKETS_UNDER_LOAD = 256
 """The same at intervals: what comes in a few milliseconds is taken together."""
 SILENCE_LIMIT = 3.0
 """Seconds without a packet from the server after which the connection may count as lost."""
@@ -64,7 +64,7 @@ class ClientDriver:
         self._nursery: trio.Nursery | None = None
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
-        self._load = LoadWatch()
+        self._load = LoadWatch(lambda: transport.shortest_round_trip)
         self._due_at: Instant | None = None
         self._session: PacketSession | None = None
         self._observers: tuple[SessionObserver, ...] = ()
@@ -190,7 +190,8 @@ class ClientDriver:
                 await self._load.wait_high()
                 while self._load.is_high:
                     # From the last look: one that took longer is followed by the next at once.
-                    await sleep.until(Instant(self._looked_at + self._load.take_interval()))
+                    interval = self._load.take_interval(self._looked_at)
+                    await sleep.until(Instant(self._looked_at + interval))
                     self._look_at_everything()
                 self._timer.set(self._due_at)
 
@@ -211,7 +212,7 @@ class ClientDriver:
 
     def _receive(self, socket: DatagramSocket) -> Instant:
         """Hand what a socket has to the connection; return when that was."""
-        batches = socket.receive(MAX_READS)
+        batches = socket.receive(MAX_READS_UNDER_LOAD if self._load.is_high else MAX_READS)
         now = read_clock()
         count = 0
         for batch in batches:

@@ -36,6 +36,10 @@ class Transport(Protocol):
         """TLS is finished."""
 
     @property
+    def shortest_round_trip(self) -> float:
+        """The shortest ever of the paths that there are, in seconds; 0 while none is known."""
+
+    @property
     def is_ending(self) -> bool:
         """The connection is closing, draining or closed."""
 

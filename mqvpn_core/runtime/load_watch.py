@@ -5,18 +5,25 @@ waiting for its descriptors and looks at all of them together at intervals, as d
 cards do; the packets wait that long, which a loaded link hides.
 """
 
+from collections.abc import Callable
+
 import trio
 
 from mqvpn_core.ids import Instant
 
 INTERVAL = 0.002
-"""Seconds between two looks under load; the kernel makes it up to a millisecond more."""
-
-SHORT_INTERVAL = 0.0005
-"""The same while looks bring little: with each of them TCP inside learns how much there is room
-for, and where links are short it would never get beyond what it has."""
+"""Seconds between two looks that bring much; the kernel makes it up to a millisecond more."""
 FULL_COUNT = 128
-"""Packets of a look that make the next one wait."""
+"""Packets of a look that has brought much."""
+SHORTEST_INTERVAL = 0.0005
+"""Seconds between two looks that bring little, where round trips are short: with each of them TCP
+inside learns how much there is room for, and would never get beyond what it has."""
+LONGEST_INTERVAL = 0.004
+"""The same where round trips are long: nobody notices, and each look brings more."""
+ROUND_TRIP_SHARE = 1 / 12
+"""Part of the shortest round trip that may pass between looks; it is waited for on both sides."""
+ROUND_TRIP_LIFETIME = 1.0
+"""Seconds until the round trips are asked for again."""
 
 WINDOW = 0.004
 """Seconds over which packets are counted."""
@@ -32,19 +39,32 @@ class LoadWatch:
     A: `is_high`. B: `note`. D: `take_interval`. Tasks: `wait_high`, `wait_low`.
     """
 
-    def __init__(self) -> None:
-        """Start without load."""
+    def __init__(self, shortest_round_trip: Callable[[], float]) -> None:
+        """Start without load.
+
+        Args:
+            shortest_round_trip: returns that of all paths now, in seconds; 0 while it is unknown.
+        """
         self.is_high = False
         """Look at intervals now."""
         self._count = 0
         self._looked_count = 0
+        self._shortest_round_trip = shortest_round_trip
+        self._interval = SHORTEST_INTERVAL
+        self._asked_at = Instant(float("-inf"))
         self._since = Instant(float("-inf"))
         self._changed = trio.Event()
 
-    def take_interval(self) -> float:
-        """Seconds from the last look to the next; short where the last one brought little."""
+    def take_interval(self, now: Instant) -> float:
+        """Seconds from the last look to the next."""
         count, self._looked_count = self._looked_count, 0
-        return INTERVAL if count >= FULL_COUNT else SHORT_INTERVAL
+        if count >= FULL_COUNT:
+            return INTERVAL
+        if now - self._asked_at >= ROUND_TRIP_LIFETIME:
+            self._asked_at = now
+            unnoticed = self._shortest_round_trip() * ROUND_TRIP_SHARE
+            self._interval = min(max(unnoticed, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+        return self._interval
 
     def note(self, packet_count: int, now: Instant) -> None:
         """Take in what one look has brought."""

@@ -25,6 +25,7 @@ from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_PACKETS_UNDER_LOAD,
     MAX_READS,
+    MAX_READS_UNDER_LOAD,
     earlier,
 )
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
@@ -67,6 +68,10 @@ class EndpointPort(Protocol):
 
     def poll(self, handle: ConnectionHandle) -> None:
         """Have a connection in the next `transmits`: it was given packets."""
+
+    @property
+    def shortest_round_trip(self) -> float:
+        """The shortest of all connections, in seconds; 0 while none is known."""
 
     @property
     def serving(self) -> ConnectionHandle | None:
@@ -121,7 +126,7 @@ class ServerDriver(Generic[S]):
         self._tun = tun
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
-        self._load = LoadWatch()
+        self._load = LoadWatch(lambda: endpoint.shortest_round_trip)
         self._looked_at = read_clock()
         self._due_at: Instant | None = None
         self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
@@ -185,7 +190,8 @@ class ServerDriver(Generic[S]):
                 await self._load.wait_high()
                 while self._load.is_high:
                     # From the last look: one that took longer is followed by the next at once.
-                    await sleep.until(Instant(self._looked_at + self._load.take_interval()))
+                    interval = self._load.take_interval(self._looked_at)
+                    await sleep.until(Instant(self._looked_at + interval))
                     self._look_at_everything()
                 self._timer.set(self._due_at)
 
@@ -203,7 +209,7 @@ class ServerDriver(Generic[S]):
 
     def _read_batches(self, socket: DatagramSocket) -> Instant:
         """Hand what a socket has to the endpoint; return when that was."""
-        batches = socket.receive(MAX_READS)
+        batches = socket.receive(MAX_READS_UNDER_LOAD if self._load.is_high else MAX_READS)
         now = read_clock()
         count = 0
         for batch in batches:

@@ -173,6 +173,7 @@ class FakeTransport:
         self.outgoing: list[Transmit] = []
         self.deadline: Instant | None = None
         self.probe_timeouts = 0
+        self.shortest_round_trip = 0.0
         self.has_given_up_path = False
         self.period: float | None = None
         self._quiet = quiet

@@ -14,12 +14,13 @@ from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_READS,
+    MAX_READS_UNDER_LOAD,
     SILENCE_LIMIT,
     SILENT_PROBES,
     ClientDriver,
 )
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.load_watch import HIGH_COUNT, INTERVAL, SHORT_INTERVAL, WINDOW
+from mqvpn_core.runtime.load_watch import HIGH_COUNT, LONGEST_INTERVAL, SHORTEST_INTERVAL, WINDOW
 from tests.runtime.fakes import (
     REMOTE,
     FakeSession,
@@ -170,14 +171,14 @@ def test_packets_wait_in_the_device_until_the_tunnel_carries() -> None:
 def test_one_wake_up_does_a_bounded_amount_of_work() -> None:
     async def main() -> None:
         scene = Scene()
-        scene.socket.arrive(*[datagram(b"x")] * (2 * MAX_READS + 1))
+        scene.socket.arrive(*[datagram(b"x")] * (MAX_READS + MAX_READS_UNDER_LOAD + 1))
         scene.tun.route_in(*[b"p"] * (MAX_PACKETS + 1))
         async with scene.running():
             scene.driver.attach(scene.session, scene.observer)
             scene.driver.carry(scene.tun)
             await trio.sleep(2 * WINDOW)
             reads = [count for count in scene.socket.reads if count]
-            assert reads == [MAX_READS, MAX_READS, 1]
+            assert reads == [MAX_READS, MAX_READS_UNDER_LOAD, 1]
             assert len(scene.socket.sent) == MAX_PACKETS + 1
 
     run_virtual(main)
@@ -200,7 +201,7 @@ def test_under_load_everything_is_looked_at_together_at_intervals() -> None:
                 await trio.testing.wait_all_tasks_blocked()
             assert scene.tun.written == []
             assert scene.observer.looks == looks
-            await trio.sleep(1.5 * SHORT_INTERVAL)
+            await trio.sleep(1.5 * SHORTEST_INTERVAL)
             assert len(scene.tun.written) == HIGH_COUNT
             assert len(scene.socket.sent) == HIGH_COUNT
             assert scene.observer.looks == looks + 1
@@ -222,7 +223,7 @@ def test_timers_fire_under_load_too() -> None:
             scene.socket.arrive(datagram(b"timer 0.010"), *[datagram(b"x")] * HIGH_COUNT)
             while read_clock() - start < 0.030:
                 scene.socket.arrive(*[datagram(b"x")] * HIGH_COUNT)
-                await trio.sleep(1.5 * INTERVAL)
+                await trio.sleep(1.5 * LONGEST_INTERVAL)
             assert [round(at - start, 2) for at in scene.transport.timeouts] == [0.01]
 
     run_virtual(main)

@@ -12,9 +12,9 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
-from mqvpn_core.runtime.client_driver import MAX_READS
+from mqvpn_core.runtime.client_driver import MAX_READS, MAX_READS_UNDER_LOAD
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.load_watch import HIGH_COUNT, INTERVAL, SHORT_INTERVAL, WINDOW
+from mqvpn_core.runtime.load_watch import HIGH_COUNT, LONGEST_INTERVAL, SHORTEST_INTERVAL, WINDOW
 from mqvpn_core.runtime.server_driver import ServerDriver
 from tests.runtime.fakes import (
     FakeSession,
@@ -43,6 +43,7 @@ class FakeEndpoint:
         self.serving: ConnectionHandle | None = None
         self.discarded: list[ConnectionHandle] = []
         self.deadline: Instant | None = None
+        self.shortest_round_trip = 0.0
         self.fails_at_timeout: set[ConnectionHandle] = set()
         self.fails_at_sending: set[ConnectionHandle] = set()
 
@@ -224,9 +225,9 @@ def test_one_batch_of_reads_is_one_write_to_the_host() -> None:
     async def main() -> None:
         scene = Scene()
         async with scene.running():
-            await scene.client_sends(1, *[b"ip:x"] * (MAX_READS + 2))
+            await scene.client_sends(1, *[b"ip:x"] * (MAX_READS + MAX_READS_UNDER_LOAD + 2))
             await trio.sleep(WINDOW)
-            assert scene.tun.write_sizes == [MAX_READS, 2]
+            assert scene.tun.write_sizes == [MAX_READS, MAX_READS_UNDER_LOAD, 2]
 
     run_virtual(main)
 
@@ -241,7 +242,7 @@ def test_under_load_everything_is_looked_at_together_at_intervals() -> None:
                 await scene.host_sends(b"\x01down")
             assert scene.tun.written == []
             assert scene.socket.sent == []
-            await trio.sleep(1.5 * SHORT_INTERVAL)
+            await trio.sleep(1.5 * SHORTEST_INTERVAL)
             assert scene.tun.write_sizes == [HIGH_COUNT]
             assert len(scene.socket.sent) == HIGH_COUNT
             await trio.sleep(3 * WINDOW)
@@ -259,7 +260,7 @@ def test_timers_fire_under_load_and_after_it() -> None:
             scene.endpoint.deadline = Instant(start + 0.01)
             while read_clock() - start < 0.03:
                 await scene.client_sends(1, *[b"x"] * HIGH_COUNT)
-                await trio.sleep(1.5 * INTERVAL)
+                await trio.sleep(1.5 * LONGEST_INTERVAL)
             assert [round(at - start, 2) for at in scene.endpoint.timeouts] == [0.01]
             scene.endpoint.deadline = Instant(start + 5.0)
             await scene.client_sends(1, b"x")

@@ -467,3 +467,16 @@ def test_connection_ids_may_come_out_of_order() -> None:
 
 def _udp(four_tuple: FourTuple, payload: bytes) -> UdpDatagram:
     return UdpDatagram(*four_tuple, payload, 0)
+
+
+def test_the_shortest_round_trip_is_that_of_the_paths_in_use() -> None:
+    with MultiPair(1, MULTIPATH_PAIR, ((Delay(0.01),), (Delay(0.05),))) as pair:
+        endpoint = pair.server_node.endpoint
+        assert endpoint.shortest_round_trip == pair.client.connection.shortest_round_trip == 0.0
+        pair.open_all()
+        pair.simulator.run_for(1.0)
+        assert endpoint.shortest_round_trip == pytest.approx(0.02, abs=0.002)
+        assert pair.client.connection.shortest_round_trip == pytest.approx(0.02, abs=0.002)
+        pair.abandon(PathId(0))
+        pair.simulator.run_for(1.0)
+        assert endpoint.shortest_round_trip == pytest.approx(0.1, abs=0.002)
