@@ -6,15 +6,12 @@ It holds user names and inner addresses, no secrets.
 
 import json
 import logging
-import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.masque.address_pool import LeaseRecord
-from mqvpn_core.runtime.state_files import replace_file
+from mqvpn_core.runtime.state_files import members_of, read_json, replace_file
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """A longer file is not ours."""
@@ -27,17 +24,15 @@ _log = logging.getLogger(__name__)
 def load_leases(path: Path) -> tuple[LeaseRecord, ...]:
     """Read the table; none when there is no file yet.
 
-    A damaged file costs clients their old addresses, which is no reason not to start: it is
-    reported, and replaced by the next `save_leases`.
+    A damaged file, or one of a newer version, costs clients their old addresses, which is no reason
+    not to start: it is reported, and replaced by the next `save_leases`.
 
     Raises:
         HostError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise HostError(f"lease file {path}: this is no regular file")
-            data = file.read(MAX_FILE_BYTES + 1)
+        document = read_json(path, MAX_FILE_BYTES)
+        return _decode(members_of(path, document, _VERSION))
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -45,11 +40,11 @@ def load_leases(path: Path) -> tuple[LeaseRecord, ...]:
             f"lease file {path}: {error.strerror}; choose another one with --lease-file PATH,"
             " or none with --lease-file off"
         ) from error
-    records = _decode(data)
-    if records is None:
-        _log.warning("lease file %s is damaged: clients may get other addresses", path)
+    except ValueError as error:
+        _log.warning(
+            "lease file %s cannot be used (%s): clients may get other addresses", path, error
+        )
         return ()
-    return records
 
 
 def save_leases(path: Path, records: Sequence[LeaseRecord]) -> None:
@@ -69,23 +64,17 @@ def save_leases(path: Path, records: Sequence[LeaseRecord]) -> None:
         raise HostError(f"lease file {path}: {error.strerror}") from error
 
 
-def _decode(data: bytes) -> tuple[LeaseRecord, ...] | None:
-    if len(data) > MAX_FILE_BYTES:
-        return None
-    try:
-        document = cast("object", json.loads(data))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
-        return None
+def _decode(document: Mapping[str, object]) -> tuple[LeaseRecord, ...]:
+    """Read what `save_leases` wrote; raises ValueError."""
     leases = document.get("leases")
     if not isinstance(leases, list):
-        return None
-    records: list[LeaseRecord] = []
-    for lease in leases:
-        values = [lease.get(name) if isinstance(lease, dict) else None for name in _FIELDS]
-        address, user, instance = values
-        if not (isinstance(address, str) and isinstance(user, str) and isinstance(instance, str)):
-            return None
-        records.append(LeaseRecord(address=address, user=user, instance=instance))
-    return tuple(records)
+        raise ValueError("no leases")  # noqa: TRY004 - the caller asks for one kind
+    return tuple(map(_record, leases))
+
+
+def _record(lease: object) -> LeaseRecord:
+    values = [lease.get(name) if isinstance(lease, dict) else None for name in _FIELDS]
+    address, user, instance = values
+    if not (isinstance(address, str) and isinstance(user, str) and isinstance(instance, str)):
+        raise ValueError("a lease lacks something")  # noqa: TRY004 - as above
+    return LeaseRecord(address=address, user=user, instance=instance)

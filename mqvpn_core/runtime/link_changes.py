@@ -6,14 +6,14 @@ something else about links than it did when the change was made.
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import trio
 
 from mqvpn_core.runtime.control_codec import SetLinkRequest
-from mqvpn_core.runtime.state_files import read_json, replace_file
+from mqvpn_core.runtime.state_files import members_of, read_json, replace_file
 
 DEFAULT_ROLE = "default"
 """In place of a role: what the configuration says, or what the link suggests."""
@@ -66,7 +66,8 @@ class LinkChanges:
         if self._file is None:
             return
         try:
-            configured, changes = _decode(read_json(self._file, _MAX_FILE_BYTES))
+            document = read_json(self._file, _MAX_FILE_BYTES)
+            configured, changes = _decode(members_of(self._file, document, _VERSION))
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
@@ -121,10 +122,8 @@ class LinkChanges:
             _log.warning("file %s: %s; changes of links end with this run", self._file, error)
 
 
-def _decode(document: object) -> tuple[str, list[SetLinkRequest]]:
+def _decode(document: Mapping[str, object]) -> tuple[str, list[SetLinkRequest]]:
     """Read what `LinkChanges` wrote; raises ValueError."""
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
-        raise ValueError("another version")
     configured, links = document.get("configured"), document.get("links")
     if not isinstance(configured, str) or not isinstance(links, list):
         raise ValueError("no configuration or no links")  # noqa: TRY004 - the caller asks for one kind

@@ -1,12 +1,14 @@
 """Small JSON files that survive a restart: read with suspicion, replaced in one step.
 
-A crash leaves the old file or the new one, never half a one.
+A crash leaves the old file or the new one, never half a one. A file says which version of its
+format it has; one that a newer mqvpn has left to an older one is kept aside, not written over.
 """
 
 import json
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +31,32 @@ def read_json(path: Path, max_bytes: int) -> object:
         return cast("object", json.loads(data))
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def members_of(path: Path, document: object, version: int) -> Mapping[str, object]:
+    """Return the members of a document after a look at its version.
+
+    Args:
+        path: where it was read.
+        document: what was read.
+        version: of the format that the caller knows.
+
+    Raises:
+        ValueError: it is no object, or has another version. If that is a newer one the file is now
+            called NAME.newer, in the place of an earlier one.
+        OSError: it should be called so, and cannot.
+    """
+    if not isinstance(document, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - the caller asks for one kind
+    members = cast("dict[str, object]", document)
+    found = members.get("version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < version:
+        raise ValueError("another version")
+    if found > version:
+        kept = path.with_name(f"{path.name}.newer")
+        path.replace(kept)
+        raise ValueError(f"written by a newer mqvpn, kept as {kept}")
+    return members
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -16,7 +16,7 @@ import trio
 from mqvpn_core.config.quantities import size_text
 from mqvpn_core.errors import HostError
 from mqvpn_core.runtime.rule_board import RuleBoard
-from mqvpn_core.runtime.state_files import read_json, replace_file
+from mqvpn_core.runtime.state_files import members_of, read_json, replace_file
 from mqvpn_core.tunnel.link_usage import Usage, add_usage, cap_standings
 
 INTERVAL = 1.0
@@ -126,8 +126,8 @@ class UsageKeeper:
     def load(self) -> None:
         """Take the usage of earlier runs.
 
-        A damaged file costs the count of this month, which is no reason not to start: it is
-        reported, and replaced.
+        A damaged file, or one of a newer version, costs the count of this month, which is no reason
+        not to start: it is reported, and replaced.
 
         Raises:
             HostError: the file cannot be read.
@@ -136,11 +136,12 @@ class UsageKeeper:
         if path is None:
             return
         try:
-            usage = _decode(read_json(path, _MAX_FILE_BYTES))
+            document = read_json(path, _MAX_FILE_BYTES)
+            usage = _decode(members_of(path, document, _VERSION))
         except FileNotFoundError:
             return
         except ValueError as error:
-            _log.warning("usage file %s is damaged (%s): counting begins anew", path, error)
+            _log.warning("usage file %s cannot be used (%s): counting begins anew", path, error)
             return
         except OSError as error:
             raise HostError(
@@ -242,10 +243,8 @@ def _encode(usage: Usage) -> bytes:
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
-def _decode(document: object) -> Usage:
+def _decode(document: Mapping[str, object]) -> Usage:
     """Read what `_encode` wrote; raises ValueError."""
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
-        raise ValueError("another version")
     month, counts = document.get("month"), document.get("bytes")
     if not isinstance(month, str) or not isinstance(counts, dict):
         raise ValueError("no month or no bytes")  # noqa: TRY004 - the caller asks for one kind

@@ -36,7 +36,8 @@ def test_no_file_is_an_empty_table(tmp_path: Path) -> None:
         "{",
         "[]",
         "\xff",
-        '{"version": 2, "leases": []}',
+        '{"version": 0, "leases": []}',
+        '{"version": true, "leases": []}',
         '{"version": 1}',
         '{"version": 1, "leases": {}}',
         '{"version": 1, "leases": [3]}',
@@ -51,7 +52,21 @@ def test_a_damaged_file_is_reported_and_ignored(
     path = tmp_path / "leases.json"
     path.write_bytes(text.encode("latin-1"))
     assert load_leases(path) == ()
-    assert "damaged" in caplog.text
+    assert "cannot be used" in caplog.text
+    assert [each.name for each in tmp_path.iterdir()] == ["leases.json"]
+
+
+def test_a_file_of_a_newer_version_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "leases.json"
+    newer = '{"version": 2, "leases": "otherwise"}'
+    path.write_text(newer)
+    assert load_leases(path) == ()
+    assert f"written by a newer mqvpn, kept as {path}.newer" in caplog.text
+    save_leases(path, TABLE)
+    assert load_leases(path) == TABLE
+    assert (tmp_path / "leases.json.newer").read_text() == newer
 
 
 def test_unreadable_places_are_host_errors(tmp_path: Path) -> None:

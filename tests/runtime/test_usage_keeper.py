@@ -199,7 +199,7 @@ def test_without_a_file_nothing_is_written() -> None:
         "",
         "[" * 100_000,
         "[]",
-        '{"version": 2, "month": "2026-11", "bytes": {}}',
+        '{"version": 0, "month": "2026-11", "bytes": {}}',
         '{"version": 1, "month": 11, "bytes": {}}',
         '{"version": 1, "month": "2026-11", "bytes": []}',
         '{"version": 1, "month": "2026-11", "bytes": {"a": -1}}',
@@ -219,7 +219,17 @@ def test_a_damaged_file_begins_anew(
     scene = Scene(file=file)
     scene.keeper.load()
     assert scene.keeper.usage.bytes_by_link == {}
-    assert "is damaged" in caplog.text
+    assert "cannot be used" in caplog.text
+
+
+def test_a_file_of_a_newer_version_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "usage.json"
+    file.write_text('{"version": 2, "bytes": "otherwise"}')
+    Scene(file=file).keeper.load()
+    assert f"written by a newer mqvpn, kept as {file}.newer" in caplog.text
+    assert "otherwise" in (tmp_path / "usage.json.newer").read_text()
 
 
 def test_a_file_that_is_not_there_is_no_damage(
