@@ -46,6 +46,13 @@ trap 'rm -rf "$work"' EXIT
     --disable-pip-version-check --no-index --find-links "$here/wheels" 'mqvpn[helper]'
 "$work/bin/mqvpn-install-helper" "$@"
 """
+_VALIDATE = """\
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+text = open(sys.argv[1], encoding="utf-8").read()
+sys.exit(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text))
+"""
 _LOCKS = {"core": ("core-3.11.txt",), "window": ("core-3.11.txt", "gui-3.11.txt")}
 _LOCKS_OF_FLATPAK = {"flatpak": ("flatpak-3.13.txt",)}
 _PYTHON = "3.11"
@@ -226,6 +233,12 @@ def make_parts_lists(release: Release, *, with_flatpak: bool) -> None:
             *("--validate", "-o", str(target), str(joined)),
             PYTHONWARNINGS="ignore",  # requirements do not say who needs whom
         )
+    if shutil.which("cargo") is not None:
+        script = str(release.source / "packaging/rust_parts.py")
+        parts = release.run(sys.executable, script, f"{platform.machine()}-unknown-linux-gnu")
+        target = release.output / f"mqvpn-native-{release.version}.cdx.json"
+        target.write_text(parts, encoding="utf-8")
+        release.run(release.tool("python"), "-c", _VALIDATE, str(target))
 
 
 def write_archive(target: Path, folder: Path, epoch: int) -> None:

@@ -62,7 +62,7 @@ CORE_PROGRAMS: Mapping[str, str] = {
 }
 GUI_PROGRAMS: Mapping[str, str] = {"mqvpn-gui": "from mqvpn_gui.app.main import main"}
 
-_DOCUMENTS = ("README.md", "docs")
+_DOCUMENTS = ("README.md", "docs/*.md", "docs/pictures/*")
 # Of Qt: what only developers, QML and databases need.
 UNUSED_QT = (
     "Qt/qml",
@@ -226,7 +226,9 @@ def _write_documents(build: Build, tree: Path, package: str) -> None:
     _write_compressed(documents / "changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
     if package == "mqvpn-core":
         for path in _documents():
-            _write(documents / path.relative_to(ROOT), path.read_text(encoding="utf-8"), 0o644)
+            target = documents / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
     programs = {path.name for path in (tree / "usr/bin").iterdir()}
     date = time.strftime("%Y-%m-%d", time.gmtime(build.epoch))
     for page in man_pages.write_pages(build.scratch / "man", build.version, date):
@@ -236,9 +238,8 @@ def _write_documents(build: Build, tree: Path, package: str) -> None:
 
 
 def _documents() -> Iterable[Path]:
-    for name in _DOCUMENTS:
-        path = ROOT / name
-        yield from sorted(path.rglob("*.md")) if path.is_dir() else [path]
+    for pattern in _DOCUMENTS:
+        yield from sorted(ROOT.glob(pattern))
 
 
 def _completion(shell: str) -> str:

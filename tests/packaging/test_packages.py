@@ -1,39 +1,25 @@
 """What goes into the packages, read without building them."""
 
-import importlib.util
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mqvpn_gui.user.helper_install import PACKAGE, install_command
+from tests.documents.programs import man_pages
+from tests.packaging.scripts import ROOT, load
 
-ROOT = Path(__file__).resolve().parents[2]
 DEBIAN = ROOT / "packaging/debian"
 PACKAGES = sorted(path.parent for path in DEBIAN.glob("*/control"))
 SCRIPTS = sorted(path for path in DEBIAN.glob("*/*") if path.name != "control")
 
 
-def _load(path: Path) -> ModuleType:
-    # packaging is the name of a library as well, which this folder must not hide.
-    spec = importlib.util.spec_from_file_location(f"packaging_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-build = _load(DEBIAN / "build.py")
-lock_wheels = _load(ROOT / "packaging/lock_wheels.py")
-man_pages = _load(ROOT / "packaging/man_pages.py")
+build = load("debian/build.py")
+lock_wheels = load("lock_wheels.py")
 
 
 def test_every_file_of_the_system_is_in_one_package() -> None:

@@ -1,27 +1,16 @@
 """What makes a release the same bytes each time, and what its installer says."""
 
-import importlib.util
+import json
 import os
 import subprocess
-import sys
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.packaging.scripts import ROOT, load
 
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"packaging_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-release = _load(ROOT / "packaging/release.py")
+release = load("release.py")
+rust_parts = load("rust_parts.py")
 
 
 def _folder(place: Path, mtime: int, mode: int) -> Path:
@@ -69,3 +58,41 @@ def test_tools_are_pinned() -> None:
     assert all("==" in line for line in lines)
     named = {line.partition("==")[0] for line in lines}
     assert {"auditwheel", "build", "cyclonedx-bom", "twine"} <= named
+
+
+def _package(name: str, kind: str = "lib") -> Mapping[str, object]:
+    return {
+        "id": f"id-{name}",
+        "name": name,
+        "version": "1.0",
+        "license": "MIT",
+        "targets": [{"kind": [kind]}],
+    }
+
+
+def _node(name: str, **needs: str | None) -> Mapping[str, object]:
+    deps = [{"pkg": f"id-{each}", "dep_kinds": [{"kind": kind}]} for each, kind in needs.items()]
+    return {"id": f"id-{name}", "deps": deps}
+
+
+def test_crates_that_are_linked_are_in_the_list_and_no_others() -> None:
+    names = ["mqvpn-native", "linked", "deep", "builder", "tester", "of_macro", "elsewhere"]
+    nodes = [
+        _node("mqvpn-native", linked=None, builder="build", tester="dev", macro=None),
+        _node("linked", deep=None),
+        _node("macro", of_macro=None),
+        *(_node(name) for name in ("deep", "builder", "tester", "of_macro")),
+    ]
+    packages = [*map(_package, names), _package("macro", "proc-macro")]
+    metadata = json.dumps({"packages": packages, "resolve": {"nodes": nodes}})
+    lock = "".join(
+        f'[[package]]\nname = "{name}"\nversion = "1.0"\nchecksum = "{name}"\n'
+        for name in [*names, "macro"]
+    )
+    listed = json.loads(rust_parts.parts_list(metadata, lock))
+    assert listed["metadata"]["component"]["name"] == "mqvpn-native"
+    found = {each["purl"]: each["hashes"][0]["content"] for each in listed["components"]}
+    assert found == {"pkg:cargo/deep@1.0": "deep", "pkg:cargo/linked@1.0": "linked"}
+    needs = {each["ref"]: each["dependsOn"] for each in listed["dependencies"]}
+    assert needs["pkg:cargo/linked@1.0"] == ["pkg:cargo/deep@1.0"]
+    assert needs["pkg:cargo/mqvpn-native@1.0"] == ["pkg:cargo/linked@1.0"]
