@@ -18,11 +18,9 @@ and forwarding in force; the next one replaces them in one step.
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
 
 import trio
 
@@ -31,12 +29,9 @@ from mqvpn_core.app.own_machine import own_machine
 from mqvpn_core.app.scheduler_choice import switch_scheduler
 from mqvpn_core.app.server_books import OwnBooks
 from mqvpn_core.app.server_core import ServerCore, ServerPorts
-from mqvpn_core.app.server_settings import (
-    listen_addresses,
-    load_materials,
-    make_pools,
-    server_host_settings,
-)
+from mqvpn_core.app.server_parent import run_workers
+from mqvpn_core.app.server_requisites import ServerOrders, ServerSurroundings, open_sockets
+from mqvpn_core.app.server_settings import load_materials, make_pools, server_host_settings
 from mqvpn_core.app.server_status import ServerStatus
 from mqvpn_core.app.service_reports import ServerReports
 from mqvpn_core.app.termination import STOP_SIGNALS, report_errors, set_on_signal
@@ -46,8 +41,6 @@ from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
-from mqvpn_core.runtime.host_operations import HostOperations
-from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.service_manager import ServiceManager
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.udp_opening import UdpOptions
@@ -55,46 +48,6 @@ from mqvpn_core.runtime.udp_sockets import UdpSocket
 from mqvpn_core.tunnel.host_plan import server_host_plan
 
 _log = logging.getLogger(__name__)
-
-_WILDCARDS = frozenset({"::", "0.0.0.0"})  # noqa: S104 - compared with, not bound
-
-
-class ListeningPort(Protocol):
-    """One or more sockets that listen on one address."""
-
-    @property
-    def local_address(self) -> SocketAddress:
-        """The address."""
-        ...
-
-    def close(self) -> None:
-        """Close them."""
-
-
-Opened = TypeVar("Opened", bound=ListeningPort)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSurroundings:
-    """What a server touches of the world; tests bring their own."""
-
-    host: HostOperations = field(default_factory=own_machine)
-    """The machine."""
-    resolver: NameResolver = field(default_factory=NameResolver)
-    """Name service."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerOrders:
-    """What the operator wants of a running server."""
-
-    stop: trio.Event
-    """Set to end it in order."""
-    reloads: AsyncIterator[ServerConfig]
-    """Configurations to change to while running."""
-    hand_over: trio.Event = field(default_factory=trio.Event)
-    """Set before ``stop`` when another server takes its place at once: the firewall table and
-    forwarding stay in force for that one, so that connections of clients to other hosts survive."""
 
 
 def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) -> int:
@@ -115,8 +68,6 @@ async def _serve_as_wanted(
     if config.workers == 1:
         await run_server(config, ServerSurroundings(), orders, task_status=task_status)
         return
-    from mqvpn_core.app.server_parent import run_workers  # noqa: PLC0415 - it builds on this module
-
     surroundings = ServerSurroundings(host=own_machine(tun_queues=config.workers))
     await run_workers(config, surroundings, orders, task_status=task_status)
 
@@ -254,42 +205,3 @@ async def read_again(
             _log.error("reload: %s; nothing is changed", error)
             continue
         yield config
-
-
-def open_sockets(
-    config: ServerConfig, resources: ExitStack, open_one: Callable[[SocketAddress], Opened]
-) -> list[Opened]:
-    """Open the sockets to listen on; a family this machine lacks is left out.
-
-    Args:
-        config: says where.
-        resources: closes them.
-        open_one: opens what listens on one address.
-
-    Raises:
-        HostError: an address cannot be had.
-    """
-    sockets: list[Opened] = []
-    refusals: list[HostError] = []
-    for address in listen_addresses(config.listen):
-        try:
-            socket = open_one(_on_the_same_port(address, sockets))
-        except HostError as error:
-            if address.host not in _WILDCARDS:
-                raise
-            refusals.append(error)
-            continue
-        resources.callback(socket.close)
-        sockets.append(socket)
-    if not sockets:
-        raise refusals[0]
-    for refusal in refusals:
-        _log.warning("%s", refusal)
-    return sockets
-
-
-def _on_the_same_port(address: SocketAddress, earlier: Sequence[Opened]) -> SocketAddress:
-    """Both families listen on one port, also when the kernel chose it."""
-    if address.port == 0 and address.host in _WILDCARDS and earlier:
-        return SocketAddress(address.host, earlier[0].local_address.port)
-    return address

@@ -24,18 +24,17 @@ import trio
 
 from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.scheduler_choice import switch_scheduler, with_scheduler
-from mqvpn_core.app.server import ServerOrders, ServerSurroundings, open_sockets
 from mqvpn_core.app.server_books import OwnBooks
+from mqvpn_core.app.server_requisites import ServerOrders, ServerSurroundings, open_sockets
 from mqvpn_core.app.server_settings import (
     load_materials,
     make_pools,
     needs_restart,
     server_host_settings,
 )
-from mqvpn_core.app.version import program_version
+from mqvpn_core.app.server_status import without_clients
 from mqvpn_core.app.worker_crew import CrewBooks, CrewThings, WorkerCrew
 from mqvpn_core.config import Scheduler, ServerConfig
-from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.errors import ConfigError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.quic.connection_steering import KEY_BYTES, SteeringKey
@@ -48,7 +47,7 @@ from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.event_log import EventLog
 from mqvpn_core.runtime.host_operations import TunHandle
 from mqvpn_core.runtime.mtu_follower import MtuFollower
-from mqvpn_core.runtime.status_values import Status, encode_status_values
+from mqvpn_core.runtime.status_values import encode_status_values
 from mqvpn_core.runtime.steering_filter import open_shared
 from mqvpn_core.runtime.worker_ledger import WorkerLedger
 from mqvpn_core.tunnel.host_plan import server_host_plan
@@ -204,21 +203,12 @@ class ServerParent:
         counters: Counter[str] = Counter()
         for each in statuses:
             counters.update(each.counters)
+        status = without_clients(
+            self._mtu.plan, self._listening, self._config.quic.scheduler, since=self._since
+        )
         return encode_status_values(
-            Status(
-                role="server",
-                state="running",
-                seconds_in_state=read_clock() - self._since,
-                version=program_version(),
-                pid=os.getpid(),
-                scheduler=self._config.quic.scheduler.value,
-                kernel=KERNEL_CHOICE.name,
-                kernel_reason=KERNEL_CHOICE.reason,
-                tun_name=self._mtu.plan.tun_name,
-                mtu=self._mtu.plan.mtu,
-                taken_at=read_wall_clock(),
-                server=" ".join(address_text(address) for address in self._listening),
-                addresses=tuple(map(str, self._mtu.plan.addresses)),
+            replace(
+                status,
                 client_count=sum(each.client_count for each in statuses),
                 clients=tuple(client for each in statuses for client in each.clients),
                 workers=self._crew.worker_statuses,

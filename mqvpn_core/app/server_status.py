@@ -1,12 +1,14 @@
 """What ``mqvpn-core status`` shows of a server."""
 
 import os
+from dataclasses import replace
 
 from mqvpn_core.app.client_status import packet_counts
 from mqvpn_core.app.local_time import read_wall_clock
 from mqvpn_core.app.path_status import path_statuses
 from mqvpn_core.app.server_core import ServerCore
 from mqvpn_core.app.version import program_version
+from mqvpn_core.config import Scheduler
 from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.ids import ConnectionHandle, Instant, SocketAddress
 from mqvpn_core.runtime.address_text import address_text
@@ -14,9 +16,38 @@ from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.control_codec import JsonValue
 from mqvpn_core.runtime.server_keeper import ServedClient
 from mqvpn_core.runtime.status_values import ClientStatus, Status, encode_status_values
+from mqvpn_helper.interface.host_plan import HostPlan
 
 MAX_DETAILED_CLIENTS = 2000
 """With more clients their paths are left out: all of it would be too long for one answer."""
+
+
+def without_clients(
+    plan: HostPlan, listening: tuple[SocketAddress, ...], scheduler: Scheduler, *, since: Instant
+) -> Status:
+    """Return what is the same of a server with and without workers.
+
+    Args:
+        plan: what the machine has.
+        listening: the addresses of its sockets.
+        scheduler: how packets are spread over paths.
+        since: when it started.
+    """
+    return Status(
+        role="server",
+        state="running",
+        seconds_in_state=read_clock() - since,
+        version=program_version(),
+        pid=os.getpid(),
+        scheduler=scheduler.value,
+        kernel=KERNEL_CHOICE.name,
+        kernel_reason=KERNEL_CHOICE.reason,
+        tun_name=plan.tun_name,
+        mtu=plan.mtu,
+        taken_at=read_wall_clock(),
+        server=" ".join(map(address_text, listening)),
+        addresses=tuple(map(str, plan.addresses)),
+    )
 
 
 class ServerStatus:
@@ -66,21 +97,12 @@ class ServerStatus:
         counters["strays"] = self._keeper.stray_count
         counters["refused_by_host"] = self._driver.refused_packet_count
         counters["internal_errors"] = self._driver.fault_count
+        status = without_clients(
+            self._mtu.plan, self._listening, self._core.scheduler, since=self._since
+        )
         return encode_status_values(
-            Status(
-                role="server",
-                state="running",
-                seconds_in_state=now - self._since,
-                version=program_version(),
-                pid=os.getpid(),
-                scheduler=self._core.scheduler.value,
-                kernel=KERNEL_CHOICE.name,
-                kernel_reason=KERNEL_CHOICE.reason,
-                tun_name=self._mtu.plan.tun_name,
-                mtu=self._mtu.plan.mtu,
-                taken_at=read_wall_clock(),
-                server=" ".join(address_text(address) for address in self._listening),
-                addresses=tuple(map(str, self._mtu.plan.addresses)),
+            replace(
+                status,
                 client_count=sum(len(client.tunnels) for client in self._keeper.clients.values()),
                 clients=clients,
                 counters=counters,

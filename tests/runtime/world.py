@@ -12,7 +12,8 @@ from types import MappingProxyType
 import trio
 
 from mqvpn_core.app.client import ClientSurroundings, run_client
-from mqvpn_core.app.server import ServerOrders, ServerSurroundings, run_server
+from mqvpn_core.app.server import run_server
+from mqvpn_core.app.server_requisites import ServerOrders, ServerSurroundings
 from mqvpn_core.config import ClientConfig, HashedKey, HostPort, Pin, Secret, ServerConfig
 from mqvpn_core.ids import IfIndex
 from mqvpn_core.quic.aioquic_bridge.credentials import spki_digest
