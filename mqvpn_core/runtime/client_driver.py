@@ -29,8 +29,12 @@ MAX_READS = 32
 """Socket reads of one wake-up; each may carry several coalesced datagrams."""
 MAX_PACKETS = 64
 """IP packets taken from the TUN device in one wake-up."""
-MAX_READS_UNDER_LOAD = MAX_PACKETS_UNDER_LOAD = 256
-"""The same at intervals: what comes in a few milliseconds is taken together."""
+MAX_READS_UNDER_LOAD = 1024
+"""Socket reads of one look: where links join nothing, each read is a single datagram, and a look
+that leaves some behind costs as much as one that takes them all. The socket limits the bytes."""
+MAX_PACKETS_UNDER_LOAD = 256
+"""IP packets taken from the TUN device in one look: what comes in a few milliseconds is taken
+together."""
 SILENCE_LIMIT = 3.0
 """Seconds without a packet from the server after which the connection may count as lost."""
 SILENT_PROBES = 4

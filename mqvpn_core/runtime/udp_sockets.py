@@ -47,6 +47,9 @@ _PKTINFO6 = struct.Struct("=16si")
 _U16 = struct.Struct("=H")
 _INT = struct.Struct("=i")
 
+MAX_READ_BYTES = 3 << 18
+"""Bytes of one look after which no further read is made: other work has to get its turn."""
+
 _READ_BYTES = 65536
 _CONTROL_BYTES = (
     socket.CMSG_SPACE(_PKTINFO6.size) + socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_INT.size)
@@ -170,7 +173,8 @@ class UdpSocket(DatagramSocket):
         reads: list[ReceivedDatagrams] = []
         descriptor = self._socket.fileno()
         counters = self._counters
-        while max_reads > 0:
+        room = MAX_READ_BYTES
+        while max_reads > 0 and room > 0:
             wanted = min(max_reads, _READS_OF_ONE_CALL)
             try:
                 batches, count, unusable_count = reader.read(descriptor, wanted)
@@ -182,6 +186,7 @@ class UdpSocket(DatagramSocket):
                 continue
             counters.unusable_count += unusable_count
             for key, data, segment_size, ecn in batches:
+                room -= len(data)
                 counters.received_count += -(-len(data) // segment_size)
                 counters.received_bytes += len(data)
                 four_tuple = self._peers.get(key)
@@ -195,7 +200,10 @@ class UdpSocket(DatagramSocket):
 
     def _read_one_by_one(self, max_reads: int) -> list[ReceivedDatagrams]:
         reads: list[ReceivedDatagrams] = []
+        room = MAX_READ_BYTES
         for _ in range(max_reads):
+            if room <= 0:
+                break
             try:
                 data, control, flags, remote = self._socket.recvmsg(_READ_BYTES, _CONTROL_BYTES)
             except BlockingIOError:
@@ -208,6 +216,7 @@ class UdpSocket(DatagramSocket):
             if flags & _TRUNCATED or not data:
                 self._counters.unusable_count += 1
                 continue
+            room -= len(data)
             reads.append(self._received(data, control, remote))
         return reads
 

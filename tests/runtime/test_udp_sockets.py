@@ -165,6 +165,20 @@ def test_reads_are_bounded(opener: Opener) -> None:
     assert segments(receiver.receive(3)) == [b"\3", b"\4"]
 
 
+def test_reads_are_bounded_in_bytes(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender, receiver = opener("127.0.0.1"), opener("127.0.0.1")
+    sent = [bytes([n]) * 1000 for n in range(100)]
+    sender.send([to(sender, receiver.local_address, data) for data in sent])
+    monkeypatch.setattr(udp_sockets, "MAX_READ_BYTES", 40_000)
+    looks = []
+    while look := segments(receiver.receive(200)):
+        looks.append(look)
+    assert [data for look in looks for data in look] == sent
+    # A single system call may go beyond it.
+    assert len(looks) > 1
+    assert all(40 <= len(look) <= 64 for look in looks[:-1])
+
+
 def test_reads_of_one_peer_come_together(opener: Opener) -> None:
     one, other, receiver = opener("127.0.0.1"), opener("127.0.0.1"), opener("127.0.0.1")
     for n in range(3):
