@@ -1,6 +1,7 @@
 //! `DatagramReader`: many datagrams from a socket with one system call.
 
 use std::io::{self, IoSliceMut};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,8 +19,9 @@ use crate::border::guarded;
 
 /// Most messages of one call.
 const MAX_MESSAGES: usize = 32;
-/// Room for one message: what the kernel joins has at most as much.
-const MESSAGE_LEN: usize = 65_536;
+/// Room for one message: what the kernel joins has at most 64 KiB. Not a power of two, so that the
+/// starts of messages do not compete for the same places of the processor's caches.
+const MESSAGE_LEN: usize = 67_520;
 const ECN_MASK: u8 = 0b11;
 
 /// Reads datagrams in batches; owns the room they are read into.
@@ -53,7 +55,11 @@ impl DatagramReader {
             let slices = slices.iter_mut().take(count);
             let read =
                 match recvmmsg(descriptor, &mut headers, slices, MsgFlags::MSG_DONTWAIT, None) {
-                    Ok(messages) => messages.map(|message| Message::of(&message)).collect(),
+                    Ok(messages) => {
+                        let mut read = Vec::with_capacity(count);
+                        read.extend(messages.map(|message| Message::of(&message)));
+                        read
+                    }
                     Err(Errno::EAGAIN) => Vec::new(),
                     Err(error) => {
                         let error = io::Error::from(error);
@@ -61,7 +67,7 @@ impl DatagramReader {
                     }
                 };
             let useful: Vec<(usize, Message)> =
-                read.iter().cloned().enumerate().filter(|(_, message)| message.is_useful).collect();
+                read.iter().copied().enumerate().filter(|(_, message)| message.is_useful).collect();
             let list = PyList::empty(py);
             for batch in batches(&useful) {
                 let Some(messages) = useful.get(batch) else { continue };
@@ -73,7 +79,7 @@ impl DatagramReader {
 }
 
 /// What is known of a message besides its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Message {
     len: usize,
     segment_len: usize,
@@ -82,12 +88,12 @@ struct Message {
 }
 
 /// Where messages came from and how: what those of a batch share.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Origin {
-    host: Vec<u8>,
+    host: Option<IpAddr>,
     port: u16,
     scope: u32,
-    local: Vec<u8>,
+    local: Option<IpAddr>,
     ecn: u8,
 }
 
@@ -96,9 +102,9 @@ impl Message {
         let mut origin = Origin::default();
         if let Some(address) = &message.address {
             if let Some(v4) = address.as_sockaddr_in() {
-                (origin.host, origin.port) = (v4.ip().octets().to_vec(), v4.port());
+                (origin.host, origin.port) = (Some(v4.ip().into()), v4.port());
             } else if let Some(v6) = address.as_sockaddr_in6() {
-                (origin.host, origin.port) = (v6.ip().octets().to_vec(), v6.port());
+                (origin.host, origin.port) = (Some(v6.ip().into()), v6.port());
                 origin.scope = v6.scope_id();
             }
         }
@@ -114,10 +120,10 @@ impl Message {
                     origin.ecn = lowest & ECN_MASK;
                 }
                 ControlMessageOwned::Ipv4PacketInfo(info) => {
-                    origin.local = info.ipi_spec_dst.s_addr.to_ne_bytes().to_vec();
+                    origin.local = Some(info.ipi_spec_dst.s_addr.to_ne_bytes().into());
                 }
                 ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    origin.local = info.ipi6_addr.s6_addr.to_vec();
+                    origin.local = Some(info.ipi6_addr.s6_addr.into());
                 }
                 _ => {}
             }
@@ -125,7 +131,7 @@ impl Message {
         let is_useful = message.bytes > 0
             && segment_len > 0
             && !message.flags.contains(MsgFlags::MSG_TRUNC)
-            && !origin.host.is_empty();
+            && origin.host.is_some();
         Self { len: message.bytes, segment_len, is_useful, origin }
     }
 
@@ -175,13 +181,16 @@ fn make_read<'py>(
         }
         Ok(())
     })?;
-    let origin = messages.first().map(|(_, message)| message.origin.clone()).unwrap_or_default();
+    let origin = messages.first().map(|(_, message)| message.origin).unwrap_or_default();
     let segment_len = messages.first().map_or(0, |(_, message)| message.segment_len);
-    let key = (
-        PyBytes::new(py, &origin.host),
-        origin.port,
-        origin.scope,
-        PyBytes::new(py, &origin.local),
-    );
+    let key = (packed(py, origin.host), origin.port, origin.scope, packed(py, origin.local));
     (key, data, segment_len, origin.ecn).into_pyobject(py)
+}
+
+fn packed(py: Python<'_>, address: Option<IpAddr>) -> Bound<'_, PyBytes> {
+    match address {
+        None => PyBytes::new(py, &[]),
+        Some(IpAddr::V4(address)) => PyBytes::new(py, &address.octets()),
+        Some(IpAddr::V6(address)) => PyBytes::new(py, &address.octets()),
+    }
 }
