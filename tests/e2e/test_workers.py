@@ -2,13 +2,14 @@
 
 import os
 import signal
+import subprocess
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import pytest
 
 from mqvpn_core.demo.namespaces import NetworkNamespace
-from mqvpn_core.demo.programs import Program
+from mqvpn_core.demo.programs import Program, executable
 from mqvpn_core.runtime.status_values import Status
 from tests.e2e.topology import (
     INNER_SERVER_IPV4,
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 WORKERS = 2
 CLIENTS = 3
 FLOWS = 16
+PINGS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,22 @@ def test_one_server_of_several_processes(crowd: Crowd) -> None:
     assert {a for client in status.clients for a in client.addresses if ":" not in a} == addresses
     _check_paths_stay_together(crowd)
     _check_every_flow_arrives(crowd)
+    _check_workers_take_another_scheduler(crowd)
+
+
+def _check_workers_take_another_scheduler(crowd: Crowd) -> None:
+    """What is urgent takes both paths then, a ping for one."""
+    client = crowd.clients[0]
+    command = [executable(), "scheduler", "redundant"]
+    command += ["--control-socket", str(crowd.server.control_socket)]
+    subprocess.run(command, check=True)
+    assert current_status(crowd.server).scheduler == "redundant"
+    before = {path.id: path.rx_packets for path in current_status(client).paths}
+    assert len(before) == 2
+    pings = crowd.lab.ping(crowd.lab.world.server, inner_ipv4(client), count=PINGS)
+    assert pings.code == 0
+    after = {path.id: path.rx_packets for path in current_status(client).paths}
+    assert all(after[path_id] >= count + PINGS for path_id, count in before.items())
 
 
 def _check_paths_stay_together(crowd: Crowd) -> None:
