@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 WORKERS = 2
 CLIENTS = 3
 FLOWS = 16
-PINGS = 5
+PINGS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,8 @@ def _check_workers_take_another_scheduler(crowd: Crowd) -> None:
     assert current_status(crowd.server).scheduler == "redundant"
     before = {path.id: path.rx_packets for path in current_status(client).paths}
     assert len(before) == 2
-    pings = crowd.lab.ping(crowd.lab.world.server, inner_ipv4(client), count=PINGS)
+    quickly = ("-i", "0.02")
+    pings = crowd.lab.ping(crowd.lab.world.server, inner_ipv4(client), *quickly, count=PINGS)
     assert pings.code == 0
     after = {path.id: path.rx_packets for path in current_status(client).paths}
     assert all(after[path_id] >= count + PINGS for path_id, count in before.items())
