@@ -1,5 +1,8 @@
 """Many clients in one process: connections and sessions as real ones, devices that are made up.
 
+One loop serves all of them, as the drivers do under load: what a task for each would cost belongs
+to no client and would be taken from the server, with which they share a machine.
+
 ``python -m benchmarks.light_clients FOLDER NUMBER``: reads ``crowd-NUMBER.json`` there, connects,
 writes ``ready-NUMBER.json``, begins when there is a file ``go``, sends until ``pause``, ends at
 ``stop`` and writes ``done-NUMBER.json``. A made-up device gives packets at a steady rate, and
@@ -8,15 +11,16 @@ counts what it is given.
 
 import json
 import secrets
+import select
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import trio
-from typing_extensions import override
 
 from mqvpn_core.app.quic_settings import client_trust, transport_config
 from mqvpn_core.config import ClientConfig, HostPort
@@ -27,10 +31,11 @@ from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.masque.client_config import ClientSessionConfig
 from mqvpn_core.masque.client_session import ClientSession
 from mqvpn_core.quic.client import client_connection
+from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.http3 import Http3Connection
-from mqvpn_core.runtime.client_driver import ClientDriver
+from mqvpn_core.runtime.client_driver import MAX_READS_UNDER_LOAD, earlier
 from mqvpn_core.runtime.clock import read_clock
-from mqvpn_core.runtime.tun_device import PacketDevice, TunCounters
+from mqvpn_core.runtime.short_sleep import ShortSleep
 from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
 from mqvpn_core.wire.uri_templates import default_uri_template
@@ -41,6 +46,8 @@ PORT = 9
 """UDP port of both sides inside the tunnel."""
 TICK = 0.02
 """Seconds between bursts of one client."""
+ROUND = 0.002
+"""Seconds between two looks at all clients: no more than a client under load would wait."""
 
 _UP_PATIENCE = 60.0
 _POLL = 0.02
@@ -85,59 +92,41 @@ class ClientCount:
     """Packets that came out of it."""
 
 
-class SteadyDevice(PacketDevice):
+class SteadyDevice:
     """Gives one packet again and again at a rate, and counts what it is given."""
 
-    def __init__(self, packet: bytes, packets_per_second: float) -> None:
+    def __init__(self, packets_per_second: float) -> None:
         """Start silent."""
-        self.is_sending = trio.Event()
-        """Set to begin."""
+        self.packet = b""
         self.sent = 0
         self.received = 0
-        self._packet = packet
+        self.due_at: Instant | None = None
+        """When the next burst is to be read."""
         self._rate = packets_per_second
-        self._began: float | None = None
-        self._next = 0.0
-        self._counters = TunCounters()
+        self._began = Instant(0.0)
 
-    @property
-    @override
-    def counters(self) -> TunCounters:
-        return self._counters
-
-    @override
-    async def wait_readable(self) -> None:
-        await self.is_sending.wait()
-        if not self._rate:
-            await trio.sleep_forever()
-        now = trio.current_time()
-        if self._began is None:
+    def start(self, now: Instant) -> None:
+        """Give packets from now on."""
+        if self._rate:
             # Spread over a tick: all clients at once would be a load that no crowd is.
-            self._began = self._next = now + secrets.randbelow(1000) / 1000 * TICK
-        await trio.sleep_until(self._next)
-        self._next = max(self._next + TICK, now)
-
-    @override
-    def read_packets(self, max_count: int) -> Sequence[Parcel]:
-        if self._began is None or trio.current_time() < self._began or not self._rate:
-            return []
-        due = int((trio.current_time() - self._began) * self._rate) - self.sent
-        count = min(max(due, 0), max_count)
-        self.sent += count
-        return [self._packet] * count
+            self.due_at = self._began = Instant(now + secrets.randbelow(1000) / 1000 * TICK)
 
     def stop(self) -> None:
         """Give nothing any more."""
-        self._rate = 0.0
+        self.due_at = None
 
-    @override
-    def write_packets(self, packets: Sequence[Parcel]) -> int:
+    def read_packets(self, now: Instant) -> list[bytes]:
+        """Return what is due."""
+        if self.due_at is None or now < self.due_at:
+            return []
+        self.due_at = Instant(max(self.due_at + TICK, now))
+        count = max(int((now - self._began) * self._rate) - self.sent, 0)
+        self.sent += count
+        return [self.packet] * count
+
+    def write_packets(self, packets: Sequence[Parcel]) -> None:
+        """Count packets."""
         self.received += count_packets(packets)
-        return 0
-
-    @override
-    def close(self) -> None:
-        self.stop()
 
 
 def udp_packet(source: str, target: str) -> bytes:
@@ -157,36 +146,68 @@ def udp_packet(source: str, target: str) -> bytes:
 
 
 class LightClient:
-    """One client: a connection over a socket of its own, and a device that is made up."""
+    """One client: a connection over a socket of its own, and a device that is made up.
+
+    C: `attach`, `close`. B, D: `look`, to be called when the socket is readable and at `due_at`.
+    """
 
     def __init__(self, crowd: Crowd) -> None:
-        """Begin to connect; runs with `run`."""
-        self.device: SteadyDevice | None = None
+        """Begin to connect."""
+        self.socket = UdpSocket(SocketAddress(crowd.local, 0), UdpOptions())
+        self.device = SteadyDevice(crowd.mbit * 1e6 / 8 / PAYLOAD_BYTES)
+        self.address = ""
+        """Inside the tunnel; empty until it is up."""
+        self.due_at: Instant | None = None
+        """When to look although nothing has come."""
         self._crowd = crowd
+        self._session: ClientSession | None = None
         config = ClientConfig(
             server=HostPort(host=crowd.server, port=crowd.port), pins=(pin(crowd.pin),)
         )
-        self._socket = UdpSocket(SocketAddress(crowd.local, 0), UdpOptions())
-        transport = transport_config(config)
         self._connection = client_connection(
-            transport, client_trust(config), entropy=secrets.token_bytes
+            transport_config(config), client_trust(config), entropy=secrets.token_bytes
         )
         remote = SocketAddress(crowd.server, crowd.port)
-        self.driver = ClientDriver(self._connection, [self._socket])
-        self._connection.connect(FourTuple(self._socket.local_address, remote), read_clock())
+        self._connection.connect(FourTuple(self.socket.local_address, remote), read_clock())
 
-    async def run(self) -> None:
-        """Serve until cancelled, then close in order."""
-        try:
-            await self.driver.run()
-        finally:
-            self._socket.close()
+    def look(self, now: Instant) -> None:
+        """Do in one round what `ClientDriver` does in one under load.
 
-    async def bring_up(self) -> str:
-        """Wait for the tunnel and return the address inside."""
-        await self.driver.settled.wait()
+        Raises:
+            ConnectionError: the server does not want this client.
+        """
+        connection, session = self._connection, self._session
+        for batch in self.socket.receive(MAX_READS_UNDER_LOAD):
+            connection.receive_datagrams(batch, now)
+        if self.due_at is not None and self.due_at <= now:
+            connection.handle_timeout(now)
+            if session is not None:
+                session.handle_timeout(now)
+        if session is not None:
+            session.receive_events(now)
+            self._carry(session, now)
+        elif connection.handshake_complete:
+            self._attach()
+        self.socket.send(connection.transmits(now))
+        for refused in self.socket.take_refused():
+            connection.on_send_refused(refused, now)
+        if connection.is_ending:
+            raise ConnectionError("the server does not want this client")
+        self.due_at = connection.next_timeout()
+        if self._session is not None:
+            self.due_at = earlier(self.due_at, self._session.next_timeout())
+        self.due_at = earlier(self.due_at, self.device.due_at)
+
+    def close(self, now: Instant) -> None:
+        """Say goodbye."""
+        if self._session is not None:
+            self._session.close(now)
+            self.socket.send(self._connection.transmits(now))
+        self.socket.close()
+
+    def _attach(self) -> None:
         authority = self._crowd.server
-        session = ClientSession(
+        self._session = ClientSession(
             config=ClientSessionConfig(
                 template=default_uri_template(authority),
                 authority=authority,
@@ -196,61 +217,90 @@ class LightClient:
             ),
             http3=Http3Connection(self._connection),
         )
-        self._session = session
-        self.driver.attach(session)
-        while not session.assigned:
-            await trio.sleep(_POLL)
-            if self._connection.is_ending:
-                raise ConnectionError("the server does not want this client")
-        address = str(session.assigned[0].ip)
-        rate = self._crowd.mbit * 1e6 / 8 / PAYLOAD_BYTES
-        self.device = SteadyDevice(udp_packet(address, self._crowd.target), rate)
-        self.driver.carry(self.device)
-        return address
 
-    def close(self, now: Instant) -> None:
-        """Say goodbye."""
-        self._session.close(now)
-        self.driver.finish()
+    def _carry(self, session: ClientSession, now: Instant) -> None:
+        self.device.write_packets(session.take_ip_packets())
+        if packets := self.device.read_packets(now):
+            session.send_ip_packets(packets, now)
+        if not self.address and session.assigned:
+            self.address = str(session.assigned[0].ip)
+            self.device.packet = udp_packet(self.address, self._crowd.target)
+
+
+class Rounds:
+    """Looks at the clients that something has come for, or for which something is due.
+
+    Tasks: `run`. C: `add`, `look`.
+    """
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self._clients: dict[int, LightClient] = {}
+        self._deadlines: DeadlineQueue[int] = DeadlineQueue()
+        self._waiting = select.epoll()
+
+    def add(self, client: LightClient) -> None:
+        """Look after one more client."""
+        descriptor = client.socket.fileno()
+        self._clients[descriptor] = client
+        self._waiting.register(descriptor, select.EPOLLIN)
+        self.look(descriptor, read_clock())
+
+    def look(self, descriptor: int, now: Instant) -> None:
+        """Let a client do what there is to do."""
+        client = self._clients[descriptor]
+        client.look(now)
+        self._deadlines.set(descriptor, client.due_at)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        with closing(ShortSleep()) as sleep, self._waiting:
+            while True:
+                now = read_clock()
+                due = set(self._deadlines.take_due(now))
+                for descriptor in due.union(number for number, _ in self._waiting.poll(0)):
+                    self.look(descriptor, now)
+                await sleep.until(Instant(now + ROUND))
 
 
 async def _main(folder: Path, number: int) -> None:
     crowd = Crowd(**json.loads((folder / f"crowd-{number}.json").read_text(encoding="utf-8")))
+    rounds = Rounds()
     async with trio.open_nursery() as nursery:
-        clients: list[LightClient] = []
-        addresses: dict[int, str] = {}
+        nursery.start_soon(rounds.run)
         with trio.fail_after(_UP_PATIENCE):
-            while len(clients) < crowd.clients:
-                some = [
-                    LightClient(crowd) for _ in range(min(_AT_ONCE, crowd.clients - len(clients)))
-                ]
-                for client in some:
-                    nursery.start_soon(client.run)
-                for client in some:
-                    addresses[id(client)] = await client.bring_up()
-                clients += some
-        _write(folder / f"ready-{number}.json", [addresses[id(client)] for client in clients])
+            clients = await _bring_up(crowd, rounds)
+        _write(folder / f"ready-{number}.json", [client.address for client in clients])
         await _wait_for(folder / "go")
         for client in clients:
-            assert client.device is not None
-            client.device.is_sending.set()
+            client.device.start(read_clock())
+            rounds.look(client.socket.fileno(), read_clock())
         await _wait_for(folder / "pause")
         for client in clients:
-            assert client.device is not None
             client.device.stop()
         await _wait_for(folder / "stop")
         counts = [
             ClientCount(
-                address=addresses[id(client)],
-                sent=client.device.sent,
-                received=client.device.received,
+                address=client.address, sent=client.device.sent, received=client.device.received
             )
             for client in clients
-            if client.device is not None
         ]
         _write(folder / f"done-{number}.json", [asdict(count) for count in counts])
-        for client in clients:
-            client.close(read_clock())
+        nursery.cancel_scope.cancel()
+    for client in clients:
+        client.close(read_clock())
+
+
+async def _bring_up(crowd: Crowd, rounds: Rounds) -> list[LightClient]:
+    clients: list[LightClient] = []
+    while len(clients) < crowd.clients:
+        some = [LightClient(crowd) for _ in range(min(_AT_ONCE, crowd.clients - len(clients)))]
+        for client in some:
+            rounds.add(client)
+        while not all(client.address for client in some):  # noqa: ASYNC110 - they are looked at here
+            await trio.sleep(_POLL)
+        clients += some
+    return clients
 
 
 async def _wait_for(file: Path) -> None:

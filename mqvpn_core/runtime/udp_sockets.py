@@ -146,6 +146,10 @@ class UdpSocket(DatagramSocket):
         """Whether it was closed."""
         return self._socket.fileno() < 0
 
+    def fileno(self) -> int:
+        """Return the descriptor, for whoever waits for many sockets at once."""
+        return self._socket.fileno()
+
     @property
     def uses_segmentation(self) -> bool:
         """Whether the kernel splits what is sent; False once it has refused to."""
