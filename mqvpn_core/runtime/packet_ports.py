@@ -10,6 +10,9 @@ from typing import Protocol
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 
+MAX_READ_BYTES = 3 << 18
+"""Bytes of one batch after which no further read is made: other work has to get its turn."""
+
 
 class DatagramSocket(Protocol):
     """A UDP socket that never blocks."""

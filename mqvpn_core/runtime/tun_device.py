@@ -24,9 +24,7 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import count_bytes, count_packets, expand
 from mqvpn_core.errors import HostLostError
 from mqvpn_core.runtime.freed_memory import keep_freed_memory
-
-MAX_READ_BYTES = 3 << 18
-"""Bytes of one batch after which no further read is made: other work has to get its turn."""
+from mqvpn_core.runtime.packet_ports import MAX_READ_BYTES
 
 _MAX_FRAME_BYTES = 65535 + kernel.FRAME_HEADER_BYTES
 _TUNSETOFFLOAD = 0x400454D0

@@ -28,7 +28,7 @@ from mqvpn_core.dataplane import kernel
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.joined_reads import join_reads
-from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.packet_ports import MAX_READ_BYTES, DatagramSocket
 from mqvpn_core.runtime.udp_opening import (
     DEFAULT_BUFFER_BYTES,
     IP_PKTINFO,
@@ -46,9 +46,6 @@ _PKTINFO4 = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16si")
 _U16 = struct.Struct("=H")
 _INT = struct.Struct("=i")
-
-MAX_READ_BYTES = 3 << 18
-"""Bytes of one look after which no further read is made: other work has to get its turn."""
 
 _READ_BYTES = 65536
 _CONTROL_BYTES = (
