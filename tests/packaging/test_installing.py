@@ -1,34 +1,33 @@
 """Debian packages in a Debian of their own: install, upgrade, remove, purge, and nothing is left.
 
-Takes minutes, so it wants ``CI_LONG=1``. ``MQVPN_PACKAGES`` names a folder with packages that are
-built already.
+Takes minutes, so it wants ``CI_LONG=1``.
 """
 
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("mqvpn-core", "mqvpn-gui")
-_SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+from tests.packaging.debians import (
+    NAMES,
+    TAKES_MINUTES,
+    built_packages,
+    field,
+    make_debian,
+    with_version,
+)
+
 _OF_THE_PACKAGE_SYSTEM = ("var/lib/dpkg", "var/lib/apt", "var/cache", "var/log", "dev", "proc")
 _BACKUPS = re.compile(r"etc/(\.pwd\.lock|.*-)$")
 _UNTIL_PURGED = "var/lib/systemd/deb-systemd-helper"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(os.environ.get("CI_LONG") != "1", reason="takes minutes: CI_LONG=1"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-]
+pytestmark = [*TAKES_MINUTES, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +37,10 @@ class System:
     root: Path
 
     def run(self, *command: str) -> str:
+        # Maintainer scripts take back what they find: in a network and with processes of its own.
+        apart = ("unshare", "--net", "--pid", "--fork", "--kill-child")
         done = subprocess.run(
-            ["chroot", str(self.root), *command],
+            [*apart, "chroot", str(self.root), *command],
             capture_output=True,
             text=True,
             check=False,
@@ -82,52 +83,15 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The packages of this checkout."""
-    given = os.environ.get("MQVPN_PACKAGES")
-    output = Path(given) if given else tmp_path_factory.mktemp("packages")
-    if given is None:
-        builder = ROOT / "packaging/debian/build.py"
-        subprocess.run([sys.executable, str(builder), "--output", str(output)], check=True)
-    return [next(output.glob(f"{name}_*.deb")) for name in NAMES]
+    return built_packages(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, packages: list[Path]) -> System:
     """A small Debian with what the packages need."""
     root = tmp_path_factory.mktemp("debian") / "root"
-    suite = _SUITES["{}.{}".format(*sys.version_info)]
-    sources = sorted(Path("/etc/apt/sources.list.d").glob("*.sources"))
-    place = sources[0] if sources else Path("/etc/apt/sources.list")
-    wanted = {"init-system-helpers"}
-    for package in packages:
-        for each in _field(package, "Depends").split(","):
-            name = each.split("|")[0].split("(")[0].strip()
-            wanted |= set() if name in NAMES else {name}
-    subprocess.run(
-        [
-            *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"),
-            *("--include=" + ",".join(sorted(wanted)), suite, str(root), str(place)),
-        ],
-        check=True,
-    )
+    make_debian(root, packages)
     return System(root=root)
-
-
-def _field(package: Path, name: str) -> str:
-    command = ["dpkg-deb", "--field", str(package), name]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _next_version(package: Path, directory: Path) -> Path:
-    """The same package under a higher version."""
-    tree = directory / package.stem
-    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(tree)], check=True)
-    control = tree / "DEBIAN/control"
-    version = _field(package, "Version")
-    control.write_text(control.read_text().replace(version, f"{version}+next"))
-    target = directory / f"{package.stem}-next.deb"
-    subprocess.run(["dpkg-deb", "-Zxz", "-z0", "--build", str(tree), str(target)], check=True)
-    shutil.rmtree(tree)
-    return target
 
 
 def test_the_life_of_the_packages(system: System, packages: list[Path], tmp_path: Path) -> None:
@@ -139,12 +103,14 @@ def test_the_life_of_the_packages(system: System, packages: list[Path], tmp_path
         "etc/mqvpn/users": "# users\n",
         "var/lib/mqvpn/usage-mqvpn0.json": "{}",
         "var/lib/mqvpn-server/leases.json": "{}",
+        "home/alice/.config/mqvpn/home.toml": "# a profile\n",
     }
     for name, text in precious.items():
         path = system.root / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    system.install([_next_version(package, tmp_path) for package in packages])
+    newer = f"{field(packages[0], 'Version')}+next"
+    system.install([with_version(package, newer, tmp_path) for package in packages])
     _check_installed(system)
     system.install(packages)  # a rollback
     _check_installed(system)
@@ -158,6 +124,7 @@ def test_the_life_of_the_packages(system: System, packages: list[Path], tmp_path
     }
     assert left == set(precious)
     system.run("dpkg", "--purge", *NAMES)
+    shutil.rmtree(system.root / "home/alice")  # hers, and nobody else takes it
     after = system.files()
     assert after.keys() - before.keys() == set()
     assert before.keys() - after.keys() == set()
@@ -166,6 +133,9 @@ def test_the_life_of_the_packages(system: System, packages: list[Path], tmp_path
 
 
 def _check_installed(system: System) -> None:
+    readme = system.root / "usr/share/doc/mqvpn-core/README.md"
+    pictures = re.findall(r"!\[.*\]\((.*)\)", readme.read_text(encoding="utf-8"))
+    assert [name for name in pictures if not (readme.parent / name).is_file()] == []
     assert "mqvpn-core" in system.run("mqvpn-core", "--version")
     assert "mqvpn" in system.run("mqvpn", "--help")
     system.run("mqvpn-helper", "--help")

@@ -6,15 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.packaging.debians import TAKES_MINUTES
+from tests.packaging.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(os.environ.get("CI_LONG") != "1", reason="takes minutes: CI_LONG=1"),
-]
+pytestmark = [*TAKES_MINUTES]
 
 
 def test_packages_are_reproducible(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""A server and a laptop, Debians that systemd has booted, in the world of the demonstration."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4, World, build_world
+from tests.documents.blocks import blocks
+from tests.documents.booted import Booted, booted
+from tests.documents.test_quick_starts import SERVER_NAME
+
+_RULES = "/etc/polkit-1/rules.d/50-mqvpn.rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoDebians:
+    """The machines, without anything of ours."""
+
+    world: World
+    server: Booted
+    laptop: Booted
+    """With the user alice, who may have tunnels."""
+
+    def reaches_web(self) -> bool:
+        """Whether a ping from the laptop arrives where only the tunnel leads."""
+        return " 2 received" in self.laptop.run(f"ping -n -c 2 -W 1 {WEB_IPV4} || true")
+
+
+@contextmanager
+def two_debians(debian: Path, directory: Path) -> Iterator[TwoDebians]:
+    """Hold the machines for the length of a block.
+
+    Args:
+        debian: what both start as.
+        directory: for logs.
+    """
+    with ExitStack() as held:
+        world = held.enter_context(build_world())
+        server = held.enter_context(booted(debian, world.server, directory / "server-boot.log"))
+        laptop = held.enter_context(booted(debian, world.client, directory / "laptop-boot.log"))
+        laptop.run("groupadd vpn; useradd --create-home --home-dir /srv/alice --groups vpn alice")
+        laptop.run(f"echo {SERVER_IPV4} {SERVER_NAME} >> /etc/hosts")
+        laptop.run(f"cat > {_RULES}; chmod 644 {_RULES}", given=blocks()["helper-rules"].text)
+        yield TwoDebians(world=world, server=server, laptop=laptop)
