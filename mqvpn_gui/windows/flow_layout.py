@@ -1,11 +1,13 @@
 """A row that becomes two where there is no room: Qt has none."""
 
-from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+from PySide6.QtCore import QPoint, QRect, QSize, Qt
+from PySide6.QtWidgets import QLayoutItem
 from typing_extensions import override
 
+from mqvpn_gui.windows.item_layout import ItemLayout
 
-class FlowLayout(QLayout):
+
+class FlowLayout(ItemLayout):
     """Puts widgets side by side and breaks the line when it is full; follows the reading direction.
 
     Widgets added after `add_gap` stand at the end of their line.
@@ -17,43 +19,16 @@ class FlowLayout(QLayout):
         Args:
             spacing: pixels between widgets and between lines.
         """
-        super().__init__()
-        self._items: list[QLayoutItem] = []
+        super().__init__(spacing)
         self._gap_before: int | None = None
-        self.setSpacing(spacing)
-        self.setContentsMargins(QMargins())
 
     def add_gap(self) -> None:
         """Push what is added from now on to the end of the line."""
         self._gap_before = len(self._items)
 
     @override
-    def addItem(self, item: QLayoutItem) -> None:
-        self._items.append(item)
-
-    @override
-    def count(self) -> int:
-        return len(self._items)
-
-    @override
-    def itemAt(self, index: int) -> QLayoutItem | None:
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    @override
-    def takeAt(self, index: int) -> QLayoutItem | None:
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
-
-    @override
     def expandingDirections(self) -> Qt.Orientation:
         return Qt.Orientation(0)
-
-    @override
-    def hasHeightForWidth(self) -> bool:
-        return True
-
-    @override
-    def heightForWidth(self, width: int) -> int:
-        return self._arrange(QRect(0, 0, width, 0), is_real=False)
 
     @override
     def minimumSize(self) -> QSize:
@@ -68,11 +43,6 @@ class FlowLayout(QLayout):
         width = sum(item.sizeHint().width() for item in shown)
         width += self.spacing() * max(0, len(shown) - 1)
         return QSize(width, max((item.sizeHint().height() for item in shown), default=0))
-
-    @override
-    def setGeometry(self, rectangle: QRect) -> None:
-        super().setGeometry(rectangle)
-        self._arrange(rectangle, is_real=True)
 
     def _visible(self) -> list[QLayoutItem]:
         return [item for item in self._items if not item.isEmpty()]
@@ -90,6 +60,7 @@ class FlowLayout(QLayout):
                 used = needed
         return lines
 
+    @override
     def _arrange(self, area: QRect, *, is_real: bool) -> int:
         y = area.top()
         for line in self._lines(area.width()):
@@ -109,7 +80,7 @@ class FlowLayout(QLayout):
                 x += max(0, free)
             hint = item.sizeHint().height()
             place = QRect(QPoint(x, area.top() + (area.height() - hint) // 2), QSize(width, hint))
-            item.setGeometry(_mirrored(place, area, self.parentWidget()))
+            item.setGeometry(_mirrored(place, area) if self._is_mirrored else place)
             x += width + self.spacing()
 
     def _first_after_gap(self, line: list[QLayoutItem]) -> QLayoutItem | None:
@@ -118,7 +89,5 @@ class FlowLayout(QLayout):
         return next((item for item in line if item in self._items[self._gap_before :]), None)
 
 
-def _mirrored(place: QRect, area: QRect, owner: QWidget | None) -> QRect:
-    if owner is None or owner.layoutDirection() is not Qt.LayoutDirection.RightToLeft:
-        return place
+def _mirrored(place: QRect, area: QRect) -> QRect:
     return QRect(QPoint(area.left() + area.right() - place.right(), place.top()), place.size())
