@@ -89,8 +89,10 @@ def apply_theme(application: QApplication, choice: ThemeChoice) -> Colours:
     chosen = colours(choice)
     if application.style().objectName() != "fusion":
         application.setStyle(QStyleFactory.create("Fusion"))
-    application.setPalette(_palette(chosen))
-    application.setStyleSheet(_style_sheet(chosen))
+    sheet = _style_sheet(chosen)
+    if application.styleSheet() != sheet:  # it is read anew for every widget there is
+        application.setPalette(_palette(chosen))
+        application.setStyleSheet(sheet)
     return chosen
 
 

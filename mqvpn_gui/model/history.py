@@ -70,23 +70,52 @@ class Sample:
 
 
 @dataclass(slots=True)
+class _Mean:
+    """Adds samples up, so that many of them cost no more than one."""
+
+    began: float
+    at: float
+    count: int = 0
+    rtt_ms: float = 0.0
+    loss_percent: float = 0.0
+    bits_per_second: float = 0.0
+
+    def add(self, sample: Sample) -> None:
+        self.at = sample.at
+        self.count += 1
+        self.rtt_ms += sample.rtt_ms
+        self.loss_percent += sample.loss_percent
+        self.bits_per_second += sample.bits_per_second
+
+    def value(self) -> Sample:
+        return Sample(
+            self.at,
+            self.rtt_ms / self.count,
+            self.loss_percent / self.count,
+            self.bits_per_second / self.count,
+        )
+
+
+@dataclass(slots=True)
 class _Series:
-    """The points of one span, and what the next one will be the mean of."""
+    """The points of one span, and what the next one will be."""
 
     step: float
     points: deque[Sample] = field(default_factory=lambda: deque(maxlen=POINTS))
-    pending: list[Sample] = field(default_factory=list)
+    next: _Mean | None = None
 
     def add(self, sample: Sample) -> None:
-        if self.pending and sample.at - self.pending[0].at >= self.step:
-            self.points.append(_mean(self.pending))
-            self.pending.clear()
-        self.pending.append(sample)
+        if self.next is not None and sample.at - self.next.began >= self.step:
+            self.points.append(self.next.value())
+            self.next = None
+        if self.next is None:
+            self.next = _Mean(sample.at, sample.at)
+        self.next.add(sample)
 
     def all(self) -> Iterator[Sample]:
         yield from self.points
-        if self.pending:
-            yield _mean(self.pending)
+        if self.next is not None:
+            yield self.next.value()
 
 
 class History:
@@ -127,13 +156,3 @@ class History:
         if series is None:
             return []
         return [each for each in series[span].all() if now - each.at <= span.value]
-
-
-def _mean(samples: list[Sample]) -> Sample:
-    count = len(samples)
-    return Sample(
-        samples[-1].at,
-        sum(each.rtt_ms for each in samples) / count,
-        sum(each.loss_percent for each in samples) / count,
-        sum(each.bits_per_second for each in samples) / count,
-    )
