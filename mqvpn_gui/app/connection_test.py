@@ -15,6 +15,7 @@ from mqvpn_gui.model.helper_state import HelperState, PathState
 from mqvpn_gui.user.secret_pipe import secret_pipe
 from mqvpn_gui.user.secret_text import SecretText
 from mqvpn_gui.words import states
+from mqvpn_gui.words.messages import told_failure
 from mqvpn_gui.words.quantities import milliseconds
 from mqvpn_helper.interface.host_plan import KillSwitchMode
 from mqvpn_helper.interface.profile import Profile
@@ -114,7 +115,7 @@ class ConnectionTest(QObject):
 
     def _on_called(self, error: CallError | None) -> None:
         if error is not None and self.is_running and not self._is_ending:
-            self._finish(TrialResult(is_good=False, text=error.text))
+            self._finish(TrialResult(is_good=False, text=told_failure(error.name, error.text)))
 
     def _on_state(self, state: HelperState) -> None:
         if not self.is_running or self._is_ending:
@@ -125,7 +126,7 @@ class ConnectionTest(QObject):
         elif state.is_wanted:
             self._has_begun = True
         elif state.error[1]:
-            self._end(state.error[1])
+            self._end(told_failure(*state.error))
         elif self._has_begun:
             self._end(self.tr("The tunnel ended by itself."))
 

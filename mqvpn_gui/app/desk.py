@@ -5,7 +5,6 @@ comes back as state.
 """
 
 import os
-from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
@@ -13,23 +12,23 @@ from PySide6.QtWidgets import QApplication
 
 from mqvpn_gui.app.attention import NO_TRAY, Attention
 from mqvpn_gui.app.background import Background
-from mqvpn_gui.app.clocks import Clocks
 from mqvpn_gui.app.connection_test import ConnectionTest
 from mqvpn_gui.app.diagnostics_desk import DiagnosticsDesk, Sources
 from mqvpn_gui.app.event_desk import EventDesk
 from mqvpn_gui.app.key_desk import KeyDesk
 from mqvpn_gui.app.leaving import Leaving
 from mqvpn_gui.app.notices import Notices
-from mqvpn_gui.app.preference_file import PreferenceFile
 from mqvpn_gui.app.problems import Problems
 from mqvpn_gui.app.servers_desk import ServersDesk
 from mqvpn_gui.app.settings_desk import SettingsDesk
+from mqvpn_gui.app.surroundings import Surroundings
 from mqvpn_gui.app.tunnel_control import KeyQuestion, TunnelControl
 from mqvpn_gui.app.window_pages import make_pages
+from mqvpn_gui.bus.background_portal import BackgroundPortal
 from mqvpn_gui.bus.helper_proxy import MIN_API_LEVEL, HelperProxy
 from mqvpn_gui.bus.network_watch import NetworkWatch
 from mqvpn_gui.bus.notifications import Notifications
-from mqvpn_gui.bus.qt_bus import CallError, QtBus
+from mqvpn_gui.bus.qt_bus import CallError
 from mqvpn_gui.look.theme import Colours, ThemeChoice, apply_theme
 from mqvpn_gui.model.event_store import EventStore
 from mqvpn_gui.model.helper_state import OFFLINE, HelperState, KillSwitch
@@ -39,32 +38,12 @@ from mqvpn_gui.model.what_to_do import Remedy
 from mqvpn_gui.tray.tray_icon import TrayIcon
 from mqvpn_gui.tray.tray_menu import TrayMenu
 from mqvpn_gui.user.names import APPLICATION_ID
-from mqvpn_gui.user.profile_store import ProfileStore
-from mqvpn_gui.user.secret_store import SecretStore
 
 STATISTICS_MS = 1000
 """Milliseconds between two readings of the paths while somebody looks."""
 
 TRAY_PATIENCE_MS = 8000
 """Milliseconds that a panel has to come, or to come back, before the window shows itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the program finds around it; tests bring their own."""
-
-    system_bus: QtBus
-    """Where the helper is."""
-    session_bus: QtBus
-    """Where panel and notifications are."""
-    clocks: Clocks
-    """What time it is."""
-    preferences: PreferenceFile
-    """What the user wants of this program."""
-    profiles: ProfileStore
-    """The user's servers."""
-    secrets: SecretStore
-    """Their keys."""
 
 
 class Desk(QObject):
@@ -109,7 +88,10 @@ class Desk(QObject):
         self._servers_desk = ServersDesk(
             self._background, around.profiles, around.secrets, self._servers, self._trial
         )
-        self._settings_desk = SettingsDesk(self._background, self._preferences, self._settings)
+        portal = BackgroundPortal(around.session_bus) if around.is_sandboxed else None
+        self._settings_desk = SettingsDesk(
+            self._background, self._preferences, self._settings, portal
+        )
         self._leaving = Leaving(self.helper, self._settings_desk, self.window)
         self._keys = KeyDesk(self._control, self.window)
         self._diagnostics_desk = DiagnosticsDesk(

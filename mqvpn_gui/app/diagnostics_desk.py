@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, qVersion
 from PySide6.QtGui import QGuiApplication
@@ -13,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.checks import Findings, all_checks
 from mqvpn_gui.app.machine_look import MachineLook, look_around
+from mqvpn_gui.app.sandbox import is_sandboxed
 from mqvpn_gui.app.text_files import write_text
 from mqvpn_gui.bus.helper_proxy import HelperProxy
 from mqvpn_gui.bus.permission import Permission, ask_permission
@@ -22,6 +22,7 @@ from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.user.errors import UserError
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
+from mqvpn_gui.words.messages import told_error, told_failure
 from mqvpn_helper.interface.tunnel_settings import TunnelRoutes
 
 _CHUNK = 1 << 16
@@ -91,7 +92,7 @@ class DiagnosticsDesk(QObject):
 
         def on_report(report: int | CallError) -> None:
             if isinstance(report, CallError):
-                self._show(replace(found, refusal=report.text), None)
+                self._show(replace(found, refusal=told_failure(report.name, report.text)), None)
             else:
                 self._background.run(
                     lambda: _read_all(report), lambda read: self._show(found, read), self._fail
@@ -143,10 +144,10 @@ class DiagnosticsDesk(QObject):
         if error is None:
             self._page.show_problem(self.tr("The network is as it was before the tunnel."))
         else:
-            self.failed.emit(error.text, "")
+            self.failed.emit(told_failure(error.name, error.text), "")
 
     def _fail(self, error: UserError) -> None:
-        self._page.show_problem(str(error))
+        self._page.show_problem(told_error(error))
 
 
 def _window_of(page: QWidget) -> QWidget:
@@ -169,7 +170,7 @@ def _own_facts() -> dict[str, str]:
         "qt": str(qVersion()),
         "screen": QGuiApplication.platformName(),
         "desktop": os.environ.get("XDG_CURRENT_DESKTOP", ""),
-        "sandbox": "flatpak" if Path("/.flatpak-info").exists() else "none",
+        "sandbox": "flatpak" if is_sandboxed() else "none",
     }
 
 

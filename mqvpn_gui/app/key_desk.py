@@ -7,6 +7,7 @@ from mqvpn_gui.user.errors import KeyringAbsentError, UserError
 from mqvpn_gui.user.secret_text import SecretText
 from mqvpn_gui.windows.key_dialog import KeyDialog
 from mqvpn_gui.windows.main_window import MainWindow
+from mqvpn_gui.words.messages import told, told_error
 
 
 class KeyDesk(QObject):
@@ -55,7 +56,7 @@ class KeyDesk(QObject):
         try:
             secret = SecretText(text)
         except UserError as error:
-            dialog.show_problem(str(error))
+            dialog.show_problem(told_error(error))
             return
         dialog.accept()
         self._control.answer(question, secret, keeps=keeps)
@@ -76,5 +77,5 @@ class KeyDesk(QObject):
                 " written to a file."
             )
         if question.problem is not None:
-            return self.tr("The key could not be read: {0}.").format(question.problem.problem)
+            return self.tr("The key could not be read: {0}.").format(told(question.problem.problem))
         return self.tr("There is no key for this server in the keyring.")

@@ -7,10 +7,12 @@ from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QApplication
 
 from mqvpn_gui.app.clocks import qt_clocks
-from mqvpn_gui.app.desk import Desk, Surroundings
+from mqvpn_gui.app.desk import Desk
 from mqvpn_gui.app.options import make_parser
 from mqvpn_gui.app.preference_file import PreferenceFile
+from mqvpn_gui.app.sandbox import is_sandboxed
 from mqvpn_gui.app.stop_signals import StopSignals
+from mqvpn_gui.app.surroundings import Surroundings
 from mqvpn_gui.bus.addresses import session_bus_address, system_bus_address
 from mqvpn_gui.bus.qt_bus import QtBus
 from mqvpn_gui.bus.single_program import SingleProgram
@@ -60,6 +62,7 @@ def _surroundings() -> Surroundings:
         preferences=PreferenceFile(),
         profiles=ProfileStore(),
         secrets=SecretStore(),
+        is_sandboxed=is_sandboxed(),
     )
 
 

@@ -10,6 +10,7 @@ from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.model.worth_telling import NoticeClass, is_urgent, notice_class
 from mqvpn_gui.words import events, states
+from mqvpn_gui.words.messages import told_failure
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 
 _CONNECTION = "connection"
@@ -70,7 +71,7 @@ class Notices(QObject):
                 Notification(
                     subject=_BLOCKED,
                     title=states.tunnel_state(state),
-                    text=f"{state.error[1]}. {text}" if state.error[1] else text,
+                    text=f"{told_failure(*state.error)} {text}" if state.error[1] else text,
                     is_urgent=True,
                     actions={"open": self.tr("Open mqvpn")},
                 )

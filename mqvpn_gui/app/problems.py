@@ -5,6 +5,7 @@ from PySide6.QtCore import QObject, Signal
 from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.model.what_to_do import Remedy, remedy_for
 from mqvpn_gui.windows.banner import Banner, Message
+from mqvpn_gui.words.messages import sentences, told_failure
 
 _CALL = "call"
 _TUNNEL = "tunnel"
@@ -31,8 +32,7 @@ class Problems(QObject):
 
     def show(self, problem: str, advice: str) -> None:
         """Say that something the user asked for failed."""
-        text = f"{problem}\n{advice}" if advice else problem
-        self._banner.show_message(Message(subject=_CALL, text=text))
+        self._banner.show_message(Message(subject=_CALL, text=sentences(problem, advice)))
 
     def show_state(self, state: HelperState) -> None:
         """Say why there is no tunnel, once for each error: who dismissed it has read it."""
@@ -54,7 +54,7 @@ class Problems(QObject):
         self._banner.show_message(
             Message(
                 subject=_TUNNEL,
-                text=text[:1].upper() + text[1:],
+                text=told_failure(name, text),
                 action=label,
                 act=lambda: self.remedy_wanted.emit(remedy),
             )

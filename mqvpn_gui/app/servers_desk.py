@@ -20,6 +20,7 @@ from mqvpn_gui.windows.add_server import AddServerDialog
 from mqvpn_gui.windows.profile_editor import ProfileEditor
 from mqvpn_gui.windows.servers_page import ServersPage
 from mqvpn_gui.windows.share_dialog import ShareDialog
+from mqvpn_gui.words.messages import sentences, told, told_error
 from mqvpn_helper.interface.profile import Profile
 
 
@@ -88,13 +89,13 @@ class ServersDesk(QObject):
                 found.name,
                 settings.server,
                 self._checks(settings),
-                found.notes,
+                tuple(sentences(each) for each in found.notes),
                 has_key=found.secret is not None,
             )
 
         def on_error(error: UserError) -> None:
             self._found = None
-            dialog.show_problem(str(error))
+            dialog.show_problem(told_error(error))
 
         def read_text(text: str) -> None:
             self._background.run(lambda: found_in_text(text, store), on_found, on_error)
@@ -177,7 +178,7 @@ class ServersDesk(QObject):
         self.read_names()
         if problem is not None:
             self.failed.emit(
-                self.tr("The server is saved, its key is not: {0}").format(problem.problem),
+                self.tr("The server is saved, its key is not: {0}").format(told(problem.problem)),
                 self.tr("You will be asked for the key each time."),
             )
         elif connects:

@@ -7,6 +7,7 @@ from PySide6.QtCore import QObject, Signal
 from mqvpn_gui.app import autostart
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.preference_file import PreferenceFile
+from mqvpn_gui.bus.background_portal import BackgroundPortal
 from mqvpn_gui.model.preferences import Preferences
 from mqvpn_gui.user.errors import UserError
 from mqvpn_gui.windows.settings_page import SettingsPage
@@ -24,7 +25,11 @@ class SettingsDesk(QObject):
     """Problem and advice."""
 
     def __init__(
-        self, background: Background, preferences: PreferenceFile, page: SettingsPage
+        self,
+        background: Background,
+        preferences: PreferenceFile,
+        page: SettingsPage,
+        portal: BackgroundPortal | None,
     ) -> None:
         """Listen to the page.
 
@@ -32,6 +37,7 @@ class SettingsDesk(QObject):
             background: for files.
             preferences: where they are kept.
             page: where they are shown.
+            portal: asked about the start with the session; None: a file decides.
         """
         super().__init__(page)
         self._background = background
@@ -39,7 +45,11 @@ class SettingsDesk(QObject):
         self._page = page
         page.preferences_chosen.connect(self.change)
         page.autostart_chosen.connect(self._switch_autostart)
-        background.run(autostart.is_on, lambda on: page.show_autostart(is_on=on), self._fail)
+        self._portal = portal
+        if portal is not None:
+            page.show_autostart(is_on=preferences.current.starts_with_session)
+        else:
+            background.run(autostart.is_on, lambda on: page.show_autostart(is_on=on), self._fail)
 
     @property
     def current(self) -> Preferences:
@@ -74,11 +84,21 @@ class SettingsDesk(QObject):
         self._page.show_preferences(wanted)
 
     def _switch_autostart(self, is_on: bool) -> None:
-        self._background.run(lambda: autostart.switch(on=is_on), lambda _: None, self._fail)
+        if self._portal is None:
+            self._background.run(lambda: autostart.switch(on=is_on), lambda _: None, self._fail)
+            return
+
+        def on_answer(starts: bool) -> None:
+            self._take(replace(self.current, starts_with_session=starts))
+            self._page.show_autostart(is_on=starts)
+            if is_on and not starts:
+                self.failed.emit(self.tr("The desktop does not start mqvpn with the session."), "")
+
+        self._portal.ask(self.tr("Show the tunnel in the panel"), on_answer, on=is_on)
 
     def _not_written(self, error: UserError) -> None:
         self.failed.emit(
-            self.tr("The settings hold until mqvpn ends: they could not be written."), str(error)
+            self.tr("The settings hold until mqvpn ends: they could not be written."), error.problem
         )
 
     def _fail(self, error: UserError) -> None:

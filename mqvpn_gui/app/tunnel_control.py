@@ -25,6 +25,7 @@ from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_pipe import secret_pipe
 from mqvpn_gui.user.secret_store import SecretStore
 from mqvpn_gui.user.secret_text import SecretText
+from mqvpn_gui.words.messages import told, told_failure
 from mqvpn_helper.interface.bus_interface import NO_OWNER
 from mqvpn_helper.interface.profile import MEMBER_TYPES, Profile
 
@@ -181,7 +182,7 @@ class TunnelControl(QObject):
     def _keep(self, name: str, secret: SecretText) -> None:
         def on_error(error: UserError) -> None:
             self.failed.emit(
-                self.tr("The key is used, but could not be kept: {0}").format(error.problem),
+                self.tr("The key is used, but could not be kept: {0}").format(told(error.problem)),
                 error.advice,
             )
 
@@ -190,7 +191,7 @@ class TunnelControl(QObject):
     def _outcome(self, error: CallError | None) -> None:
         self._set_busy(is_busy=False)
         if error is not None:
-            self.failed.emit(error.text, "")
+            self.failed.emit(told_failure(error.name, error.text), "")
 
     def _fail(self, error: UserError) -> None:
         self._set_busy(is_busy=False)

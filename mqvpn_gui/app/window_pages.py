@@ -66,7 +66,7 @@ def make_pages(
     )
     window.add_page("home", _tr("&Tunnel"), pages.home)
     window.add_page("servers", _tr("&Servers"), pages.servers)
-    window.add_page("settings", _tr("Se&ttings"), pages.settings)
+    window.add_page("settings", _tr("Sett&ings"), pages.settings)
     window.add_page("diagnostics", _tr("Dia&gnostics"), pages.diagnostics)
     window.add_hidden_page("first-run", pages.first_run)
     return pages

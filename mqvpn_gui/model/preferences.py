@@ -18,6 +18,8 @@ class Preferences:
     """The tray icon has only the colour of text."""
     starts_hidden: bool = False
     """No window at the start, where there is a tray."""
+    starts_with_session: bool = False
+    """In a sandbox: the desktop was asked to start the program, and agreed; else files tell."""
     connects_at_start: bool = False
     """Bring the last server's tunnel up at the start."""
     language: str = ""

@@ -6,7 +6,6 @@ from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QFormLayout,
     QLabel,
@@ -18,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from mqvpn_gui.model.plain_text import plain
 from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.widgets import ElidedLabel, plain_label, set_kind
 
@@ -70,18 +70,16 @@ class AddServerDialog(QDialog):
         form.addRow(QLabel(_tr("Server")), self._server)
         form.addRow(QLabel(_tr("Checked by")), self._checks)
         self._form.hide()
-        self._buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        self._connect = self._buttons.addButton(
-            _tr("Save and &connect"), QDialogButtonBox.ButtonRole.AcceptRole
-        )
-        self._test = self._buttons.addButton(
-            _tr("&Test the connection"), QDialogButtonBox.ButtonRole.ActionRole
-        )
+        self._test = QPushButton(_tr("&Test the connection"))
         self._test.clicked.connect(self._try)
-        self._save = self._buttons.addButton(_tr("&Save"), QDialogButtonBox.ButtonRole.ApplyRole)
-        self._connect.clicked.connect(lambda: self._accept_as(connects=True))
+        self._cancel = QPushButton(_tr("C&ancel"))
+        self._cancel.clicked.connect(self.reject)
+        self._save = QPushButton(_tr("&Save"))
         self._save.clicked.connect(lambda: self._accept_as(connects=False))
-        self._buttons.rejected.connect(self.reject)
+        self._connect = QPushButton(_tr("Save and &connect"))
+        self._connect.setProperty("class", "main")
+        self._connect.setDefault(True)
+        self._connect.clicked.connect(lambda: self._accept_as(connects=True))
         self._lay_out()
         self._enable(is_ready=False)
 
@@ -94,6 +92,11 @@ class AddServerDialog(QDialog):
             button = QPushButton(label)
             button.clicked.connect(handler)
             sources.addWidget(button)
+        answers = FlowLayout()
+        answers.addWidget(self._test)
+        answers.add_gap()
+        for button in (self._cancel, self._save, self._connect):
+            answers.addWidget(button)
         layout = QVBoxLayout(self)
         layout.addWidget(
             plain_label(
@@ -109,7 +112,7 @@ class AddServerDialog(QDialog):
         layout.addWidget(self._message)
         layout.addWidget(self._form)
         layout.addStretch(1)
-        layout.addWidget(self._buttons)
+        layout.addLayout(answers)
 
     def show_found(
         self, name: str, server: str, checks: str, notes: tuple[str, ...], *, has_key: bool
@@ -124,7 +127,7 @@ class AddServerDialog(QDialog):
             has_key: whether the key came with it.
         """
         self._name.setText(name)
-        self._server.setText(server)
+        self._server.setText(plain(server))
         self._checks.setText(checks)
         self._message.setText("\n".join(notes))
         set_kind(self._message, "faint")

@@ -64,6 +64,7 @@ class DiagnosticsPage(ScrollPage):
         row.add_gap()
         row.addWidget(recover)
         layout = QVBoxLayout(content)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(heading(_tr("Diagnostics")))
         layout.addLayout(row)
         layout.addWidget(self._message)

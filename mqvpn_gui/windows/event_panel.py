@@ -12,6 +12,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -30,6 +31,7 @@ from mqvpn_gui.windows.widgets import heading
 from mqvpn_gui.words import events, quantities
 
 _COLUMNS = 3
+_NARROW = 480
 _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
 
@@ -140,7 +142,7 @@ class EventTable(QAbstractTableModel):
             return None
         match index.column():
             case 0:
-                return quantities.time_of_day(record.at)
+                return quantities.short_moment(record.at)
             case 1:
                 return events.title(record)
             case _:
@@ -186,6 +188,7 @@ class EventPanel(QWidget):
         self._view.setMinimumHeight(140)
         header = self._view.horizontalHeader()
         header.setStretchLastSection(True)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter)
         width = self._view.fontMetrics().averageCharWidth()
         self._view.setColumnWidth(0, width * 11)
         self._view.setColumnWidth(1, width * 17)
@@ -199,6 +202,12 @@ class EventPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
         layout.addWidget(self._view, 1)
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        # Where there is little room it goes to the sentence, which says the kind as well.
+        self._view.setColumnHidden(1, self.width() < _NARROW)
 
     def _choose(self) -> None:
         group = self._group.currentData()

@@ -50,6 +50,7 @@ class FirstRunPage(QWidget):
         column.addLayout(row)
         column.addWidget(self._detail)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addStretch(1)
         layout.addWidget(card(column, _tr("The helper is missing")))
         layout.addStretch(2)

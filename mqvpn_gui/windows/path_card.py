@@ -118,17 +118,24 @@ def _kind_of(path: PathInfo) -> str:
 
 
 def _numbers(path: PathInfo) -> str:
-    return _tr("RTT {0}   jitter {1}   loss {2}").format(
-        quantities.milliseconds(path.rtt_ms),
-        quantities.milliseconds(path.jitter_ms),
-        quantities.percent(path.loss),
+    return _in_parts(
+        _tr("RTT {0}").format(quantities.milliseconds(path.rtt_ms)),
+        _tr("jitter {0}").format(quantities.milliseconds(path.jitter_ms)),
+        _tr("loss {0}").format(quantities.percent(path.loss)),
     )
 
 
 def _traffic(path: PathInfo) -> str:
-    return _tr("\N{DOWNWARDS ARROW} {0}   \N{UPWARDS ARROW} {1}   {2} of the traffic").format(
-        quantities.rate(path.rx_bps), quantities.rate(path.tx_bps), quantities.percent(path.share)
+    return _in_parts(
+        f"\N{DOWNWARDS ARROW} {quantities.rate(path.rx_bps)}",
+        f"\N{UPWARDS ARROW} {quantities.rate(path.tx_bps)}",
+        _tr("{0} of the traffic").format(quantities.percent(path.share)),
     )
+
+
+def _in_parts(*parts: str) -> str:
+    """Parts that come into another line as a whole, where there is too little room."""
+    return "   ".join(quantities.unbroken(part) for part in parts)
 
 
 def _used(path: PathInfo) -> str:

@@ -4,6 +4,7 @@ Fields hold members of a profile as text; what is wrong is said beside the field
 nothing is kept before all of it is right.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -25,12 +26,16 @@ from PySide6.QtWidgets import (
 from mqvpn_gui.user.errors import UserError
 from mqvpn_gui.user.quantities import parse_rate, parse_size, write_rate, write_size
 from mqvpn_gui.windows.widgets import ScrollPage, plain_label
+from mqvpn_gui.words.messages import sentences, told, told_error
 from mqvpn_helper.interface.host_plan import KillSwitchMode
 from mqvpn_helper.interface.members import MemberError
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import PacketScheduler, TunnelRoutes
 
 _Reader = Callable[[], object]
+
+_ABOUT = re.compile(r"profile: (?P<member>[a-z0-9_]+):? (?P<why>.+)", re.DOTALL)
+"""How the rules of the helper say what is wrong with a member."""
 
 
 def _tr(text: str) -> str:
@@ -61,7 +66,8 @@ class ProfileEditor(QDialog):
         self._key.setPlaceholderText(_tr("unchanged"))
         self._key.setMaxLength(512)
         self._problem = plain_label(kind="bad", wraps=True)
-        tabs = QTabWidget()
+        self._fields: dict[str, tuple[str, QWidget | None]] = {}
+        self._tabs = tabs = QTabWidget()
         tabs.addTab(self._server_tab(), _tr("Ser&ver"))
         tabs.addTab(self._network_tab(), _tr("Net&work"))
         tabs.addTab(self._paths_tab(), _tr("Pat&hs"))
@@ -83,7 +89,9 @@ class ProfileEditor(QDialog):
         self._text(form, "server_name", _tr("Certificate &name"), _tr("as the address"))
         self._list(form, "pins", _tr("&Pins"), "sha256/…")
         form.add(_tr("&Key"), self._key)
-        self._check(form, "insecure", _tr("Trust any certificate (nobody is kept out)"))
+        self._check(
+            form, "insecure", _tr("Trust any certificate: anybody could pretend to be the server")
+        )
         self._check(form, "ipv4", _tr("IPv4 inside the tunnel"))
         self._check(form, "ipv6", _tr("IPv6 inside the tunnel"))
         return form.widget
@@ -130,12 +138,12 @@ class ProfileEditor(QDialog):
             PacketScheduler.BACKUP.value: _tr("One path at a time"),
         }
         self._choice(form, "scheduler", _tr("&Spreading"), schedulers)
-        self._text(form, "tun_name", _tr("&Device"), "mqvpn0")
+        self._text(form, "tun_name", _tr("Devi&ce"), "mqvpn0")
         mtu = QSpinBox()
         mtu.setRange(0, 65535)
         mtu.setSpecialValueText(_tr("follows the network"))
         mtu.setValue(_as_int(self._before.get("mtu")))
-        form.add(_tr("Largest &MTU"), mtu)
+        self._add(form, "mtu", _tr("Largest &MTU"), mtu)
         self._readers["mtu"] = mtu.value
         self._check(form, "reconnect", _tr("Connect again after a loss"))
         return form.widget
@@ -143,14 +151,14 @@ class ProfileEditor(QDialog):
     def _text(self, form: "_Form", member: str, label: str, hint: str) -> None:
         field = QLineEdit(str(self._before.get(member, "")))
         field.setPlaceholderText(hint)
-        form.add(label, field)
+        self._add(form, member, label, field)
         self._readers[member] = lambda: field.text().strip()
 
     def _list(self, form: "_Form", member: str, label: str, hint: str) -> None:
         value = self._before.get(member)
         field = QLineEdit(", ".join(value) if isinstance(value, list) else "")
         field.setPlaceholderText(hint)
-        form.add(label, field)
+        self._add(form, member, label, field)
         self._readers[member] = lambda: _parts(field.text())
 
     def _table(self, form: "_Form", member: str, label: str, hint: str, cell: "_Cell") -> None:
@@ -158,7 +166,7 @@ class ProfileEditor(QDialog):
         table = value if isinstance(value, Mapping) else {}
         field = QLineEdit(", ".join(f"{link} = {cell.write(each)}" for link, each in table.items()))
         field.setPlaceholderText(hint)
-        form.add(label, field)
+        self._add(form, member, label, field)
 
         def read() -> object:
             pairs = (part.partition("=") for part in _parts(field.text()))
@@ -177,20 +185,46 @@ class ProfileEditor(QDialog):
         for value, text in choices.items():
             box.addItem(text, value)
         box.setCurrentIndex(max(0, box.findData(self._before.get(member))))
-        form.add(label, box)
+        self._add(form, member, label, box)
         self._readers[member] = box.currentData
 
     def _save(self) -> None:
         members = dict(self._before)
+        for member, read in self._readers.items():
+            try:
+                members[member] = read()
+            except UserError as error:
+                self._refuse(member, told_error(error))
+                return
+            except ValueError:
+                self._refuse(member, _tr("That is no number."))
+                return
         try:
-            members |= {member: read() for member, read in self._readers.items()}
             profile = Profile.from_mapping(members)
-        except (MemberError, UserError, ValueError) as error:
-            self._problem.setText(str(error))
-            self._problem.show()
+        except MemberError as error:
+            about = _ABOUT.fullmatch(str(error))
+            if about is None:
+                self._refuse("", sentences(str(error)))
+            else:
+                self._refuse(about["member"], told(about["why"]))
             return
         self.saved.emit(profile, self._key.text().strip())
         self.accept()
+
+    def _refuse(self, member: str, why: str) -> None:
+        """Say what is wrong, with the label of its field, and lead there."""
+        label, field = self._fields.get(member, (member, None))
+        self._problem.setText(f"{label}: {why}" if label else why)
+        self._problem.show()
+        for index in range(self._tabs.count()):
+            tab = self._tabs.widget(index)
+            if field is not None and tab is not None and tab.isAncestorOf(field):
+                self._tabs.setCurrentIndex(index)
+                field.setFocus()
+
+    def _add(self, form: "_Form", member: str, label: str, field: QWidget) -> None:
+        form.add(label, field)
+        self._fields[member] = (label.replace("&", ""), field)
 
 
 @dataclass(frozen=True, slots=True)

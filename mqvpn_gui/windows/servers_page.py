@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QPushButton, QVBoxLayout, QWidget
 
 from mqvpn_gui.windows.flow_layout import FlowLayout
@@ -54,7 +54,7 @@ class ServersPage(QWidget):
             (_tr("&Connect"), self.connect_wanted),
             (_tr("&Edit…"), self.edit_wanted),
             (_tr("Du&plicate"), self.duplicate_wanted),
-            (_tr("&Share…"), self.share_wanted),
+            (_tr("S&hare…"), self.share_wanted),
             (_tr("&Delete…"), self.delete_wanted),
         ):
             button = QPushButton(label)
@@ -62,8 +62,9 @@ class ServersPage(QWidget):
             self._actions.append(button)
             row.addWidget(button)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(heading(_tr("Servers")))
-        layout.addWidget(self._empty)
+        layout.addWidget(self._empty, 1, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self._list, 1)
         layout.addLayout(row)
         layout.addWidget(add)
@@ -89,6 +90,8 @@ class ServersPage(QWidget):
             self._list.setCurrentRow(list(names).index(wanted))
         self._empty.setVisible(not names)
         self._list.setVisible(bool(names))
+        for button in self._actions:
+            button.setVisible(bool(names))
         self._enable()
 
     def _enable(self) -> None:

@@ -57,7 +57,7 @@ class SettingsPage(ScrollPage):
         self._language.activated.connect(
             lambda: self._choose(language=self._language.currentData())
         )
-        self._autostart = QCheckBox(_tr("Start with the &session"))
+        self._autostart = QCheckBox(_tr("Start &with the session"))
         self._autostart.toggled.connect(self.autostart_chosen)
         self._kill_switch = QComboBox()
         for mode in KillSwitch:
@@ -113,7 +113,7 @@ class SettingsPage(ScrollPage):
         form.addRow(self._box("connects_at_start", _tr("&Connect at the start")))
         form.addRow(self._box("is_mono_icon", _tr("Tray icon in &one colour")))
         _add(form, _tr("The&me"), self._theme)
-        _add(form, _tr("&Language"), self._language)
+        _add(form, _tr("Lang&uage"), self._language)
         return form
 
     def _notifications(self) -> QFormLayout:
@@ -123,15 +123,15 @@ class SettingsPage(ScrollPage):
         form.addRow(
             self._box("notifies_protection", _tr("Traffic is &blocked, the key is refused"))
         )
-        form.addRow(self._box("notifies_links", _tr("Links come and &go")))
+        form.addRow(self._box("notifies_links", _tr("Links come &and go")))
         return form
 
     def _links(self) -> QFormLayout:
         form = _form()
         for name, label in (
-            ("role_wired", _tr("Eth&ernet is")),
-            ("role_wireless", _tr("&WiFi is")),
-            ("role_cellular", _tr("LTE is (&mobile networks)")),
+            ("role_wired", _tr("&Ethernet")),
+            ("role_wireless", _tr("Wi&Fi")),
+            ("role_cellular", _tr("Mobile &networks (LTE, 5G)")),
         ):
             _add(form, label, self._role(name))
         form.addRow(

@@ -231,6 +231,14 @@
   <context>
     <name>SettingsDesk</name>
     <message>
+      <source>Show the tunnel in the panel</source>
+      <translation>Den Tunnel in der Leiste zeigen</translation>
+    </message>
+    <message>
+      <source>The desktop does not start mqvpn with the session.</source>
+      <translation>Die Arbeitsumgebung startet mqvpn nicht mit der Sitzung.</translation>
+    </message>
+    <message>
       <source>The language changes when mqvpn is started again.</source>
       <translation>Die Sprache ändert sich beim nächsten Start von mqvpn.</translation>
     </message>
@@ -267,6 +275,10 @@
     <message>
       <source>Add a server</source>
       <translation>Server hinzufügen</translation>
+    </message>
+    <message>
+      <source>C&amp;ancel</source>
+      <translation>&amp;Abbrechen</translation>
     </message>
     <message>
       <source>Checked by</source>
@@ -693,7 +705,7 @@
     </message>
     <message>
       <source>Reconnecting</source>
-      <translation>Neu verbinden</translation>
+      <translation>Verbindet neu</translation>
     </message>
     <message>
       <source>Restarted</source>
@@ -820,7 +832,7 @@
     </message>
     <message>
       <source>Check &amp;again</source>
-      <translation>&amp;Erneut prüfen</translation>
+      <translation>Erneut &amp;prüfen</translation>
     </message>
     <message>
       <source>Command that installs the helper</source>
@@ -910,7 +922,7 @@
     </message>
     <message>
       <source>&amp;Disconnect</source>
-      <translation>&amp;Trennen</translation>
+      <translation>Tre&amp;nnen</translation>
     </message>
     <message>
       <source>Asking the server over {0}…</source>
@@ -1019,6 +1031,421 @@
     </message>
   </context>
   <context>
+    <name>messages</name>
+    <message>
+      <source>a key has 1 to {0} visible ASCII characters without blanks</source>
+      <translation>ein Schlüssel hat 1 bis {0} sichtbare ASCII-Zeichen ohne Leerzeichen</translation>
+    </message>
+    <message>
+      <source>ask whoever runs the server for a link</source>
+      <translation>bitten Sie den Betreiber des Servers um einen Link</translation>
+    </message>
+    <message>
+      <source>ask whoever runs the server for a link with a pin</source>
+      <translation>bitten Sie den Betreiber des Servers um einen Link mit einem Pin</translation>
+    </message>
+    <message>
+      <source>behind {0}: two slashes and a server have to follow</source>
+      <translation>hinter {0}: müssen zwei Schrägstriche und ein Server folgen</translation>
+    </message>
+    <message>
+      <source>cannot be {0}</source>
+      <translation>kann nicht {0} sein</translation>
+    </message>
+    <message>
+      <source>choose another name</source>
+      <translation>wählen Sie einen anderen Namen</translation>
+    </message>
+    <message>
+      <source>copy it whole</source>
+      <translation>kopieren Sie ihn ganz</translation>
+    </message>
+    <message>
+      <source>copy it whole, as the server printed it</source>
+      <translation>kopieren Sie ihn ganz, wie der Server ihn ausgegeben hat</translation>
+    </message>
+    <message>
+      <source>cut the picture down to the code</source>
+      <translation>schneiden Sie das Bild auf den Code zu</translation>
+    </message>
+    <message>
+      <source>give its file to the other device instead</source>
+      <translation>geben Sie dem anderen Gerät stattdessen seine Datei</translation>
+    </message>
+    <message>
+      <source>has a port that is not from 1 to 65535</source>
+      <translation>hat einen Port, der nicht zwischen 1 und 65535 liegt</translation>
+    </message>
+    <message>
+      <source>has an impossible IP address</source>
+      <translation>hat eine unmögliche IP-Adresse</translation>
+    </message>
+    <message>
+      <source>has more than {0} elements</source>
+      <translation>hat mehr als {0} Teile</translation>
+    </message>
+    <message>
+      <source>has the name {0}, which cannot be one</source>
+      <translation>hat den Namen {0}, der keiner sein kann</translation>
+    </message>
+    <message>
+      <source>has {0}, which is no IP address</source>
+      <translation>hat {0}, was keine IP-Adresse ist</translation>
+    </message>
+    <message>
+      <source>has {0}, which is no IP network</source>
+      <translation>hat {0}, was kein IP-Netz ist</translation>
+    </message>
+    <message>
+      <source>import the file in place of its text</source>
+      <translation>öffnen Sie die Datei statt ihres Textes</translation>
+    </message>
+    <message>
+      <source>is below {0}</source>
+      <translation>liegt unter {0}</translation>
+    </message>
+    <message>
+      <source>is longer than {0} characters</source>
+      <translation>ist länger als {0} Zeichen</translation>
+    </message>
+    <message>
+      <source>is not HOST, HOST:PORT or [IPV6]:PORT</source>
+      <translation>ist nicht RECHNER, RECHNER:PORT oder [IPV6]:PORT</translation>
+    </message>
+    <message>
+      <source>is not a host name or an IP address</source>
+      <translation>ist weder Rechnername noch IP-Adresse</translation>
+    </message>
+    <message>
+      <source>is not a whole number from {0} to {1}</source>
+      <translation>ist keine ganze Zahl von {0} bis {1}</translation>
+    </message>
+    <message>
+      <source>is not one of: {0}</source>
+      <translation>ist keines von: {0}</translation>
+    </message>
+    <message>
+      <source>it has to be the one that the server's owner, or Share on another device, shows</source>
+      <translation>es muss der sein, den der Betreiber des Servers oder Teilen auf einem anderen Gerät zeigt</translation>
+    </message>
+    <message>
+      <source>it needs server = HOST:PORT</source>
+      <translation>sie braucht server = RECHNER:PORT</translation>
+    </message>
+    <message>
+      <source>line {0} is not a known KEY = VALUE of its section</source>
+      <translation>Zeile {0} ist kein bekanntes SCHLÜSSEL = WERT ihres Abschnitts</translation>
+    </message>
+    <message>
+      <source>look for a window that asks for its password; {0}</source>
+      <translation>suchen Sie ein Fenster, das nach seinem Passwort fragt; {0}</translation>
+    </message>
+    <message>
+      <source>no link can be made of this profile: {0}</source>
+      <translation>daraus lässt sich kein Link machen: {0}</translation>
+    </message>
+    <message>
+      <source>not valid JSON in line {0}: {1}</source>
+      <translation>kein gültiges JSON in Zeile {0}: {1}</translation>
+    </message>
+    <message>
+      <source>not valid TOML: {0}</source>
+      <translation>kein gültiges TOML: {0}</translation>
+    </message>
+    <message>
+      <source>only ?, # or the end may follow the server's / in the link</source>
+      <translation>auf den / hinter dem Server darf im Link nur ?, # oder das Ende folgen</translation>
+    </message>
+    <message>
+      <source>paste a link that begins with mqvpn://</source>
+      <translation>fügen Sie einen Link ein, der mit mqvpn:// beginnt</translation>
+    </message>
+    <message>
+      <source>profile: neither ipv4 nor ipv6 is wanted</source>
+      <translation>weder IPv4 noch IPv6 ist gewollt</translation>
+    </message>
+    <message>
+      <source>remove it by hand</source>
+      <translation>entfernen Sie ihn von Hand</translation>
+    </message>
+    <message>
+      <source>remove some</source>
+      <translation>entfernen Sie einige</translation>
+    </message>
+    <message>
+      <source>start one (GNOME Keyring, KWallet, KeePassXC); {0}</source>
+      <translation>starten Sie einen (GNOME Keyring, KWallet, KeePassXC); {0}</translation>
+    </message>
+    <message>
+      <source>take it straight on, with a white edge all around</source>
+      <translation>nehmen Sie ihn gerade von vorn auf, mit weißem Rand ringsum</translation>
+    </message>
+    <message>
+      <source>that is not possible on this machine</source>
+      <translation>das geht auf diesem Rechner nicht</translation>
+    </message>
+    <message>
+      <source>that was too often: wait a little</source>
+      <translation>das war zu oft: warten Sie ein wenig</translation>
+    </message>
+    <message>
+      <source>the code in the picture is not a link of mqvpn</source>
+      <translation>der Code im Bild ist kein Link von mqvpn</translation>
+    </message>
+    <message>
+      <source>the documents of mqvpn name all keys</source>
+      <translation>die Dokumente von mqvpn nennen alle Schlüssel</translation>
+    </message>
+    <message>
+      <source>the file names no server</source>
+      <translation>die Datei nennt keinen Server</translation>
+    </message>
+    <message>
+      <source>the helper does not understand the wish</source>
+      <translation>der Hilfsdienst versteht den Wunsch nicht</translation>
+    </message>
+    <message>
+      <source>the helper failed</source>
+      <translation>der Hilfsdienst ist gescheitert</translation>
+    </message>
+    <message>
+      <source>the key is asked for each time meanwhile</source>
+      <translation>bis dahin wird jedes Mal nach dem Schlüssel gefragt</translation>
+    </message>
+    <message>
+      <source>the key is not 1 to 512 visible ASCII characters</source>
+      <translation>der Schlüssel besteht nicht aus 1 bis 512 sichtbaren ASCII-Zeichen</translation>
+    </message>
+    <message>
+      <source>the keyring does not give the key up</source>
+      <translation>der Schlüsselbund gibt den Schlüssel nicht her</translation>
+    </message>
+    <message>
+      <source>the keyring failed ({0})</source>
+      <translation>der Schlüsselbund ist gescheitert ({0})</translation>
+    </message>
+    <message>
+      <source>the keyring gave no answer within {0} seconds</source>
+      <translation>der Schlüsselbund hat {0} Sekunden lang nicht geantwortet</translation>
+    </message>
+    <message>
+      <source>the keyring is locked</source>
+      <translation>der Schlüsselbund ist gesperrt</translation>
+    </message>
+    <message>
+      <source>the keyring refused</source>
+      <translation>der Schlüsselbund hat abgelehnt</translation>
+    </message>
+    <message>
+      <source>the link cannot be used: {0}</source>
+      <translation>der Link ist nicht brauchbar: {0}</translation>
+    </message>
+    <message>
+      <source>the link has characters that links cannot have</source>
+      <translation>der Link hat Zeichen, die Links nicht haben können</translation>
+    </message>
+    <message>
+      <source>the link is longer than {0} characters</source>
+      <translation>der Link ist länger als {0} Zeichen</translation>
+    </message>
+    <message>
+      <source>the network process ended by itself</source>
+      <translation>der Netzwerkprozess hat von selbst geendet</translation>
+    </message>
+    <message>
+      <source>the port is not from 1 to {0}</source>
+      <translation>der Port liegt nicht zwischen 1 und {0}</translation>
+    </message>
+    <message>
+      <source>the profile does not check the server's certificate, and no link can say that</source>
+      <translation>das Zertifikat des Servers wird nicht geprüft, und kein Link kann das sagen</translation>
+    </message>
+    <message>
+      <source>the profile trusts certificates of its own, which do not fit into a link</source>
+      <translation>es wird eigenen Zertifikaten vertraut, und die passen nicht in einen Link</translation>
+    </message>
+    <message>
+      <source>the report could not be read: {0}</source>
+      <translation>der Bericht konnte nicht gelesen werden: {0}</translation>
+    </message>
+    <message>
+      <source>the server does not accept the key</source>
+      <translation>der Server nimmt den Schlüssel nicht an</translation>
+    </message>
+    <message>
+      <source>the server does not answer</source>
+      <translation>der Server antwortet nicht</translation>
+    </message>
+    <message>
+      <source>the server does not want this tunnel</source>
+      <translation>der Server will diesen Tunnel nicht</translation>
+    </message>
+    <message>
+      <source>the server is not the expected one</source>
+      <translation>der Server ist nicht der erwartete</translation>
+    </message>
+    <message>
+      <source>the server's name is not found</source>
+      <translation>der Name des Servers wird nicht gefunden</translation>
+    </message>
+    <message>
+      <source>the server's settings are not usable</source>
+      <translation>die Einstellungen des Servers sind nicht brauchbar</translation>
+    </message>
+    <message>
+      <source>the system gives no TUN device</source>
+      <translation>das System gibt kein TUN-Gerät her</translation>
+    </message>
+    <message>
+      <source>the system refuses a change of the network</source>
+      <translation>das System lehnt eine Änderung am Netz ab</translation>
+    </message>
+    <message>
+      <source>the text names the file {0}</source>
+      <translation>der Text nennt die Datei {0}</translation>
+    </message>
+    <message>
+      <source>there are none yet: add one</source>
+      <translation>es gibt noch keine: fügen Sie einen hinzu</translation>
+    </message>
+    <message>
+      <source>there are {0} servers already</source>
+      <translation>es gibt schon {0} Server</translation>
+    </message>
+    <message>
+      <source>there is a server called {0} already</source>
+      <translation>es gibt schon einen Server namens {0}</translation>
+    </message>
+    <message>
+      <source>there is a tunnel already, or it is being taken down</source>
+      <translation>es gibt schon einen Tunnel, oder er wird gerade abgebaut</translation>
+    </message>
+    <message>
+      <source>there is no QR code in the picture</source>
+      <translation>im Bild ist kein QR-Code</translation>
+    </message>
+    <message>
+      <source>there is no keyring on this desktop, and keys are not kept in plain text</source>
+      <translation>auf dieser Arbeitsumgebung gibt es keinen Schlüsselbund, und Schlüssel werden nicht im Klartext aufbewahrt</translation>
+    </message>
+    <message>
+      <source>there is no link</source>
+      <translation>da ist kein Link</translation>
+    </message>
+    <message>
+      <source>there is no picture</source>
+      <translation>da ist kein Bild</translation>
+    </message>
+    <message>
+      <source>there is no server called {0}</source>
+      <translation>es gibt keinen Server namens {0}</translation>
+    </message>
+    <message>
+      <source>there is no tunnel</source>
+      <translation>es gibt keinen Tunnel</translation>
+    </message>
+    <message>
+      <source>there is nothing to read</source>
+      <translation>da ist nichts zu lesen</translation>
+    </message>
+    <message>
+      <source>this is not a link that begins with {0}</source>
+      <translation>das ist kein Link, der mit {0} beginnt</translation>
+    </message>
+    <message>
+      <source>this is the configuration of a server</source>
+      <translation>das ist die Konfiguration eines Servers</translation>
+    </message>
+    <message>
+      <source>unknown key {0}</source>
+      <translation>unbekannter Schlüssel {0}</translation>
+    </message>
+    <message>
+      <source>unlock it: logging in does that; {0}</source>
+      <translation>entsperren Sie ihn: das Anmelden tut das; {0}</translation>
+    </message>
+    <message>
+      <source>use 1 to {0} letters, digits and . _ - beginning with a letter or digit</source>
+      <translation>nehmen Sie 1 bis {0} Buchstaben, Ziffern und . _ -, am Anfang einen Buchstaben oder eine Ziffer</translation>
+    </message>
+    <message>
+      <source>write 500 MB, 5 GB or 1 GiB</source>
+      <translation>schreiben Sie 500 MB, 5 GB oder 1 GiB</translation>
+    </message>
+    <message>
+      <source>write 500 kbit/s or 10 Mbit/s</source>
+      <translation>schreiben Sie 500 kbit/s oder 10 Mbit/s</translation>
+    </message>
+    <message>
+      <source>you may not do that</source>
+      <translation>Sie dürfen das nicht</translation>
+    </message>
+    <message>
+      <source>{0} cannot be changed: {1}</source>
+      <translation>{0} kann nicht geändert werden: {1}</translation>
+    </message>
+    <message>
+      <source>{0} cannot be read: {1}</source>
+      <translation>{0} kann nicht gelesen werden: {1}</translation>
+    </message>
+    <message>
+      <source>{0} cannot be the name of a server</source>
+      <translation>{0} kann nicht der Name eines Servers sein</translation>
+    </message>
+    <message>
+      <source>{0} could not be written: {1}</source>
+      <translation>{0} konnte nicht geschrieben werden: {1}</translation>
+    </message>
+    <message>
+      <source>{0} is decided by the helper; left out</source>
+      <translation>{0} bestimmt der Hilfsdienst; weggelassen</translation>
+    </message>
+    <message>
+      <source>{0} is for servers; left out</source>
+      <translation>{0} ist für Server; weggelassen</translation>
+    </message>
+    <message>
+      <source>{0} is no text</source>
+      <translation>{0} ist kein Text</translation>
+    </message>
+    <message>
+      <source>{0} is not UTF-8</source>
+      <translation>{0} ist kein UTF-8</translation>
+    </message>
+    <message>
+      <source>{0} is not a host name or an IP address</source>
+      <translation>{0} ist weder Rechnername noch IP-Adresse</translation>
+    </message>
+    <message>
+      <source>{0} is not a number</source>
+      <translation>{0} ist keine Zahl</translation>
+    </message>
+    <message>
+      <source>{0} is not a picture: {1}</source>
+      <translation>{0} ist kein Bild: {1}</translation>
+    </message>
+    <message>
+      <source>{0} is not a rate</source>
+      <translation>{0} ist keine Rate</translation>
+    </message>
+    <message>
+      <source>{0} is not an amount of data</source>
+      <translation>{0} ist keine Datenmenge</translation>
+    </message>
+    <message>
+      <source>{0} is too large</source>
+      <translation>{0} ist zu groß</translation>
+    </message>
+    <message>
+      <source>{0}: is not a regular file</source>
+      <translation>{0}: ist keine gewöhnliche Datei</translation>
+    </message>
+    <message>
+      <source>{0}: is not a text in UTF-8</source>
+      <translation>{0}: ist kein Text in UTF-8</translation>
+    </message>
+  </context>
+  <context>
     <name>path_card</name>
     <message>
       <source>&amp;Role</source>
@@ -1029,8 +1456,8 @@
       <translation>, kostenpflichtig</translation>
     </message>
     <message>
-      <source>RTT {0}   jitter {1}   loss {2}</source>
-      <translation>Laufzeit {0}   Schwankung {1}   Verlust {2}</translation>
+      <source>RTT {0}</source>
+      <translation>Laufzeit {0}</translation>
     </message>
     <message>
       <source>Role of {0}</source>
@@ -1041,8 +1468,20 @@
       <translation>Verbindung oder Adresse ist weg</translation>
     </message>
     <message>
+      <source>jitter {0}</source>
+      <translation>Schwankung {0}</translation>
+    </message>
+    <message>
+      <source>loss {0}</source>
+      <translation>Verlust {0}</translation>
+    </message>
+    <message>
       <source>no numbers yet</source>
       <translation>noch keine Werte</translation>
+    </message>
+    <message>
+      <source>{0} of the traffic</source>
+      <translation>{0} der Daten</translation>
     </message>
     <message>
       <source>{0} of {1} this month</source>
@@ -1051,10 +1490,6 @@
     <message>
       <source>{0} this month</source>
       <translation>{0} in diesem Monat</translation>
-    </message>
-    <message>
-      <source>↓ {0}   ↑ {1}   {2} of the traffic</source>
-      <translation>↓ {0}   ↑ {1}   {2} der Daten</translation>
     </message>
   </context>
   <context>
@@ -1066,10 +1501,6 @@
     <message>
       <source>&amp;Beside the tunnel</source>
       <translation>&amp;Am Tunnel vorbei</translation>
-    </message>
-    <message>
-      <source>&amp;Device</source>
-      <translation>&amp;Gerät</translation>
     </message>
     <message>
       <source>&amp;Key</source>
@@ -1101,7 +1532,7 @@
     </message>
     <message>
       <source>&amp;Spreading</source>
-      <translation>&amp;Verteilung</translation>
+      <translation>Verteil&amp;ung</translation>
     </message>
     <message>
       <source>&amp;Use</source>
@@ -1126,6 +1557,10 @@
     <message>
       <source>Data a &amp;month</source>
       <translation>Daten im &amp;Monat</translation>
+    </message>
+    <message>
+      <source>Devi&amp;ce</source>
+      <translation>&amp;Gerät</translation>
     </message>
     <message>
       <source>Everything</source>
@@ -1192,12 +1627,16 @@
       <translation>Kleine Pakete auf zwei Pfaden</translation>
     </message>
     <message>
+      <source>That is no number.</source>
+      <translation>Das ist keine Zahl.</translation>
+    </message>
+    <message>
       <source>The local network stays reachable</source>
       <translation>Das lokale Netz bleibt erreichbar</translation>
     </message>
     <message>
-      <source>Trust any certificate (nobody is kept out)</source>
-      <translation>Jedem Zertifikat trauen (hält niemanden ab)</translation>
+      <source>Trust any certificate: anybody could pretend to be the server</source>
+      <translation>Jedem Zertifikat trauen: jeder könnte sich als der Server ausgeben</translation>
     </message>
     <message>
       <source>Weighted: each connection on one path</source>
@@ -1290,12 +1729,12 @@
       <translation>&amp;Bearbeiten …</translation>
     </message>
     <message>
-      <source>&amp;Share…</source>
-      <translation>&amp;Teilen …</translation>
-    </message>
-    <message>
       <source>Du&amp;plicate</source>
       <translation>Ver&amp;doppeln</translation>
+    </message>
+    <message>
+      <source>S&amp;hare…</source>
+      <translation>Te&amp;ilen …</translation>
     </message>
     <message>
       <source>Servers</source>
@@ -1313,16 +1752,12 @@
       <translation>Beim Start &amp;verbinden</translation>
     </message>
     <message>
+      <source>&amp;Ethernet</source>
+      <translation>Et&amp;hernet</translation>
+    </message>
+    <message>
       <source>&amp;Kill switch</source>
       <translation>&amp;Notschalter</translation>
-    </message>
-    <message>
-      <source>&amp;Language</source>
-      <translation>S&amp;prache</translation>
-    </message>
-    <message>
-      <source>&amp;WiFi is</source>
-      <translation>&amp;WLAN ist</translation>
     </message>
     <message>
       <source>As the desktop</source>
@@ -1341,16 +1776,12 @@
       <translation>Dunkel</translation>
     </message>
     <message>
-      <source>Eth&amp;ernet is</source>
-      <translation>&amp;Ethernet ist</translation>
-    </message>
-    <message>
       <source>General</source>
       <translation>Allgemein</translation>
     </message>
     <message>
-      <source>LTE is (&amp;mobile networks)</source>
-      <translation>LTE ist (&amp;Mobilfunk)</translation>
+      <source>Lang&amp;uage</source>
+      <translation>Sp&amp;rache</translation>
     </message>
     <message>
       <source>Light</source>
@@ -1361,8 +1792,12 @@
       <translation>Verbindungswege</translation>
     </message>
     <message>
-      <source>Links come and &amp;go</source>
-      <translation>Anschlüsse kommen und &amp;gehen</translation>
+      <source>Links come &amp;and go</source>
+      <translation>Anschlüsse &amp;kommen und gehen</translation>
+    </message>
+    <message>
+      <source>Mobile &amp;networks (LTE, 5G)</source>
+      <translation>&amp;Mobilfunk (LTE, 5G)</translation>
     </message>
     <message>
       <source>Notifications</source>
@@ -1381,8 +1816,8 @@
       <translation>&amp;Unsichtbar starten, nur mit Symbol</translation>
     </message>
     <message>
-      <source>Start with the &amp;session</source>
-      <translation>Mit der &amp;Sitzung starten</translation>
+      <source>Start &amp;with the session</source>
+      <translation>Mit der Sit&amp;zung starten</translation>
     </message>
     <message>
       <source>The connection is &amp;lost</source>
@@ -1394,7 +1829,7 @@
     </message>
     <message>
       <source>Traffic is &amp;blocked, the key is refused</source>
-      <translation>Daten &amp;gesperrt oder Schlüssel abgelehnt</translation>
+      <translation>Daten gesperrt &amp;oder Schlüssel abgelehnt</translation>
     </message>
     <message>
       <source>Traffic moved to another &amp;path</source>
@@ -1402,7 +1837,11 @@
     </message>
     <message>
       <source>Tray icon in &amp;one colour</source>
-      <translation>Symbol in &amp;einer Farbe</translation>
+      <translation>Symbol in einer &amp;Farbe</translation>
+    </message>
+    <message>
+      <source>Wi&amp;Fi</source>
+      <translation>&amp;WLAN</translation>
     </message>
   </context>
   <context>
@@ -1508,7 +1947,7 @@
     </message>
     <message>
       <source>Reconnecting</source>
-      <translation>Neu verbinden</translation>
+      <translation>Verbindet neu</translation>
     </message>
     <message>
       <source>Secondary</source>
@@ -1585,7 +2024,7 @@
       <translation>Dia&amp;gnose</translation>
     </message>
     <message>
-      <source>Se&amp;ttings</source>
+      <source>Sett&amp;ings</source>
       <translation>&amp;Einstellungen</translation>
     </message>
   </context>

@@ -17,6 +17,11 @@ def in_order(text: str) -> str:
     return f"\u2066{text}\u2069" if QGuiApplication.isRightToLeft() else text
 
 
+def unbroken(text: str) -> str:
+    """A text that is never cut into two lines."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def milliseconds(value: float) -> str:
     """A time in milliseconds."""
     return in_order(_tr("{0} ms").format(_number(value)))
@@ -53,9 +58,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
-def time_of_day(at: float) -> str:
-    """A moment as the local time of day, with seconds."""
-    return QDateTime.fromSecsSinceEpoch(round(at)).toString("HH:mm:ss")
+def short_moment(at: float) -> str:
+    """A moment of today as its time with seconds, one of another day with its date."""
+    then = QDateTime.fromSecsSinceEpoch(round(at))
+    is_today = then.date() == QDateTime.currentDateTime().date()
+    return then.toString("HH:mm:ss" if is_today else "MM-dd HH:mm")
 
 
 def moment(at: float) -> str:

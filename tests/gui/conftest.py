@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from mqvpn_gui.app.clocks import Clocks
-from mqvpn_gui.app.desk import Desk, Surroundings
+from mqvpn_gui.app.desk import Desk
 from mqvpn_gui.app.preference_file import PreferenceFile
+from mqvpn_gui.app.surroundings import Surroundings
 from mqvpn_gui.bus.qt_bus import QtBus
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
@@ -64,6 +66,8 @@ def open_office(application: QApplication, folder: Path, system_bus: Path) -> It
     finally:
         desk.finish()
         desk.window.close()
+        desk.window.deleteLater()  # else every later window is slower to make
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

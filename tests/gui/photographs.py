@@ -66,7 +66,10 @@ STATES: dict[str, HelperState] = {
     "degraded": replace(
         CONNECTED,
         state=TunnelState.DEGRADED,
-        paths=(replace(WIFI, state=PathState.SUSPECT), replace(LTE, share=1.0)),
+        paths=(
+            replace(WIFI, state=PathState.SUSPECT, rx_bps=0, tx_bps=0, share=0.0),
+            replace(LTE, rx_bps=9_600_000, tx_bps=720_000, share=1.0),
+        ),
     ),
     "reconnecting": replace(
         CONNECTED,
@@ -93,6 +96,7 @@ class Studio:
         """The page of the tunnel in a state."""
         page = HomePage(self.history, self.events, lambda: _NOW, self.colours)
         page.header.show_profiles(("Frankfurt", "Office"), "Frankfurt")
+        page.show_state(CONNECTED)  # so that links have names in the events
         page.show_state(state)
         page.header.tick(state.since + 761)
         page.refresh_graph()
@@ -152,7 +156,7 @@ def _window(page: QWidget, name: str) -> MainWindow:
     titles = {
         "home": "&Tunnel",
         "servers": "&Servers",
-        "settings": "Se&ttings",
+        "settings": "Sett&ings",
         "diagnostics": "Dia&gnostics",
     }
     for each, title in titles.items():

@@ -75,7 +75,7 @@ def test_error_is_the_result(trial: ConnectionTest, helper: BusHelper, qtbot: Qt
     results = begin(trial, helper, qtbot)
     helper.change(State=("s", "error"), LastError=("(ss)", ("Resolver", "no such host")))
     qtbot.waitUntil(lambda: len(results) == 1)
-    assert results == [TrialResult(is_good=False, text="no such host")]
+    assert results == [TrialResult(is_good=False, text="No such host.")]
 
 
 def test_call_that_fails_is_the_result(
@@ -85,7 +85,7 @@ def test_call_that_fails_is_the_result(
     results: list[TrialResult] = []
     trial.ended.connect(results.append)
     trial.start(SERVER, KEY)
-    qtbot.waitUntil(lambda: results == [TrialResult(is_good=False, text="Connect failed")])
+    qtbot.waitUntil(lambda: results == [TrialResult(is_good=False, text="Connect failed.")])
     assert not trial.is_running
 
 

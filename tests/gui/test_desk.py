@@ -73,7 +73,7 @@ def test_nonsense_is_refused_in_words(office: Office, qtbot: QtBot) -> None:
     office.desk.start()
     office.desk.add_server("mqvpn://")
     (dialog,) = office.desk.window.findChildren(AddServerDialog)
-    qtbot.waitUntil(lambda: "the link cannot be used" in shown(dialog))
+    qtbot.waitUntil(lambda: "The link cannot be used" in shown(dialog))
     save = next(each for each in dialog.findChildren(QPushButton) if each.text() == "&Save")
     assert not save.isEnabled()
     assert office.profiles.names() == ()

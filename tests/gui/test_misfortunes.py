@@ -93,13 +93,13 @@ def test_error_is_said_once_with_what_helps(
     staffed: Office, helper: BusHelper, qtbot: QtBot
 ) -> None:
     helper.change(State=("s", "error"), LastError=("(ss)", ("Host", "no nftables here")))
-    qtbot.waitUntil(lambda: banner(staffed) == "No nftables here")
+    qtbot.waitUntil(lambda: banner(staffed) == "No nftables here.")
     press(staffed.desk.window.banner, "Dismiss")
     helper.change(DnsMethod=("s", "resolved"))
     qtbot.waitUntil(lambda: staffed.desk.helper.state.dns_method == "resolved")
     assert banner(staffed) == ""
     helper.change(LastError=("(ss)", ("CoreDied", "it ended")))
-    qtbot.waitUntil(lambda: banner(staffed) == "It ended")
+    qtbot.waitUntil(lambda: banner(staffed) == "It ended.")
     press(staffed.desk.window.banner, "Open the diagnostics")
     assert staffed.desk.window.page == "diagnostics"
 

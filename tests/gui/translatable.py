@@ -63,6 +63,8 @@ def _text_of(call: ast.Call, context: str, owner: str) -> Iterator[tuple[str, st
         if isinstance(each, ast.Constant) and isinstance(each.value, str)
     ]
     match call.func:
+        case ast.Name(id="_marked") if literals:
+            yield "messages", literals[0]
         case ast.Name(id="_tr") if literals:
             yield context, literals[0]
         case ast.Attribute(value=ast.Name(id="self"), attr="tr") if literals:
