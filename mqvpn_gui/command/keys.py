@@ -3,6 +3,7 @@
 import argparse
 
 from mqvpn_gui.command.context import Context
+from mqvpn_gui.command.exit_codes import ExitCode
 from mqvpn_gui.command.parsing import Parser
 from mqvpn_gui.user.errors import KeyringAbsentError, KeyringLockedError, SecretError
 from mqvpn_gui.user.secret_text import MAX_KEY_LENGTH, SecretText
@@ -77,7 +78,7 @@ def key_of(context: Context, namespace: argparse.Namespace, name: str) -> Secret
     )
 
 
-def keep_key(context: Context, name: str, key: SecretText) -> bool:
+def keep_key(context: Context, name: str, key: SecretText) -> SecretError | None:
     """Put a key into the keyring; when that fails, say so and that the rest is done."""
     try:
         context.secrets().write(name, key)
@@ -87,5 +88,14 @@ def keep_key(context: Context, name: str, key: SecretText) -> bool:
             f"         'mqvpn up {name}' will ask for it each time; when there is a keyring,"
             f" 'mqvpn profile set-key {name}' keeps it",
         )
-        return False
-    return True
+        return error
+    return None
+
+
+def code_without_key(failure: SecretError | None) -> ExitCode:
+    """Return how a command ends that did all it could but for the key.
+
+    That there is no keyring is no failure of the command: it has said so, and the rest is done.
+    """
+    is_failure = failure is not None and not isinstance(failure, KeyringAbsentError)
+    return ExitCode.SECRET if is_failure else ExitCode.OK

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from mqvpn_gui.command.context import Context
 from mqvpn_gui.command.exit_codes import ExitCode
-from mqvpn_gui.command.keys import ask_for_key, given_key, keep_key, key_of
+from mqvpn_gui.command.keys import ask_for_key, code_without_key, given_key, keep_key, key_of
 from mqvpn_gui.command.own_arguments import hide_argument
 from mqvpn_gui.command.parsing import UsageError
 from mqvpn_gui.command.tables import Column, table_lines
 from mqvpn_gui.model.plain_text import plain
 from mqvpn_gui.user.client_files import MAX_FILE_BYTES, read_client_file
-from mqvpn_gui.user.errors import ProfileError, SecretError, UserError
+from mqvpn_gui.user.errors import KeyringAbsentError, ProfileError, SecretError, UserError
 from mqvpn_gui.user.private_files import read_text_file
 from mqvpn_gui.user.profile_links import is_link, link_from_profile, profile_from_link
 from mqvpn_gui.user.profile_store import check_name, name_from
@@ -120,8 +120,8 @@ def _keep(
 ) -> int:
     """Write profile and key, and say what is there now."""
     context.profiles.write(name, stored, overwrite=namespace.force)
-    is_kept = key is not None and keep_key(context, name, key)
-    has_lost_key = key is not None and not is_kept
+    failure = None if key is None else keep_key(context, name, key)
+    is_kept = key is not None and failure is None
     if namespace.json:
         context.show_json({"name": name, "server": stored.settings.server, "key_kept": is_kept})
     else:
@@ -129,7 +129,7 @@ def _keep(
         if key is None:
             context.show(f"no key is kept; 'mqvpn profile set-key {name}' keeps one")
         context.show(f"connect with: mqvpn up {name}")
-    return ExitCode.SECRET if has_lost_key else ExitCode.OK
+    return code_without_key(failure)
 
 
 def _trust_of(stored: StoredProfile) -> str:
@@ -254,6 +254,8 @@ def remove(namespace: argparse.Namespace, context: Context) -> int:
     )
     try:
         context.secrets().forget(name)
+    except KeyringAbsentError as error:
+        context.note(f"note: no key was looked for: {error.problem}")
     except SecretError as error:
         context.note(f"warning: its key may still be in the keyring: {error.problem}")
         return ExitCode.SECRET

@@ -44,7 +44,6 @@ def up(namespace: argparse.Namespace, context: Context) -> int:
             context.show(f"{name} is up already: {state_text(state)}")
             return ExitCode.OK
         key = None if namespace.no_key else key_of(context, namespace, name)
-        helper.call(SUBSCRIBE, 0)
         with secret_pipe(key) as descriptor:
             helper.call(CONNECT, _variants(name, stored), descriptor)
         remember_profile(name)
@@ -52,6 +51,8 @@ def up(namespace: argparse.Namespace, context: Context) -> int:
             context.show(f"connecting to {stored.settings.server}")
             return ExitCode.OK
         try:
+            # Only now: what an earlier tunnel was waiting for is none of our business.
+            helper.call(SUBSCRIBE, 0)
             state = _wait(context, helper, name, limit)
         except KeyboardInterrupt:
             helper.call(DISCONNECT)

@@ -79,13 +79,17 @@ def test_a_file_is_imported(mqvpn: Command, tmp_path: Path) -> None:
     assert "import the file itself" in mqvpn("profile", "import", piped=ca.read_text()).err
 
 
-@pytest.mark.parametrize("error", [KeyringLocked("x"), NoKeyringError("x")])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyringLocked("x"), ExitCode.SECRET), (NoKeyringError("x"), ExitCode.OK)],
+    ids=["locked", "absent"],
+)
 def test_without_a_keyring_the_profile_is_kept_and_the_key_is_not(
-    mqvpn: Command, error: Exception
+    mqvpn: Command, error: Exception, code: ExitCode
 ) -> None:
     mqvpn.keyring.error = error
     outcome = mqvpn("profile", "import", piped=LINK)
-    assert outcome.code == ExitCode.SECRET
+    assert outcome.code == code
     assert mqvpn.store.names() == ("office",)
     assert "warning: the key was not kept:" in outcome.err
     assert "'mqvpn up office' will ask for it each time" in outcome.err
@@ -223,6 +227,14 @@ def test_a_profile_goes_with_its_key(mqvpn: Command) -> None:
     outcome = mqvpn("profile", "rm", "broken", "--force")
     assert (outcome.code, mqvpn.store.names()) == (ExitCode.SECRET, ())
     assert "may still be in the keyring: the keyring is locked" in outcome.err
+
+
+def test_a_profile_goes_where_there_is_no_keyring(mqvpn: Command) -> None:
+    mqvpn.keyring.error = NoKeyringError("x")
+    mqvpn("profile", "import", piped=LINK)
+    outcome = mqvpn("profile", "rm", "office", "--force")
+    assert (outcome.code, mqvpn.store.names()) == (ExitCode.OK, ())
+    assert "no key was looked for: there is no keyring" in outcome.err
 
 
 def test_a_profile_is_shared_as_link_and_qr_code(mqvpn: Command) -> None:

@@ -27,8 +27,8 @@ def test_up_hands_the_profile_over_and_the_key_apart(office: Command) -> None:
     outcome = office("up")
     assert outcome.code == ExitCode.OK
     assert outcome.out == "connected to vpn.example.org:443 as 10.0.0.2/32\n"
-    assert office.helper.names() == ["Subscribe", "Connect"]
-    members, key = office.helper.calls[1][1]
+    assert office.helper.names() == ["Connect", "Subscribe"]
+    members, key = office.helper.calls[0][1]
     assert key == "the-key-of-alice"
     assert isinstance(members, dict)
     assert members["mtu"] == ("u", 0)
@@ -98,7 +98,7 @@ def test_a_keyring_in_the_way(office: Command, error: Exception, said: str) -> N
     asked = office("up", typed="")
     assert asked.code == ExitCode.OK
     assert f"note: {said}" in asked.err
-    assert office.helper.calls[-1][1][1] == "typed-instead"
+    assert office.helper.calls[-2][1][1] == "typed-instead"
 
 
 def test_a_key_that_was_never_kept(mqvpn: Command) -> None:
