@@ -1,17 +1,12 @@
 """What goes beside a tunnel under the helper: programs of a control group, and hosts by name."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
 import pytest
 
-from mqvpn_core.demo.namespaces import NetworkNamespace
 from tests.bus.machine import UP_PATIENCE, Machine, machine, prepared
 from tests.bus.system_bus import variant
 from tests.command.test_with_polkit import home_of, mqvpn
-from tests.e2e.topology import INNER_SERVER_IPV4, eventually, udp_socket
-from tests.resolver.name_servers import answer
+from tests.e2e.topology import INNER_SERVER_IPV4, eventually
+from tests.resolver.link_name_server import name_server
 
 __all__ = ["machine", "prepared"]
 
@@ -20,31 +15,6 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 ROUTER = "203.0.113.1"
 BESIDE, INSIDE = "203.0.113.77", "203.0.113.78"
 _BYTES = 3000
-
-
-@contextmanager
-def name_server(namespace: NetworkNamespace) -> Iterator[set[bytes]]:
-    """Answer every question that comes out of the tunnel; note the questions."""
-    asked: set[bytes] = set()
-    is_over = threading.Event()
-    serving = udp_socket(namespace, INNER_SERVER_IPV4, 53)
-    serving.settimeout(0.1)
-
-    def serve() -> None:
-        while not is_over.is_set():
-            with suppress(TimeoutError):
-                question, client = serving.recvfrom(2000)
-                asked.add(question[12:])
-                serving.sendto(answer(question, BESIDE), client)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield asked
-    finally:
-        is_over.set()
-        thread.join()
-        serving.close()
 
 
 def _device_towards(machine: Machine, address: str) -> str:
@@ -77,7 +47,10 @@ def test_programs_of_a_control_group_go_beside_the_tunnel(machine: Machine) -> N
 
 def test_a_host_by_name_goes_beside_the_tunnel(machine: Machine) -> None:
     alice = machine.bus.user("alice")
-    with name_server(machine.lab.world.server) as asked, home_of("alice") as home:
+    with (
+        name_server(machine.lab.world.server, INNER_SERVER_IPV4, BESIDE) as asked,
+        home_of("alice") as home,
+    ):
         machine.connect(
             alice,
             split_exclude=variant("as", ["beside.example"]),

@@ -4,10 +4,8 @@ import json
 import os
 import signal
 import socket
-import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4
 from tests.e2e.helper_lab import HelperSession
 from tests.e2e.topology import INNER_SERVER_IPV4, Lab, eventually, packet_socket, udp_socket
 from tests.helper.session_runner import CORE_UID
+from tests.resolver.link_name_server import name_server
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -140,10 +139,9 @@ def test_a_kill_switch_holds_from_the_first_question_and_through_a_death(lab: La
     resolver_file = lab.directory / "resolv.conf"
     resolver_file.write_text(f"nameserver {ROUTER_IPV4}\n")
     with (
-        udp_socket(lab.world.router, ROUTER_IPV4, 53) as router,
         packet_socket(lab.world.router, "w0") as outside,
         udp_socket(client, "0.0.0.0") as stranger,  # noqa: S104 - in a namespace of its own
-        _answering(router, SERVER_IPV4) as asked,
+        name_server(lab.world.router, ROUTER_IPV4, SERVER_IPV4) as asked,
     ):
         session = HelperSession(
             lab, resolver_file=resolver_file, server="vpn.example.test", kill_switch="standard"
@@ -190,32 +188,6 @@ def _ports_seen(outside: socket.socket) -> set[int]:
                 header = packet[(packet[0] & 15) * 4 :]
                 ports.add(int.from_bytes(header[2:4]))
     return ports
-
-
-@contextmanager
-def _answering(server: socket.socket, address: str) -> Iterator[list[bytes]]:
-    """Be a name server that knows one IPv4 address for everything; yield the questions."""
-    asked: list[bytes] = []
-    server.settimeout(0.1)
-    is_over = threading.Event()
-
-    def serve() -> None:
-        while not is_over.is_set():
-            with suppress(TimeoutError):
-                query, peer = server.recvfrom(4096)
-                asked.append(query)
-                is_ipv4 = query[-4:-2] == b"\0\1"
-                header = query[:2] + struct.pack("!HHHHH", 0x8180, 1, int(is_ipv4), 0, 0)
-                record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address)
-                server.sendto(header + query[12:] + (record if is_ipv4 else b""), peer)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield asked
-    finally:
-        is_over.set()
-        thread.join()
 
 
 def test_a_refused_secret_is_asked_for_again(lab: Lab) -> None:

@@ -4,9 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from mqvpn_core.demo.namespaces import NetworkNamespace
 from mqvpn_core.demo.programs import executable
 from mqvpn_core.demo.topology import SERVER_IPV4
 from tests.e2e.topology import Lab, current_status, eventually, udp_socket, wait_connected
-from tests.resolver.name_servers import answer
+from tests.resolver.link_name_server import name_server
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -44,31 +41,6 @@ def in_etc(etc: Path) -> list[str]:
     """Start ``mqvpn-core`` where a copy is /etc."""
     script = f'mount --bind {etc} /etc && exec "$0" "$@"'
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, executable()]
-
-
-@contextmanager
-def name_server(namespace: NetworkNamespace, address: str) -> Iterator[list[bytes]]:
-    """Answer every question for an IPv4 address with that of the server; note the questions."""
-    asked: list[bytes] = []
-    is_over = threading.Event()
-    serving = udp_socket(namespace, address, 53)
-    serving.settimeout(0.1)
-
-    def serve() -> None:
-        while not is_over.is_set():
-            with suppress(TimeoutError):
-                question, client = serving.recvfrom(2000)
-                asked.append(question)
-                serving.sendto(answer(question, SERVER_IPV4), client)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield asked
-    finally:
-        is_over.set()
-        thread.join()
-        serving.close()
 
 
 def test_from_start_to_stop(lab: Lab) -> None:
@@ -194,7 +166,7 @@ def test_failure_keeps_the_network_shut(lab: Lab) -> None:
 def test_server_is_found_by_name_through_its_own_kill_switch(lab: Lab) -> None:
     """After a crash nobody may ask for names but the client, and it only for its server."""
     etc = private_etc(lab, "nameserver 192.0.2.1\n")
-    with name_server(lab.world.router, "192.0.2.1") as asked:
+    with name_server(lab.world.router, "192.0.2.1", SERVER_IPV4) as asked:
         lab.start_server()
         first = lab.start_client("--kill-switch", launcher=in_etc(etc), server="vpn.example.org")
         wait_connected(first)
