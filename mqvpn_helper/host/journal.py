@@ -99,6 +99,11 @@ class Journal:
         """
         self._directory = directory
 
+    @property
+    def directory(self) -> Path:
+        """Where the files are."""
+        return self._directory
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other instance from changing the machine meanwhile.

@@ -191,6 +191,14 @@ class Nft:
         """Return the TUN devices that have a table of ours, whether they still exist or not."""
         return tuple(_OUR_TABLE.findall(self._run(["list", "tables"], "")))
 
+    def table_text(self, tun_name: str) -> str:
+        """Return the table of a TUN device, which exists, as `load` takes it.
+
+        Args:
+            tun_name: the device.
+        """
+        return self._run(["--stateless", "list", "table", "inet", table_name(tun_name)], "")
+
     def has_kill_switch(self, tun_name: str) -> bool:
         """Return whether the table of a TUN device, which exists, blocks traffic outside it.
 

@@ -200,6 +200,8 @@ class HostChanger:
                 failures.catch(partial(self._undoer.undo_recorded, name, netlink, keep=keep))
             if sweep:
                 failures.catch(lambda: found.extend(self._undoer.sweep(netlink, keep=keep)))
+            if release_kill_switch:
+                failures.catch(lambda: found.extend(self._undoer.forget_wishes()))
         failures.raise_any()
         return tuple(found)
 

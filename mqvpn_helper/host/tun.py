@@ -22,6 +22,7 @@ _IFF_MULTI_QUEUE = 0x0100
 _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _IFF_TUN_EXCL = 0x8000
+_BUSY = frozenset({errno.EBUSY, errno.EEXIST})
 _IFREQ = struct.Struct("16sH22x")
 _SIOCSIFTXQLEN = 0x8943
 _IFREQ_QUEUE = struct.Struct("16si20x")
@@ -34,6 +35,10 @@ _AUTOMATIC_NAME = "mqvpn%d"
 QUEUE_PACKETS = 2000
 """What the device holds until the core reads it. The kernel's 500 are too few for some TCP flows
 that start together; more would delay what the core, whose queue is fairer, cannot send anyway."""
+
+
+class TunBusyError(HostChangeError):
+    """The name is taken, perhaps by a process that is about to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,8 @@ def open_tun(name: str | None, *, queue_count: int = 1, vnet_header: bool = Fals
             os.close(fd)
         if not opened:
             raise HostChangeError(_explain_open(error)) from error
-        raise HostChangeError(_explain_ioctl(error, name)) from error
+        kind = TunBusyError if error.errno in _BUSY else HostChangeError
+        raise kind(_explain_ioctl(error, name)) from error
 
 
 def _open_queue(name: str, flags: int, opened: list[int]) -> str:
@@ -138,7 +144,7 @@ def _explain_ioctl(error: OSError, name: str | None) -> str:
     match error.errno:
         case errno.EPERM | errno.EACCES:
             advice = "permission denied: root or CAP_NET_ADMIN is needed"
-        case errno.EBUSY | errno.EEXIST:
+        case number if number in _BUSY:
             advice = "an interface of that name exists already; choose another name"
         case _:
             advice = os.strerror(error.errno or 0)

@@ -19,6 +19,7 @@ from mqvpn_helper.host.process_identity import current_netns
 from mqvpn_helper.host.record_changes import held_back, surplus
 from mqvpn_helper.host.routes import host_network
 from mqvpn_helper.host.sysctls import ForwardingGroup, Sysctls
+from mqvpn_helper.host.wish_files import find_wishes
 from mqvpn_helper.interface.host_plan import (
     DnsMethod,
     HostPlan,
@@ -250,6 +251,16 @@ class Undoer:
             if group in other.settings:
                 return dict(other.settings[group])
         return None
+
+    def forget_wishes(self) -> tuple[str, ...]:
+        """Forget the tunnels of processes that are gone; return what was found."""
+        found = []
+        for files in find_wishes(self._journal.directory, current_netns()):
+            record = self.read(files.tun_name)
+            if record is None or not record.owner.is_alive():
+                files.forget()
+                found.append(f"forgot that {files.tun_name} was wanted")
+        return tuple(found)
 
     def sweep(self, netlink: NetlinkConfig, *, keep: KillSwitchMode) -> tuple[str, ...]:
         """Remove routes, rules, tables and resolver entries of ours that no living instance has.

@@ -58,7 +58,7 @@ def encode_helper_message(message: HelperMessage) -> bytes:
             kind, members = "refused", {"id": message.id, "reason": one_line(message.reason)}
         case SetPath():
             kind, members = "set_path", {"interface": message.interface}
-            members["policy"] = dict(_policy_members(message.policy))
+            members["policy"] = dict(message.policy.to_mapping())
         case WantStats():
             kind, members = "want_stats", {"interval": message.interval}
         case Revalidate():
@@ -144,17 +144,6 @@ def _read_link_found(reader: MemberReader) -> LinkFound:
 
 def _read_refused(reader: MemberReader) -> Refused:
     return Refused(id=read_id(reader), reason=reader.text("reason", LINE, MAX_TEXT))
-
-
-def _policy_members(policy: PathPolicy) -> dict[str, str | int]:
-    members: dict[str, str | int] = {}
-    if policy.role is not None:
-        members["role"] = policy.role.value
-    if policy.cap_bytes is not None:
-        members["cap_bytes"] = policy.cap_bytes
-    if policy.rate_limit is not None:
-        members["rate_limit"] = policy.rate_limit
-    return members
 
 
 def _read_set_path(reader: MemberReader) -> SetPath:

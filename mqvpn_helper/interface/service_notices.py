@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _MICROSECONDS = 1_000_000
+_FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 _BEATS = 3  # in the time after which systemd takes a silent program for stuck
 
 
@@ -38,6 +39,35 @@ def service_orders(environment: Mapping[str, str], process: int) -> ServiceOrder
 
 ALIVE = b"WATCHDOG=1"
 """Sign of life."""
+
+
+def keep_descriptor(name: str) -> bytes:
+    """Have the service manager keep the descriptor that comes along, for the next process.
+
+    Args:
+        name: what it is called then.
+    """
+    return f"FDSTORE=1\nFDNAME={name}".encode()
+
+
+def drop_descriptors(name: str) -> bytes:
+    """Have the service manager close what it keeps by this name."""
+    return f"FDSTOREREMOVE=1\nFDNAME={name}".encode()
+
+
+def kept_descriptors(environment: Mapping[str, str], process: int) -> Mapping[str, int]:
+    """Return the descriptors that the service manager hands to this process, by name.
+
+    Args:
+        environment: of this process.
+        process: ID of this process.
+    """
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(process) or not count.isascii() or not count.isdigit():
+        return {}
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    numbers = range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(count))
+    return dict(zip(names, numbers, strict=False))
 
 
 def ready(status: str) -> bytes:

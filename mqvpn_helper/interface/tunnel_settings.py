@@ -162,6 +162,17 @@ class PathPolicy:
         reader.finish()
         return cls(role=role, cap_bytes=cap, rate_limit=rate)
 
+    def to_mapping(self) -> dict[str, str | int]:
+        """Return the members that change something; `from_mapping` reads them again."""
+        members: dict[str, str | int] = {}
+        if self.role is not None:
+            members["role"] = self.role.value
+        if self.cap_bytes is not None:
+            members["cap_bytes"] = self.cap_bytes
+        if self.rate_limit is not None:
+            members["rate_limit"] = self.rate_limit
+        return members
+
 
 def read_dns(reader: MemberReader) -> DnsSettings:
     """Take DNS settings out of a larger mapping."""

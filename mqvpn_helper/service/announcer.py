@@ -28,7 +28,10 @@ _SECONDS_BETWEEN_CHANGES = 0.05
 
 
 class Announcer:
-    """Sends all signals. C: `tell_event`, `tell_stats`, `ask_secrets`. Tasks: `run`."""
+    """Sends all signals. Tasks: `run`.
+
+    C: `tell_event`, `tell_stats`, `ask_secrets`, `stop_asking`, `greet`.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Announcer:
         self._board = board
         self._subscriptions = subscriptions
         self._ownership = ownership
+        self._wanted_secret: str | None = None
 
     async def run(self) -> None:
         """Announce changes of properties, those that come together at once."""
@@ -81,9 +85,24 @@ class Announcer:
             self._bus.post(_addressed(_signal(STATS, body), name))
 
     def ask_secrets(self, profile: str) -> None:
-        """Ask subscribers for the secret of a profile."""
+        """Ask subscribers for the secret of a profile, those to come as well."""
+        self._wanted_secret = profile
         for name in self._insiders():
             self._bus.post(_addressed(_signal(SECRETS_NEEDED, (profile,)), name))
+
+    def stop_asking(self) -> None:
+        """Ask nobody any more."""
+        self._wanted_secret = None
+
+    def greet(self, name: str, uid: int) -> None:
+        """Ask a new subscriber what the others have been asked before.
+
+        Args:
+            name: its name on the bus.
+            uid: its user.
+        """
+        if self._wanted_secret is not None and self._ownership.may_see(uid):
+            self._bus.post(_addressed(_signal(SECRETS_NEEDED, (self._wanted_secret,)), name))
 
     def _insiders(self) -> list[str]:
         return self._subscriptions.insiders(self._ownership.may_see)

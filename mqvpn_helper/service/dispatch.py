@@ -66,7 +66,10 @@ class Guards:
 
 
 class Dispatcher:
-    """Answers calls. C: `receive`. A: ``busy_calls``, ``last_call_at``. Tasks: `wait_quiet`."""
+    """Answers calls.
+
+    A: ``busy_calls``, ``last_call_at``. C: `open`, `receive`. Tasks: `wait_quiet`.
+    """
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Dispatcher:
         self._user_calls = CallCounter(MAX_CALLS_OF_USER)
         self._users: dict[str, int] = {}
         self._quiet = trio.Event()
+        self._is_open = trio.Event()
         self.last_call_at = trio.current_time()
         """When somebody last called."""
 
@@ -99,6 +103,10 @@ class Dispatcher:
     def busy_calls(self) -> int:
         """Calls that are not answered yet."""
         return self._sender_calls.total
+
+    def open(self) -> None:
+        """Answer from now on; what came before has waited."""
+        self._is_open.set()
 
     async def wait_quiet(self) -> None:
         """Wait until every call is answered."""
@@ -123,6 +131,7 @@ class Dispatcher:
 
     async def _answer(self, arrival: Incoming | Unreadable, header: Header, sender: str) -> None:
         try:
+            await self._is_open.wait()
             await self._carry_out(_readable(arrival), sender)
         except CallError as error:
             self._refuse(header, error.kind.bus_name, error.text)

@@ -1,7 +1,8 @@
 """The helper as a whole: its parts, its tasks, and when it ends.
 
-It ends when nobody needs it: no tunnel, no subscriber, no call for a while. Whoever calls next
-starts it anew. It also ends when it is told to, or when the bus is gone; the tunnel ends before.
+It ends when nobody needs it: no tunnel, no kill switch, no subscriber, no call for a while. Whoever
+calls next starts it anew. It also ends when it is told to, or when the bus is gone; the tunnel ends
+before, and the next helper brings it up again.
 """
 
 import logging
@@ -25,6 +26,7 @@ from mqvpn_helper.service.event_store import EventStore
 from mqvpn_helper.service.leftovers import Leftovers
 from mqvpn_helper.service.machine_care import MachineCare
 from mqvpn_helper.service.message_stream import Incoming, Unreadable
+from mqvpn_helper.service.metered_links import MeteredLinks
 from mqvpn_helper.service.name_watch import NameWatch
 from mqvpn_helper.service.news_desk import NewsDesk
 from mqvpn_helper.service.ownership import Ownership
@@ -75,7 +77,9 @@ class Helper:
         self._board, self._ownership = PropertyBoard(), Ownership()
         self._subscriptions, events = Subscriptions(), EventStore()
         self._announcer = Announcer(bus, self._board, self._subscriptions, self._ownership)
-        desk = NewsDesk(self._board, events, self._announcer, wall_clock_us)
+        self._metered = MeteredLinks(bus)
+        desk = NewsDesk(self._board, events, self._announcer, self._metered, wall_clock_us)
+        self._desk = desk
         self._leftovers = Leftovers(parts.machine, self._ownership, self._board, desk)
         self._names = NameWatch(bus, self._connection_gone)
         self._sleep = SleepWatch(bus, falls_asleep=self._fall_asleep, wakes_up=self._wake_up)
@@ -88,7 +92,7 @@ class Helper:
                 desk=desk,
                 wall_clock_us=wall_clock_us,
                 names=self._names,
-                watch_sleep=self._sleep.run,
+                watch_machine=self._watch_machine,
                 before_start=self._leftovers.begin,
                 after_end=self._leftovers.show,
             ),
@@ -101,6 +105,7 @@ class Helper:
                 subscriptions=self._subscriptions,
                 names=self._names,
                 machine=parts.machine,
+                greet=self._announcer.greet,
                 stats_wanted=self._tell_stats_interval,
             )
         )
@@ -132,13 +137,18 @@ class Helper:
         self._board.put(table.STATE, TunnelState.OFF.value)
         self._board.put(table.SINCE, wall_clock_us())
         self._board.put(table.OWNER, table.NO_OWNER)
-        await self._leftovers.reconcile()
-        self._board.take_changes()  # nobody has read anything yet
+        # Nothing is touched while another one is there; calls wait until all is in order.
         (answer,) = await self._bus.call(message_bus.RequestName(BUS_NAME, _DO_NOT_QUEUE))
         if answer != _PRIMARY_OWNER:
             raise AlreadyRunningError(f"another process is {BUS_NAME}")
+        wanted = await self._leftovers.reconcile()
+        if wanted is not None:
+            self._keeper.resume(wanted)
+        self._board.take_changes()  # nobody has read anything yet
+        self._dispatcher.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._announcer.run)
+            nursery.start_soon(self._leftovers.follow_firewall)
             await self._wait_idle()
             nursery.cancel_scope.cancel()
         self._keeper.close("the helper is about to end; try again")
@@ -159,9 +169,17 @@ class Helper:
         while trio.current_time() < idle_since + self._idle_seconds:
             await trio.sleep(self._idle_seconds / _LOOKS)
             dispatcher = self._dispatcher
-            if self._keeper.is_up or self._subscriptions.count or dispatcher.busy_calls:
+            # A kill switch without a tunnel needs somebody who puts it back.
+            is_needed = self._keeper.is_up or self._ownership.is_blocking
+            if is_needed or self._subscriptions.count or dispatcher.busy_calls:
                 idle_since = trio.current_time()
             idle_since = max(idle_since, dispatcher.last_call_at)
+
+    async def _watch_machine(self) -> None:
+        """Follow what matters to a tunnel and only others know, as long as there is one."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sleep.run)
+            nursery.start_soon(self._metered.run, self._desk.show_paths)
 
     def _connection_gone(self, name: str) -> None:
         self._reading.subscriber_gone(name)

@@ -4,13 +4,14 @@ import logging
 
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.interface import bus_interface as table
-from mqvpn_helper.interface.bus_names import BusError, TunnelState
-from mqvpn_helper.interface.host_plan import KillSwitchMode
+from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
+from mqvpn_helper.interface.host_plan import FIREWALL_IS_BACK, KillSwitchMode
 from mqvpn_helper.service.calls import CallError
 from mqvpn_helper.service.machine_care import MachineCare
 from mqvpn_helper.service.news_desk import NewsDesk
 from mqvpn_helper.service.ownership import Ownership
 from mqvpn_helper.service.property_board import PropertyBoard
+from mqvpn_helper.session.tunnel_memory import WantedTunnel
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 class Leftovers:
     """Looks after the machine while there is no tunnel.
 
-    C: `reconcile`, `show`, `begin`, `release_standard`, `remove_all`.
+    C: `reconcile`, `show`, `begin`, `release_standard`, `remove_all`. Tasks: `follow_firewall`.
     """
 
     def __init__(
@@ -30,8 +31,12 @@ class Leftovers:
         self._board = board
         self._desk = desk
 
-    async def reconcile(self) -> None:
-        """Clear up after a helper that died, before anything else is done."""
+    async def reconcile(self) -> WantedTunnel | None:
+        """Clear up after a helper that died, before anything else is done.
+
+        Returns:
+            The tunnel that it had, if it can be had again.
+        """
         try:
             for found in await self._machine.reconcile():
                 _log.warning("%s", found)
@@ -39,11 +44,27 @@ class Leftovers:
             _log.exception("not everything that a helper left behind could be undone")
         self._ownership.inherit(await self._machine.last_owner())
         await self.show()
+        return await self._machine.recall()
+
+    async def follow_firewall(self) -> None:
+        """Keep kill switches in force while there is no tunnel that does, until cancelled."""
+        try:
+            await self._machine.follow_firewall(self._tell_put_back)
+        except HostChangeError as error:
+            _log.warning("%s", error)
+
+    def _tell_put_back(self, tun_name: str) -> None:
+        _log.warning("the kill switch of %s: %s", tun_name, FIREWALL_IS_BACK)
+        owner = self._ownership.last_owner
+        if owner is not None:
+            detail = {"text": FIREWALL_IS_BACK}
+            self._desk.tell(BusEventKind.OTHER, owner=owner, detail=detail)
 
     async def show(self) -> None:
         """Show the kill switch that is in force although there is no tunnel."""
         try:
             mode = await self._machine.kill_switch()
+            await self._machine.hold_kill_switches()
         except HostChangeError:
             _log.exception("cannot tell whether a kill switch is in force")
             return
@@ -57,6 +78,7 @@ class Leftovers:
 
     async def begin(self, owner: int) -> None:
         """Note whose tunnel begins, in case that this process does not see its end."""
+        self._machine.let_go()
         try:
             await self._machine.remember_owner(owner)
         except HostChangeError:
@@ -75,6 +97,7 @@ class Leftovers:
         Raises:
             CallError: something could not be removed.
         """
+        self._machine.let_go()
         try:
             for found in await self._machine.recover():
                 _log.info("%s", found)

@@ -1,8 +1,9 @@
 """What the helper does for the machine when there is no session: after a crash, and on request."""
 
 import logging
-import os
 import shutil
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,10 +13,16 @@ from typing_extensions import override
 
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.firewall import DEFAULT_BOOT_DIRECTORY
+from mqvpn_helper.host.firewall_news import FirewallNews
+from mqvpn_helper.host.held_kill_switches import HeldKillSwitches
 from mqvpn_helper.host.journal import DamagedJournalError, Journal
+from mqvpn_helper.host.nft_rules import Nft
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
+from mqvpn_helper.host.private_files import replace_file
 from mqvpn_helper.host.process_identity import current_netns
 from mqvpn_helper.interface.host_plan import KillSwitchMode
+from mqvpn_helper.session.secret_shelf import SecretShelf
+from mqvpn_helper.session.tunnel_memory import WantedTunnel, recall
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +43,19 @@ class MachineFindings:
 
 class MachineCare(Protocol):
     """Looks after the machine; every method may raise HostChangeError."""
+
+    async def recall(self) -> WantedTunnel | None:
+        """Return the tunnel that an earlier helper had when it ended, if it can be had again."""
+        ...
+
+    async def hold_kill_switches(self) -> None:
+        """Look after the kill switches that are in force without a tunnel."""
+
+    def let_go(self) -> None:
+        """Look after them no more."""
+
+    async def follow_firewall(self, put_back: Callable[[str], None]) -> None:
+        """Put back at once what others remove of what is held, and say so, until cancelled."""
 
     async def reconcile(self) -> tuple[str, ...]:
         """Take back what a helper that died had changed, all but kill switches; say what."""
@@ -67,15 +87,45 @@ class LocalMachineCare(MachineCare):
 
     def __init__(
         self,
+        shelf: SecretShelf,
         state_directory: Path = DEFAULT_STATE_DIRECTORY,
         boot_directory: Path = DEFAULT_BOOT_DIRECTORY,
     ) -> None:
-        """Take where the journal and the rules for the next boot are."""
+        """Take where secrets, the journal and the rules for the next boot are."""
         self._journal = Journal(state_directory)
         self._boot_directory = boot_directory
         self._owner_file = state_directory / "owner"
         self._changer = HostChanger(state_directory, boot_directory=boot_directory)
+        self._held = HeldKillSwitches(self._journal, Nft(), boot_directory)
+        self._shelf = shelf
         self._limiter = trio.CapacityLimiter(1)
+
+    @override
+    async def recall(self) -> WantedTunnel | None:
+        """Return the tunnel that an earlier helper had when it ended, if it can be had again."""
+        directory, shelf = self._journal.directory, self._shelf
+        return await trio.to_thread.run_sync(recall, directory, shelf, limiter=self._limiter)
+
+    @override
+    async def hold_kill_switches(self) -> None:
+        """Look after the kill switches that are in force without a tunnel."""
+        await trio.to_thread.run_sync(self._held.look, limiter=self._limiter)
+
+    @override
+    def let_go(self) -> None:
+        """Look after them no more."""
+        self._held.let_go()
+
+    @override
+    async def follow_firewall(self, put_back: Callable[[str], None]) -> None:
+        """Put back at once what others remove of what is held, and say so, until cancelled."""
+        with closing(FirewallNews()) as news:
+            while True:
+                await trio.lowlevel.wait_readable(news.fileno())
+                if news.take():
+                    held = self._held.put_back
+                    for name in await trio.to_thread.run_sync(held, limiter=self._limiter):
+                        put_back(name)
 
     @override
     async def reconcile(self) -> tuple[str, ...]:
@@ -110,13 +160,9 @@ class LocalMachineCare(MachineCare):
         return await trio.to_thread.run_sync(self._read_owner, limiter=self._limiter)
 
     def _write_owner(self, uid: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            with (
-                self._journal.locked(),
-                os.fdopen(os.open(self._owner_file, flags, 0o600), "w", encoding="ascii") as file,
-            ):
-                file.write(str(uid))
+            with self._journal.locked():
+                replace_file(self._owner_file, str(uid).encode("ascii"))
         except OSError as error:
             raise HostChangeError(f"cannot write {self._owner_file}: {error}") from error
 

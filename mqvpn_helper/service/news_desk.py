@@ -1,7 +1,8 @@
 """What a session tells, put where it belongs: properties, the event store, signals."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import assert_never
 
@@ -9,10 +10,11 @@ import trio
 
 from mqvpn_helper.interface import bus_interface as table
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
-from mqvpn_helper.interface.control_messages import DetailValue
+from mqvpn_helper.interface.control_messages import DetailValue, PathReport
 from mqvpn_helper.interface.host_plan import DnsMethod
 from mqvpn_helper.service.announcer import Announcer
 from mqvpn_helper.service.event_store import EventStore
+from mqvpn_helper.service.metered_links import MeteredLinks
 from mqvpn_helper.service.property_board import PropertyBoard
 from mqvpn_helper.service.rate_limits import RateLimit, RateLimiter
 from mqvpn_helper.service.variants import path_variants
@@ -36,13 +38,14 @@ _NOTHING: Mapping[str, DetailValue] = MappingProxyType({})
 
 
 class NewsDesk:
-    """Receives the news of one session after another. C: `receive`, `tell`."""
+    """Receives the news of sessions. C: `receive`, `show_state`, `show_paths`, `tell`."""
 
     def __init__(
         self,
         board: PropertyBoard,
         events: EventStore,
         announcer: Announcer,
+        metered: MeteredLinks,
         wall_clock_us: Callable[[], int],
     ) -> None:
         """Take where news go.
@@ -51,12 +54,15 @@ class NewsDesk:
             board: the properties.
             events: the last events.
             announcer: sends signals.
+            metered: knows which links cost money.
             wall_clock_us: microseconds since 1970.
         """
         self._board = board
         self._events = events
         self._announcer = announcer
+        self._metered = metered
         self._wall_clock_us = wall_clock_us
+        self._paths: Sequence[PathReport] = ()
         self._event_limit = RateLimiter(_EVENT_LIMIT)
 
     def receive(self, news: SessionEvent, *, owner: int, profile: str) -> None:
@@ -74,10 +80,12 @@ class NewsDesk:
                 self._board.put(table.TUN_NAME, news.tun_name if news.addresses else "")
                 self._board.put(table.ADDRESSES, [str(each) for each in news.addresses])
             case PathStats(is_periodic=True):
-                self._announcer.tell_stats(news.paths, self._wall_clock_us())
+                paths = self._with_costs(news.paths)
+                self._announcer.tell_stats(paths, self._wall_clock_us())
             case PathStats():
-                paths = {each.interface: path_variants(each) for each in news.paths}
-                self._board.put(table.PATHS, paths)
+                self._paths = news.paths
+                self._metered.note(each.interface for each in news.paths)
+                self.show_paths()
             case EventReported():
                 self.tell(news.kind, owner=owner, path=news.path, detail=news.detail)
             case SecretsNeeded():
@@ -98,6 +106,7 @@ class NewsDesk:
 
     def show_state(self, state: TunnelState, error: SessionError | None) -> None:
         """Show the state of the tunnel, and why it is so if that is an error."""
+        self._announcer.stop_asking()
         if self._board.value(table.STATE) != state.value:
             self._board.put(table.STATE, state.value)
             self._board.put(table.SINCE, self._wall_clock_us())
@@ -105,6 +114,17 @@ class NewsDesk:
             self._board.put(table.LAST_ERROR, (error.kind.value, error.text))
         elif state in (TunnelState.CONNECTING, TunnelState.UP):
             self._board.put(table.LAST_ERROR, ("", ""))
+
+    def show_paths(self) -> None:
+        """Show the paths as they were told last, with what is known of their costs now."""
+        paths = {each.interface: path_variants(each) for each in self._with_costs(self._paths)}
+        self._board.put(table.PATHS, paths)
+
+    def _with_costs(self, paths: Sequence[PathReport]) -> list[PathReport]:
+        return [
+            replace(each, metered=each.metered or self._metered.has(each.interface))
+            for each in paths
+        ]
 
     def tell(
         self,

@@ -14,7 +14,7 @@ class Ownership:
     A kill switch that blocks although there is no tunnel still belongs to the last owner: he has
     not said that he wants traffic outside.
 
-    A: `owner`, `may_see`, `required_action`. C: `take`, `leave`, `inherit`.
+    A: `owner`, `last_owner`, `may_see`, `required_action`. C: `take`, `leave`, `inherit`.
     """
 
     def __init__(self) -> None:
@@ -28,6 +28,11 @@ class Ownership:
     def owner(self) -> int | None:
         """User whose tunnel it is; None: there is no tunnel."""
         return self._owner
+
+    @property
+    def last_owner(self) -> int | None:
+        """User whose tunnel it is, or was; None: there was none."""
+        return self._last_owner
 
     def take(self, uid: int) -> None:
         """There is a tunnel of this user now."""

@@ -42,6 +42,8 @@ class ReadingParts:
     """Tells when a subscriber is gone."""
     machine: MachineCare
     """Knows the machine, for the report."""
+    greet: Callable[[str, int], None]
+    """Tells a new subscriber what is waiting for an answer."""
     stats_wanted: Callable[[], None]
     """Told when who wants statistics has changed."""
 
@@ -84,6 +86,7 @@ class ReadingMethods:
                 raise CallError(BusError.TOO_MANY_REQUESTS, "too many subscribers")
             self._parts.stats_wanted()
             if is_new:
+                self._parts.greet(caller.sender, caller.uid)
                 await self._parts.names.watch(caller.sender)
             return ()
 

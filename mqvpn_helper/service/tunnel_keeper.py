@@ -25,6 +25,7 @@ from mqvpn_helper.service.ownership import Ownership
 from mqvpn_helper.service.property_board import PropertyBoard
 from mqvpn_helper.session.core_process import LaunchError
 from mqvpn_helper.session.events import Ended, SessionError, SessionEvent
+from mqvpn_helper.session.tunnel_memory import WantedTunnel, Wish
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ class Session(Protocol):
         """Look at all paths again at once."""
 
 
-SessionMaker: TypeAlias = Callable[[Profile, int, Callable[[SessionEvent], None]], Session]
-"""Makes a session of a profile, the descriptor of its secret and where its news go."""
+SessionMaker: TypeAlias = Callable[[WantedTunnel, Callable[[SessionEvent], None]], Session]
+"""Makes a session of what is wanted and where its news go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +86,8 @@ class Surroundings:
     """Microseconds since 1970."""
     names: NameWatch
     """Tells when the connection is gone that a tunnel is tied to."""
-    watch_sleep: Callable[[], Awaitable[None]]
-    """Runs as long as the tunnel, and tells of suspend and resume."""
+    watch_machine: Callable[[], Awaitable[None]]
+    """Runs as long as the tunnel, and tells of suspend, resume and links that cost money."""
     before_start: Callable[[int], Awaitable[None]]
     """Notes whose tunnel begins."""
     after_end: Callable[[], Awaitable[None]]
@@ -107,8 +108,8 @@ class _Running:
 class TunnelKeeper:
     """Keeps the tunnel.
 
-    A: `is_up`, `session`. C: `make_room`, `start`, `stop`, `close`, `allow_portal`, `set_split`,
-    `caller_gone`, `fall_asleep`, `wake_up`.
+    A: `is_up`, `session`. C: `make_room`, `start`, `resume`, `stop`, `close`, `allow_portal`,
+    `set_split`, `caller_gone`, `fall_asleep`, `wake_up`.
     """
 
     def __init__(self, make_session: SessionMaker, surroundings: Surroundings) -> None:
@@ -141,22 +142,35 @@ class TunnelKeeper:
         Raises:
             CallError: there is a tunnel already, or there cannot be one.
         """
-        reason = "a tunnel is up already" if self._running else self._closed_for
-        if reason:
-            os.close(secrets)
-            raise CallError(BusError.BUSY, reason)
+        wanted = WantedTunnel(wish=Wish(profile=profile), owner=caller.uid, secret=secrets)
+        self._begin(wanted, tied_to=caller.sender if profile.tied else "")
+
+    def resume(self, wanted: WantedTunnel) -> None:
+        """Start the tunnel of a helper that is gone, as its user would want it."""
+        try:
+            self._begin(wanted, tied_to="")
+        except CallError as error:
+            _log.warning("the tunnel of an earlier helper is not brought up: %s", error.text)
+            return
+        text = "the helper was started anew and brings the tunnel up again"
+        _log.info("%s", text)
+        self._around.desk.tell(BusEventKind.OTHER, owner=wanted.owner, detail={"text": text})
+
+    def _begin(self, wanted: WantedTunnel, *, tied_to: str) -> None:
+        profile, owner = wanted.wish.profile, wanted.owner
         around = self._around
 
         def emit(news: SessionEvent) -> None:
-            around.desk.receive(news, owner=caller.uid, profile=profile.name)
+            around.desk.receive(news, owner=owner, profile=profile.name)
 
         try:
-            session = self._make_session(profile, secrets, emit)
-        except LaunchError as error:
-            os.close(secrets)
-            raise CallError(BusError.UNSUPPORTED, str(error)) from error
-        around.ownership.take(caller.uid)
-        around.board.put(table.OWNER, caller.uid)
+            session = self._make_session_if_free(wanted, emit)
+        except CallError:
+            if wanted.secret is not None:
+                os.close(wanted.secret)
+            raise
+        around.ownership.take(owner)
+        around.board.put(table.OWNER, owner)
         around.board.put(table.PROFILE, profile.name)
         around.board.put(table.SERVER, profile.server)
         self._show_split(profile.split)
@@ -164,11 +178,22 @@ class TunnelKeeper:
         around.desk.show_state(TunnelState.CONNECTING, None)
         self._running = _Running(
             session=session,
-            owner=caller.uid,
+            owner=owner,
             profile=profile,
-            tied_to=caller.sender if profile.tied else "",
+            tied_to=tied_to,
         )
         around.nursery.start_soon(self._run, self._running)
+
+    def _make_session_if_free(
+        self, wanted: WantedTunnel, emit: Callable[[SessionEvent], None]
+    ) -> Session:
+        reason = "a tunnel is up already" if self._running else self._closed_for
+        if reason:
+            raise CallError(BusError.BUSY, reason)
+        try:
+            return self._make_session(wanted, emit)
+        except LaunchError as error:
+            raise CallError(BusError.UNSUPPORTED, str(error)) from error
 
     async def make_room(self, caller: Caller) -> None:
         """End a tunnel of the same user that only holds its kill switch, which stays in force.
@@ -265,7 +290,7 @@ class TunnelKeeper:
         try:
             await around.before_start(running.owner)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(around.watch_sleep)
+                nursery.start_soon(around.watch_machine)
                 if running.tied_to:
                     nursery.start_soon(around.names.watch, running.tied_to)
                 await running.session.run()

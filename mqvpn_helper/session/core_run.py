@@ -1,13 +1,16 @@
 """One core from its first message to its end: greets it, answers it, hands on what it reports."""
 
 import logging
+import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 import trio
 
+from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.bus_names import TunnelState
 from mqvpn_helper.interface.control_messages import (
     PROTOCOL_VERSION,
@@ -32,7 +35,8 @@ from mqvpn_helper.interface.control_messages import (
     UseServers,
 )
 from mqvpn_helper.session.core_link import CoreFaultError, CoreLink
-from mqvpn_helper.session.core_process import CoreProcess
+from mqvpn_helper.session.core_process import CoreFiles, CoreLauncher, CoreProcess
+from mqvpn_helper.session.secret_copy import SecretCopy
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -183,6 +187,29 @@ class CoreRun:
             return await process.wait()
         process.kill()
         return await process.wait()
+
+
+async def start_core(
+    launcher: CoreLauncher, tun: OpenedTun, secret: SecretCopy
+) -> tuple[CoreLink, CoreProcess]:
+    """Start a core that has a TUN device and can read a secret; return both ways to it.
+
+    Raises:
+        LaunchError: that is not possible here.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader = secret.open_reader()
+    try:
+        process = await launcher.launch(
+            CoreFiles(tun=tun.fd, control=theirs.fileno(), secret=reader)
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        os.close(reader)
+        theirs.close()
+    return CoreLink(ours), process
 
 
 def _describe_exit(code: int) -> str:

@@ -57,8 +57,8 @@ _TUNSETPERSIST = 0x400454CB
 class HostKeeper:
     """The machine for one tunnel.
 
-    A: `facts`. C: `wish`, `set_portal`, `refresh`, `refresh_if_possible`, `answer`, `leave`,
-    `restore`. Tasks: `follow_firewall`.
+    A: `facts`. C: `wish`, `refresh`, `refresh_if_possible`, `answer`, `leave`,
+    `leave_if_possible`, `restore`. Tasks: `follow_firewall`.
     """
 
     def __init__(
@@ -79,13 +79,16 @@ class HostKeeper:
         self._dns_method = DnsMethod.NONE
         self._warned: set[str] = set()
 
-    def wish(self, profile: Profile) -> None:
-        """Note what the user wants from now on; `refresh` puts it in force."""
-        self.facts = replace(self.facts, profile=profile)
+    def wish(self, profile: Profile, portal: CaptivePortal | None) -> bool:
+        """Note what the user wants from now on, and whether `refresh` has to put it in force.
 
-    def set_portal(self, portal: CaptivePortal | None) -> None:
-        """Note an exception from the kill switch; `refresh` puts it in force."""
-        self.facts = replace(self.facts, portal=portal)
+        Args:
+            profile: the profile with all changes.
+            portal: an exception from the kill switch.
+        """
+        before = self.facts
+        self.facts = replace(before, profile=profile, portal=portal)
+        return self.facts != before
 
     async def refresh(self) -> None:
         """Bring the machine to what is known now.
@@ -144,6 +147,13 @@ class HostKeeper:
             self.facts = replace(self.facts, network=None)
             await self._apply(self.facts)
         self._emit(self._assigned(None))
+
+    async def leave_if_possible(self) -> None:
+        """Do the same; what the machine does not give back now goes with the tunnel."""
+        try:
+            await self.leave()
+        except HostChangeError:
+            _LOGGER.exception("what the server gave could not be taken back yet")
 
     async def restore(self, *, keep_kill_switch: bool) -> None:
         """Take back everything; a kill switch that is ALWAYS in force stays in any case.

@@ -21,7 +21,7 @@ class SecretError(Exception):
 
 
 class SecretCopy:
-    """One secret. A: `is_empty`. C: `open_reader`, `close`."""
+    """One secret. A: `is_empty`, `fileno`. C: `open_reader`, `close`."""
 
     def __init__(self, fd: int) -> None:
         """Own a memfd that holds it."""
@@ -56,6 +56,10 @@ class SecretCopy:
     def is_empty(self) -> bool:
         """Nobody has a secret for this tunnel."""
         return os.fstat(self._fd).st_size == 0
+
+    def fileno(self) -> int:
+        """Return the sealed memfd itself; it stays ours."""
+        return self._fd
 
     def open_reader(self) -> int:
         """Return a new descriptor that reads it from the beginning; the caller closes it."""

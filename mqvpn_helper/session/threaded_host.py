@@ -17,12 +17,16 @@ from mqvpn_helper.host.firewall_news import FirewallNews
 from mqvpn_helper.host.netlink_config import NetlinkConfig
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.host.routes import Route
-from mqvpn_helper.host.tun import OpenedTun
+from mqvpn_helper.host.tun import OpenedTun, TunBusyError
 from mqvpn_helper.interface.control_messages import LinkUsage
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
 from mqvpn_helper.session.usage_file import DEFAULT_USAGE_DIRECTORY, UsageFile
 
 _T = TypeVar("_T")
+
+DEVICE_PATIENCE = 10.0
+"""Seconds to wait for the core of a helper that was killed to let go of the device."""
+_DEVICE_PAUSE = 0.05
 
 
 class LinkBeside(Protocol):
@@ -123,7 +127,16 @@ class ThreadedHost(SessionHost):
 
     @override
     async def open_tun(self, name: str, *, keep_leftovers: bool) -> OpenedTun:
-        return await self._call(lambda: self._changer.open_tun(name, keep_leftovers=keep_leftovers))
+        deadline = trio.current_time() + DEVICE_PATIENCE
+        while True:
+            try:
+                return await self._call(
+                    lambda: self._changer.open_tun(name, keep_leftovers=keep_leftovers)
+                )
+            except TunBusyError:
+                if trio.current_time() > deadline:
+                    raise
+            await trio.sleep(_DEVICE_PAUSE)
 
     @override
     async def apply(self, plan: HostPlan) -> HostReport:

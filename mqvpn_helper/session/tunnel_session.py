@@ -3,12 +3,12 @@
 The helper does what needs privilege and nothing else: it prepares the machine, starts a core that
 has none, gives it the TUN device, the control socket and the secret, and watches it. When a core
 dies, the device, its addresses, routes and the kill switch stay as they are, and another core takes
-over. Nothing of the network is read here.
+over. Should this process die, the next one has the session again from its `TunnelMemory`. Nothing
+of the network is read here.
 """
 
 import logging
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,9 +32,8 @@ from mqvpn_helper.interface.control_messages import (
 from mqvpn_helper.interface.host_plan import CaptivePortal, IPAddress, KillSwitchMode
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import DnsSettings, PathPolicy, SplitSettings
-from mqvpn_helper.session.core_link import CoreLink
-from mqvpn_helper.session.core_process import CoreFiles, CoreLauncher, LaunchError
-from mqvpn_helper.session.core_run import CoreEnd, CoreNews, CoreRun, CoreRunParts
+from mqvpn_helper.session.core_process import CoreLauncher, LaunchError
+from mqvpn_helper.session.core_run import CoreEnd, CoreNews, CoreRun, CoreRunParts, start_core
 from mqvpn_helper.session.events import (
     Ended,
     EventReported,
@@ -46,8 +45,10 @@ from mqvpn_helper.session.events import (
 )
 from mqvpn_helper.session.host_keeper import HostKeeper
 from mqvpn_helper.session.plan_making import TunnelFacts, core_profile
-from mqvpn_helper.session.secret_copy import SecretCopy, SecretError
+from mqvpn_helper.session.secret_copy import SecretError
+from mqvpn_helper.session.session_secret import SessionSecret
 from mqvpn_helper.session.threaded_host import SessionHost
+from mqvpn_helper.session.tunnel_memory import TunnelMemory, Wish
 from mqvpn_helper.session.waiting import wait_any
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,6 +63,10 @@ RESTORE_LIMIT = 15.0
 """Seconds that restoring the machine may take, whatever else is being cancelled."""
 SECRET_PATIENCE = 300.0
 """Seconds to wait for another secret when the server refused the first."""
+_SECRET_IS_LOST = SessionError(
+    kind=BusError.CREDENTIALS,
+    text="the secret was lost when the helper ended; it is needed once more",
+)
 _TAKING_OVER = (TunnelState.RECONNECTING, TunnelState.CONNECTING)
 
 
@@ -76,36 +81,37 @@ class TunnelSession:
 
     def __init__(
         self,
-        profile: Profile,
-        secrets_fd: int,
+        wish: Wish,
+        secrets_fd: int | None,
         host: SessionHost,
         launcher: CoreLauncher,
+        memory: TunnelMemory,
         emit: Callable[[SessionEvent], None],
     ) -> None:
         """Prepare; nothing happens before `run`.
 
         Args:
-            profile: what the user wants.
+            wish: what the user wants.
             secrets_fd: where the secret can be read, a pipe or a memfd; ours to close from now on.
+                None: it has to be asked for.
             host: the machine.
             launcher: starts cores.
+            memory: for the next helper, should this one not see the end.
             emit: told everything; must not block.
         """
         self.state = TunnelState.OFF
         """Where the tunnel stands."""
-        self._profile = profile
+        self._wish = wish
         self._host = host
         self._launcher = launcher
+        self._memory = memory
         self._emit = emit
-        self._secret_fd: int | None = secrets_fd
-        self._has_new_secret = trio.Event()
-        self._has_new_secret.set()
-        self._secret: SecretCopy | None = None
+        self._secret = SessionSecret(secrets_fd)
+        self._has_worked = False
         self._stop = trio.Event()
         self._keeps_kill_switch = False
         self._changed = trio.Event()
         self._core: CoreRun | None = None
-        self._policies: dict[str, PathPolicy] = {}
         self._stats_interval = 0.0
         self._portal: CaptivePortal | None = None
         self._usage = LinkUsage()
@@ -117,10 +123,7 @@ class TunnelSession:
 
     def provide_secrets(self, secrets_fd: int) -> None:
         """Take another secret, for the next attempt; the descriptor is ours to close from now."""
-        if self._secret_fd is not None:
-            os.close(self._secret_fd)
-        self._secret_fd = secrets_fd
-        self._has_new_secret.set()
+        self._secret.provide(secrets_fd)
 
     def set_path_policy(self, interface: str, policy: PathPolicy) -> None:
         """Change what an interface may be used for.
@@ -129,25 +132,20 @@ class TunnelSession:
             interface: its name, or a pattern.
             policy: what the user wants of it.
         """
-        before = self._policies.get(interface, PathPolicy())
-        self._policies[interface] = PathPolicy(
-            role=policy.role if policy.role is not None else before.role,
-            cap_bytes=policy.cap_bytes if policy.cap_bytes is not None else before.cap_bytes,
-            rate_limit=policy.rate_limit if policy.rate_limit is not None else before.rate_limit,
-        )
+        self._want(self._wish.with_policy(interface, policy))
         self._command(SetPath(interface=interface, policy=policy))
 
     def set_kill_switch(self, mode: KillSwitchMode) -> None:
         """Change when traffic outside the tunnel is blocked."""
-        self._wish(replace(self._profile, kill_switch=mode))
+        self._want_profile(replace(self._profile, kill_switch=mode))
 
     def set_dns(self, settings: DnsSettings) -> None:
         """Change the name servers."""
-        self._wish(replace(self._profile, dns=settings))
+        self._want_profile(replace(self._profile, dns=settings))
 
     def set_split(self, settings: SplitSettings) -> None:
         """Change what goes beside the tunnel."""
-        self._wish(replace(self._profile, split=settings))
+        self._want_profile(replace(self._profile, split=settings))
 
     def set_portal(self, portal: CaptivePortal | None) -> None:
         """Begin or end an exception from the kill switch, to log in to a network."""
@@ -169,11 +167,13 @@ class TunnelSession:
         self._set_state(TunnelState.CONNECTING)
         try:
             error = await self._run_with_secret()
+            if error is not None:
+                await self._memory.forget()
+        except Exception:
+            await self._memory.forget()  # it would fail again
+            raise
         finally:
-            if self._secret_fd is not None:
-                os.close(self._secret_fd)
-            if self._secret is not None:
-                self._secret.close()
+            self._secret.close()
             self._set_state(
                 TunnelState.OFF if error is None else TunnelState.ERROR,
                 "" if error is None else error.text,
@@ -182,7 +182,8 @@ class TunnelSession:
 
     async def _run_with_secret(self) -> SessionError | None:
         try:
-            await self._take_secret()
+            if self._secret.is_given:
+                await self._secret.take()
             # A kill switch of a helper that was killed stays without a gap.
             tun = await self._host.open_tun(
                 self._profile.tun_name, keep_leftovers=self._is_blocking()
@@ -191,6 +192,9 @@ class TunnelSession:
             return SessionError(kind=BusError.BAD_ARGUMENTS, text=str(refusal))
         except HostChangeError as refusal:
             return SessionError(kind=BusError.NO_TUN, text=str(refusal))
+        await self._remember()
+        if self._secret.copy is not None:
+            await self._memory.keep_secret(self._secret.copy)
         self._usage = await self._host.load_usage(tun.name)
         facts = TunnelFacts(
             profile=self._profile,
@@ -206,6 +210,8 @@ class TunnelSession:
             keeps_kill_switch = self._keeps_kill_switch
         finally:
             with trio.move_on_after(RESTORE_LIMIT, shield=True) as scope:
+                if not keeps_kill_switch:
+                    await self._memory.forget()
                 await self._host.save_usage(tun.name, self._usage)
                 try:
                     await keeper.restore(keep_kill_switch=keeps_kill_switch)
@@ -231,6 +237,8 @@ class TunnelSession:
 
     async def _keep_cores(self, tun: OpenedTun, keeper: HostKeeper) -> SessionError | None:
         deaths = 0
+        if self._secret.copy is None and not await self._has_another_secret(_SECRET_IS_LOST):
+            return None if self._stop.is_set() else _SECRET_IS_LOST
         while not self._stop.is_set():
             try:
                 end = await self._run_core(tun, keeper)
@@ -252,19 +260,8 @@ class TunnelSession:
         return None
 
     async def _run_core(self, tun: OpenedTun, keeper: HostKeeper) -> CoreEnd:
-        assert self._secret is not None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        secret = self._secret.open_reader()
-        try:
-            process = await self._launcher.launch(
-                CoreFiles(tun=tun.fd, control=theirs.fileno(), secret=secret)
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            os.close(secret)
-            theirs.close()
+        assert self._secret.copy is not None
+        link, process = await start_core(self._launcher, tun, self._secret.copy)
         start = Start(
             profile=core_profile(self._profile),
             tun_name=tun.name,
@@ -276,7 +273,7 @@ class TunnelSession:
         )
         core = CoreRun(
             CoreRunParts(
-                link=CoreLink(ours),
+                link=link,
                 process=process,
                 start=start,
                 answer=keeper.answer,
@@ -285,7 +282,7 @@ class TunnelSession:
         )
         self._core = core
         try:
-            for interface, policy in self._policies.items():
+            for interface, policy in self._wish.policies:
                 core.command(SetPath(interface=interface, policy=policy))
             if self._stats_interval:
                 core.command(WantStats(interval=self._stats_interval))
@@ -306,22 +303,27 @@ class TunnelSession:
         if error.kind is not BusError.CREDENTIALS:
             await self._stay_blocked(error, keeper)
             return False
-        await self._leave(keeper)
-        self._has_new_secret = trio.Event()
+        await keeper.leave_if_possible()
+        self._emit(EventReported(kind=BusEventKind.AUTH_FAILED, detail={"text": error.text}))
+        return await self._has_another_secret(error)
+
+    async def _has_another_secret(self, error: SessionError) -> bool:
+        """Ask for another secret and wait for it; tell whether it came."""
+        given = self._secret.ask()
         if self._is_blocking():
             self._set_state(TunnelState.BLOCKED, error.text, error)
-        self._emit(EventReported(kind=BusEventKind.AUTH_FAILED, detail={"text": error.text}))
         self._emit(SecretsNeeded())
         patience = trio.move_on_after(float("inf") if self._is_blocking() else SECRET_PATIENCE)
         with patience:
-            await wait_any(self._has_new_secret, self._stop)
+            await wait_any(given, self._stop)
         if patience.cancelled_caught or self._stop.is_set():
             return False
         try:
-            await self._take_secret()
+            new = await self._secret.take()
         except SecretError:
             _LOGGER.exception("the new secret cannot be used")
             return False
+        await self._memory.keep_secret(new)
         self._set_state(TunnelState.CONNECTING)
         return True
 
@@ -329,36 +331,26 @@ class TunnelSession:
         """With a kill switch nothing may leave until the user says so, tunnel or not."""
         if not self._is_blocking():
             return error
-        await self._leave(keeper)
+        await keeper.leave_if_possible()
         self._set_state(TunnelState.BLOCKED, error.text, error)
         while self._is_blocking() and not self._stop.is_set():
             await wait_any(self._stop, self._changed)
         return None if self._stop.is_set() else error
 
-    async def _leave(self, keeper: HostKeeper) -> None:
-        try:
-            await keeper.leave()
-        except HostChangeError:
-            _LOGGER.exception("what the server gave could not be taken back yet")
-
     async def _follow_wishes(self, keeper: HostKeeper) -> None:
         while True:
             await self._changed.wait()
-            self._tell_wishes(keeper)
-            await keeper.refresh_if_possible()
+            is_other = self._tell_wishes(keeper)
+            await self._remember()
+            if is_other:
+                await keeper.refresh_if_possible()
 
-    def _tell_wishes(self, keeper: HostKeeper) -> None:
+    def _tell_wishes(self, keeper: HostKeeper) -> bool:
         self._changed = trio.Event()
-        keeper.wish(self._profile)
-        keeper.set_portal(self._portal)
+        return keeper.wish(self._profile, self._portal)
 
-    async def _take_secret(self) -> None:
-        fd, self._secret_fd = self._secret_fd, None
-        assert fd is not None
-        new = await SecretCopy.take(fd)
-        if self._secret is not None:
-            self._secret.close()
-        self._secret = new
+    async def _remember(self) -> None:
+        await self._memory.keep(self._wish, has_worked=self._has_worked)
 
     async def _name_servers(self) -> tuple[IPAddress, ...]:
         """Return whom the core may ask although the kill switch lets nobody ask."""
@@ -369,8 +361,15 @@ class TunnelSession:
     def _is_blocking(self) -> bool:
         return self._profile.kill_switch is not KillSwitchMode.OFF
 
-    def _wish(self, profile: Profile) -> None:
-        self._profile = profile
+    @property
+    def _profile(self) -> Profile:
+        return self._wish.profile
+
+    def _want_profile(self, profile: Profile) -> None:
+        self._want(replace(self._wish, profile=profile))
+
+    def _want(self, wish: Wish) -> None:
+        self._wish = wish
         self._changed.set()
 
     def _command(self, message: HelperMessage) -> None:
@@ -380,6 +379,9 @@ class TunnelSession:
     def _note(self, news: CoreNews) -> None:
         match news:
             case StateReport():
+                if news.state is TunnelState.UP and not self._has_worked:
+                    self._has_worked = True
+                    self._changed.set()
                 # To the user a core that takes over does not begin anew.
                 if (self.state, news.state) != _TAKING_OVER:
                     self._set_state(news.state, news.reason)

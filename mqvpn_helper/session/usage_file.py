@@ -5,9 +5,9 @@ The helper counts nothing: it keeps for the next core what this one says.
 
 import json
 import logging
-import os
 from pathlib import Path
 
+from mqvpn_helper.host.private_files import read_file, replace_file
 from mqvpn_helper.interface.control_messages import MAX_USED_LINKS, LinkUsage
 from mqvpn_helper.interface.control_packets import read_usage
 from mqvpn_helper.interface.members import MemberError, MemberReader
@@ -35,9 +35,7 @@ class UsageFile:
     def load(self) -> LinkUsage:
         """Return what was saved last; nothing when that cannot be read."""
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
-                content: object = json.loads(file.read(_MAX_FILE_BYTES))
+            content: object = json.loads(read_file(self._path, _MAX_FILE_BYTES))
             if not isinstance(content, dict):
                 raise MemberError("usage: no JSON object")
             members: dict[str, object] = content
@@ -59,13 +57,8 @@ class UsageFile:
             "month": usage.month,
             "bytes": dict(usage.bytes_by_link[:MAX_USED_LINKS]),
         }
-        draft = self._path.with_suffix(".draft")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, flags, 0o600), "w", encoding="ascii") as file:
-                json.dump(content, file, indent=1)
-            draft.replace(self._path)
+            replace_file(self._path, json.dumps(content, indent=1).encode("ascii"))
         except OSError as error:
             _LOGGER.warning("%s: %s; caps may count wrong after a restart", self._path, error)

@@ -51,8 +51,16 @@ class Machine:
             "paths": variant("as", ["wlan0", "lte0"]),
             **members,
         }
-        key = self.lab.credentials.auth_key.read_text(encoding="ascii").strip()
-        user.call("Connect", profile, secret(key))
+        user.call("Connect", profile, secret(self.key()))
+
+    def key(self) -> str:
+        """The key that the server accepts."""
+        return self.lab.credentials.auth_key.read_text(encoding="ascii").strip()
+
+    def remembered(self) -> list[str]:
+        """Files from which a helper would bring a tunnel up again."""
+        names = ("-name", "*.wish", "-o", "-name", "*.secret", "-o", "-name", "*.draft")
+        return self.bus.run(["find", "/run/mqvpn", *names]).stdout.split()
 
     def carries(self) -> bool:
         """Whether a TCP connection through the device, and through nothing else, comes about."""

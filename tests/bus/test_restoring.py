@@ -82,6 +82,20 @@ def test_a_kill_switch_is_back_at_once_when_the_firewall_is_emptied(
         sys.stdout.write(f"\n  kill switch back after {max(gaps) * 1000:.0f} ms at most\n")
 
 
+def test_a_kill_switch_without_a_tunnel_is_put_back_by_whoever_finds_it(machine: Machine) -> None:
+    """Its tunnel is over, and the helper that had it is gone: the next one looks after it."""
+    alice = _everything(machine, "always")
+    alice.call("Disconnect")
+    helper = machine.bus.helper_pid()
+    os.kill(helper, signal.SIGKILL)
+    machine.bus.wait(lambda: machine.bus.helper_pid() != helper, "end of the helper")
+    assert alice.wait_state("blocked") == "blocked"
+    rules = machine.ruleset()
+    assert "kill_switch" in rules
+    assert machine.lab.world.client.call(_seconds_without) < UP_PATIENCE
+    assert machine.ruleset() == rules
+
+
 def _seconds_without() -> float:
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     began = time.perf_counter()

@@ -12,7 +12,7 @@ import pytest
 from mqvpn_core.demo.programs import PORT
 from mqvpn_core.demo.topology import SERVER_IPV4
 from tests.bus.machine import UP_PATIENCE, Machine, machine, prepared
-from tests.bus.system_bus import BusUser, CallError, process_status, secret, variant
+from tests.bus.system_bus import USERS, BusUser, CallError, process_status, secret, variant
 from tests.e2e.topology import eventually
 
 __all__ = ["machine", "prepared"]
@@ -76,21 +76,63 @@ def test_a_core_that_is_killed_is_replaced(machine: Machine) -> None:
     assert machine.is_untouched()
 
 
-def test_a_helper_that_is_killed_leaves_the_kill_switch_and_nothing_else(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("who", "how", "mode"),
+    [
+        ("helper", signal.SIGKILL, "standard"),
+        ("both", signal.SIGKILL, "standard"),
+        ("helper", signal.SIGTERM, "standard"),  # as by ``systemctl restart``
+        ("helper", signal.SIGTERM, "off"),
+    ],
+    ids=["killed", "both killed", "restarted", "restarted, open"],
+)
+def test_the_next_helper_brings_the_tunnel_up_again(
+    machine: Machine, capsys: pytest.CaptureFixture[str], who: str, how: signal.Signals, mode: str
+) -> None:
+    """Nobody has asked for an end; the next call of anybody starts the next helper."""
     alice = machine.bus.user("alice")
-    machine.connect(alice, kill_switch=variant("s", "standard"))
+    machine.connect(alice, kill_switch=variant("s", mode))
     machine.wait_traffic()
-    os.kill(machine.bus.helper_pid(), signal.SIGKILL)
-    eventually(lambda: machine.core() == 0, UP_PATIENCE, "end of the core")
-    assert "mqvpn" in machine.ruleset()
-    # The next call starts another helper, which finds out what the dead one had done.
+    alice.call("SetPathPolicy", "lte0", {"role": variant("s", "backup")})
+    _wait_paths(alice, lambda paths: paths["lte0"]["role"] == ["s", "backup"])
+    helper, core = machine.bus.helper_pid(), machine.core()
+    if who == "both":
+        os.kill(core, signal.SIGKILL)
+    os.kill(helper, how)
+    machine.bus.wait(lambda: machine.bus.helper_pid() != helper, "end of the helper")
+    assert ("kill_switch" in machine.ruleset()) is (mode == "standard")
+    started = time.perf_counter()
     seen = alice.properties()
-    assert (seen["State"], seen["KillSwitch"]) == ("blocked", "standard")
-    assert "mqvpn" in machine.ruleset()
-    machine.connect(alice, kill_switch=variant("s", "standard"))
+    assert (seen["State"], seen["Owner"]) == ("connecting", USERS["alice"])
     machine.wait_traffic()
+    with capsys.disabled():
+        seconds = time.perf_counter() - started
+        sys.stdout.write(f"\n  next helper: traffic again after {seconds:.2f} s\n")
+    assert machine.core() != core
+    _wait_paths(alice, lambda paths: paths["lte0"]["role"] == ["s", "backup"])
     alice.call("Disconnect")
     assert machine.is_untouched()
+    assert machine.remembered() == []
+
+
+def test_a_secret_that_got_lost_is_asked_for_and_nothing_leaves_meanwhile(
+    machine: Machine,
+) -> None:
+    alice = machine.bus.user("alice")
+    machine.connect(alice, kill_switch=variant("s", "standard"), name=variant("s", "home"))
+    machine.wait_traffic()
+    helper = machine.bus.helper_pid()
+    os.kill(helper, signal.SIGKILL)
+    machine.bus.wait(lambda: machine.bus.helper_pid() != helper, "end of the helper")
+    machine.bus.run(["sh", "-c", "rm /run/mqvpn/*.secret"])
+    alice.wait_state("blocked")
+    alice.call("Subscribe", 0)
+    assert alice.signal("SecretsNeeded") == ["home"]
+    rules = machine.ruleset()
+    machine.bus.run(["nft", "flush", "ruleset"])
+    eventually(lambda: machine.ruleset() == rules, UP_PATIENCE, "kill switch")
+    alice.call("ProvideSecrets", secret(machine.key()))
+    machine.wait_traffic()
 
 
 def test_after_a_crash_the_user_may_give_up_the_tunnel(machine: Machine) -> None:
@@ -104,36 +146,6 @@ def test_after_a_crash_the_user_may_give_up_the_tunnel(machine: Machine) -> None
     alice.call("Disconnect")
     assert machine.is_untouched()
     assert alice.properties()["State"] == "off"
-
-
-def test_a_helper_that_is_restarted_leaves_the_kill_switch_to_the_next_one(
-    machine: Machine,
-) -> None:
-    """As by ``systemctl restart``: its user has not asked for an open network."""
-    alice = machine.bus.user("alice")
-    machine.connect(alice, kill_switch=variant("s", "standard"))
-    machine.wait_traffic()
-    helper = machine.bus.helper_pid()
-    os.kill(helper, signal.SIGTERM)
-    machine.bus.wait(lambda: machine.bus.helper_pid() != helper, "end of the helper")
-    assert machine.core() == 0
-    assert "mqvpn0" not in machine.lab.world.client.links()
-    assert "kill_switch" in machine.ruleset()
-    seen = alice.properties()
-    assert (seen["State"], seen["KillSwitch"]) == ("blocked", "standard")
-    machine.connect(alice, kill_switch=variant("s", "standard"))
-    machine.wait_traffic()
-    alice.call("Disconnect")
-    assert machine.is_untouched()
-
-
-def test_a_helper_that_is_told_to_end_restores_the_machine(machine: Machine) -> None:
-    alice = machine.bus.user("alice")
-    machine.connect(alice)
-    machine.wait_traffic()
-    os.kill(machine.bus.helper_pid(), signal.SIGTERM)
-    eventually(machine.is_untouched, UP_PATIENCE, "restored machine")
-    assert alice.wait_state("off") == "off"
 
 
 def test_recover_restores_the_machine_from_a_lasting_kill_switch(machine: Machine) -> None:
@@ -163,8 +175,7 @@ def test_a_wrong_key_is_said_to_its_owner_and_asked_for_again(machine: Machine) 
     alice.call("Connect", profile, secret("A" * 43 + "="))
     assert alice.signal("SecretsNeeded") == ["home"]
     assert "auth-failed" in _event_kinds(alice)
-    key = machine.lab.credentials.auth_key.read_text(encoding="ascii").strip()
-    alice.call("ProvideSecrets", secret(key))
+    alice.call("ProvideSecrets", secret(machine.key()))
     machine.wait_traffic()
 
 

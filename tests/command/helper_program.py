@@ -14,7 +14,6 @@ from typing_extensions import override
 
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import LinkKind, PathReport, PathState, PathUse
-from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import PathPolicy, PathRole
 from mqvpn_helper.service.helper import HelperParts, serve
 from mqvpn_helper.session.events import (
@@ -26,6 +25,7 @@ from mqvpn_helper.session.events import (
     SessionEvent,
     StateChanged,
 )
+from mqvpn_helper.session.tunnel_memory import WantedTunnel
 from tests.service.scene import FakeMachine, FakeSession
 
 KEY = b"the-key-of-alice"
@@ -35,10 +35,8 @@ IDLE_SECONDS = 1.0
 class ScriptedSession(FakeSession):
     """A tunnel over one path."""
 
-    def __init__(
-        self, profile: Profile, secrets: int, emit: Callable[[SessionEvent], None]
-    ) -> None:
-        super().__init__(profile, secrets, emit)
+    def __init__(self, wanted: WantedTunnel, emit: Callable[[SessionEvent], None]) -> None:
+        super().__init__(wanted, emit)
         self._has_key = trio.Event()
         self._is_over = trio.Event()
         self._use = PathUse.PRIMARY

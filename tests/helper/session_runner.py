@@ -23,6 +23,7 @@ from mqvpn_helper.session.core_launch import CoreIdentity, ProcessLauncher
 from mqvpn_helper.session.core_process import CoreFiles, CoreProcess
 from mqvpn_helper.session.events import SessionEvent
 from mqvpn_helper.session.threaded_host import ThreadedHost
+from mqvpn_helper.session.tunnel_memory import NoMemory, Wish
 from mqvpn_helper.session.tunnel_session import TunnelSession
 
 CORE_UID = 61002
@@ -98,10 +99,11 @@ def _secret(file: Path) -> int:
 
 async def _main(profile: Profile, secret: int, state: Path, commands: Path) -> None:
     session = TunnelSession(
-        profile,
+        Wish(profile=profile),
         secret,
         ThreadedHost(state),
         _TellingLauncher(CoreIdentity(uid=CORE_UID, gid=CORE_UID)),
+        NoMemory(),
         _tell,
     )
     async with trio.open_nursery() as nursery:

@@ -51,6 +51,8 @@ class FakeBus:
         self.cancelled_questions: list[str] = []
         self.matches: list[str] = []
         self.logind_locks = 0
+        self.metered: dict[str, int] | None = None
+        """What NetworkManager says of links; None: it does not run."""
         self._path = path
         self._users: dict[str, int] = {}
         self._inboxes: dict[str, list[Message]] = defaultdict(list)
@@ -170,6 +172,8 @@ class FakeBus:
             await self._answer_as_polkit(call)
         elif "login1" in destination:
             await self._answer_as_logind(call)
+        elif "NetworkManager" in destination and self.metered is not None:
+            await self._answer_as_network_manager(call, self.metered)
         else:
             await self._answer_as_bus(call)
 
@@ -201,6 +205,17 @@ class FakeBus:
         lock = os.open(os.devnull, os.O_RDONLY)
         await self._reply(call, "h", (lock,))
         os.close(lock)
+
+    async def _answer_as_network_manager(self, call: Message, metered: dict[str, int]) -> None:
+        assert call.header.flags & MessageFlag.no_auto_start
+        path = str(call.header.fields[HeaderFields.path])
+        match call.header.fields[HeaderFields.member], call.body:
+            case "GetDeviceByIpIface", (str() as link,) if link in metered:
+                await self._reply(call, "o", (f"/devices/{link}",))
+            case "Get", ("org.freedesktop.NetworkManager.Device", "Metered"):
+                await self._reply(call, "v", (("u", metered[path.rpartition("/")[2]]),))
+            case _:
+                await self.send(new_error(call, f"{BUS}.Error.Failed", "s", ("unknown device",)))
 
     async def _answer_as_polkit(self, call: Message) -> None:
         match call.body:

@@ -13,12 +13,12 @@ import trio.testing
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.interface.bus_names import TunnelState
 from mqvpn_helper.interface.host_plan import CaptivePortal, KillSwitchMode
-from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import DnsSettings, PathPolicy, SplitSettings
 from mqvpn_helper.service.bus_link import BusLink
 from mqvpn_helper.service.helper import Helper, HelperParts
 from mqvpn_helper.service.machine_care import MachineFindings
 from mqvpn_helper.session.events import Ended, SessionError, SessionEvent, StateChanged
+from mqvpn_helper.session.tunnel_memory import WantedTunnel
 from tests.service.fake_bus import FakeBus, FakeCaller
 
 T = TypeVar("T")
@@ -31,12 +31,11 @@ ALL_GRANTED = (True, False)
 class FakeSession:
     """A tunnel that is up at once and does what the test says."""
 
-    def __init__(
-        self, profile: Profile, secrets: int, emit: Callable[[SessionEvent], None]
-    ) -> None:
-        self.profile = profile
-        self.secret = os.read(secrets, 100)
-        os.close(secrets)
+    def __init__(self, wanted: WantedTunnel, emit: Callable[[SessionEvent], None]) -> None:
+        self.profile = wanted.wish.profile
+        self.secret = None if wanted.secret is None else os.read(wanted.secret, 100)
+        if wanted.secret is not None:
+            os.close(wanted.secret)
         self.emit = emit
         self.wishes: list[object] = []
         self.error: SessionError | None = None
@@ -96,6 +95,24 @@ class FakeMachine:
         self.is_broken = False
         self.recovered = 0
         self.owner: int | None = None
+        self.remembered: WantedTunnel | None = None
+        self.is_holding = False
+        self.emptied = trio.Event()
+
+    async def recall(self) -> WantedTunnel | None:
+        return self.remembered
+
+    async def hold_kill_switches(self) -> None:
+        self.is_holding = self.left_behind is not KillSwitchMode.OFF
+
+    def let_go(self) -> None:
+        self.is_holding = False
+
+    async def follow_firewall(self, put_back: Callable[[str], None]) -> None:
+        await self.emptied.wait()
+        if self.is_holding:
+            put_back("mqvpn0")
+        await trio.sleep_forever()
 
     async def reconcile(self) -> tuple[str, ...]:
         return ("undid something",)
@@ -132,9 +149,9 @@ class Scene:
         self.root = bus.caller(0)
 
     def make_session(
-        self, profile: Profile, secrets: int, emit: Callable[[SessionEvent], None]
+        self, wanted: WantedTunnel, emit: Callable[[SessionEvent], None]
     ) -> FakeSession:
-        self.sessions.append(FakeSession(profile, secrets, emit))
+        self.sessions.append(FakeSession(wanted, emit))
         return self.sessions[-1]
 
     async def connect(self, caller: FakeCaller, **members: tuple[str, object]) -> FakeSession:

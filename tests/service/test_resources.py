@@ -76,6 +76,12 @@ def test_the_files_of_d_bus_and_systemd_name_one_another() -> None:
     assert unit["RuntimeDirectoryPreserve"] == "yes"
 
 
+def test_systemd_starts_a_helper_that_died_again_and_keeps_its_secret() -> None:
+    unit = lines("mqvpn-helper.service")
+    assert (unit["Restart"], unit["NotifyAccess"]) == ("on-failure", "main")
+    assert int(unit["FileDescriptorStoreMax"]) >= 1
+
+
 def test_the_unit_leaves_the_capabilities_that_the_helper_keeps() -> None:
     allowed = lines("mqvpn-helper.service")["CapabilityBoundingSet"].split()
     assert set(allowed) == {f"CAP_{each.name}" for each in Capability}

@@ -32,7 +32,9 @@ from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.session.core_process import CoreFiles, CoreLauncher, CoreProcess, LaunchError
 from mqvpn_helper.session.events import Ended, SessionEvent, StateChanged
+from mqvpn_helper.session.secret_copy import SecretCopy
 from mqvpn_helper.session.threaded_host import LinkBeside, SessionHost
+from mqvpn_helper.session.tunnel_memory import TunnelMemory, Wish
 from mqvpn_helper.session.tunnel_session import TunnelSession
 from tests.session.samples import MACHINE
 
@@ -121,6 +123,32 @@ class FakeSessionHost(SessionHost):
         if self.refusal is not None:
             message, self.refusal = self.refusal, None
             raise HostChangeError(message)
+
+
+class FakeMemory(TunnelMemory):
+    """Remembers, in order, wishes with whether they have worked, secrets, and None for an end."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Wish, bool] | bytes | None] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.kept or self.kept[-1] is None
+
+    @override
+    async def keep(self, wish: Wish, *, has_worked: bool) -> None:
+        await trio.lowlevel.checkpoint()
+        self.kept.append((wish, has_worked))
+
+    @override
+    async def keep_secret(self, secret: SecretCopy) -> None:
+        await trio.lowlevel.checkpoint()
+        self.kept.append(os.pread(secret.fileno(), 4096, 0))
+
+    @override
+    async def forget(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.kept.append(None)
 
 
 class PlayedCore(CoreProcess):
@@ -222,6 +250,7 @@ class Stage:
     session: TunnelSession
     host: FakeSessionHost
     launcher: PlayingLauncher
+    memory: FakeMemory
     events: list[SessionEvent] = field(default_factory=list)
 
     @property
@@ -249,6 +278,7 @@ def perform(
     *scripts: Script,
     meanwhile: Callable[[Stage], Awaitable[None]] | None = None,
     host: FakeSessionHost | None = None,
+    secret: bytes | None = SECRET,
     **members: object,
 ) -> Stage:
     """Run a session to its end, in virtual time.
@@ -257,6 +287,7 @@ def perform(
         scripts: what the cores do, one after the other.
         meanwhile: what the user does.
         host: the machine.
+        secret: what the user has given; None: nothing.
         members: more of the profile.
     """
     profile = Profile.from_mapping({"server": "203.0.113.2", **members})
@@ -267,8 +298,18 @@ def perform(
                 events: list[SessionEvent] = []
                 launcher = PlayingLauncher(nursery, scripts)
                 machine = host or FakeSessionHost()
-                session = TunnelSession(profile, secret_pipe(), machine, launcher, events.append)
-                stage = Stage(session=session, host=machine, launcher=launcher, events=events)
+                memory = FakeMemory()
+                session = TunnelSession(
+                    Wish(profile=profile),
+                    None if secret is None else secret_pipe(secret),
+                    machine,
+                    launcher,
+                    memory,
+                    events.append,
+                )
+                stage = Stage(
+                    session=session, host=machine, launcher=launcher, memory=memory, events=events
+                )
                 if meanwhile is not None:
                     nursery.start_soon(meanwhile, stage)
                 await session.run()

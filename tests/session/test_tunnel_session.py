@@ -413,8 +413,13 @@ def test_a_helper_that_has_to_end_leaves_the_kill_switch() -> None:
 def test_name_servers_of_the_machine_find_the_server_through_the_kill_switch() -> None:
     host = FakeSessionHost()
     host.name_servers_of_machine = (ip_address("192.0.2.53"),)
-    members = {"server": "vpn.example.org", "kill_switch": "standard"}
-    stage = perform(_whole_tunnel, meanwhile=_disconnect_soon, host=host, **members)
+    stage = perform(
+        _whole_tunnel,
+        meanwhile=_disconnect_soon,
+        host=host,
+        server="vpn.example.org",
+        kill_switch="standard",
+    )
     switch = stage.host.plans[0].kill_switch
     assert switch is not None
     assert switch.name_servers == (ip_address("192.0.2.53"),)

@@ -1,0 +1,165 @@
+"""Who may do what: polkit's word, whose tunnel it is, and arguments before both."""
+
+import pytest
+import trio
+
+from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
+from mqvpn_helper.session.events import (
+    EventReported,
+    StateChanged,
+)
+from tests.service.fake_bus import CallFailedError
+from tests.service.refusals import refused
+from tests.service.scene import (
+    ALICE,
+    ALL_GRANTED,
+    PROFILE,
+    Pipe,
+    helper_on_bus,
+    run,
+)
+
+
+def test_the_caller_decides_whether_a_password_may_be_asked_for() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            with pytest.raises(CallFailedError) as failure:
+                await scene.alice.call("SetKillSwitch", "off", is_interactive=True)
+            assert failure.value.name == BusError.NOT_AUTHORIZED.bus_name
+            text = await refused(scene.alice, BusError.NOT_AUTHORIZED, "SetKillSwitch", "off")
+            assert "interactive" in text
+            flags = [flags for _, _, flags in scene.bus.polkit_questions]
+            assert flags == [1, 0]
+
+    run(main)
+
+
+def test_a_denial_is_a_typed_error_and_changes_nothing() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            scene.bus.polkit_answers["org.mqvpn.connect"] = (False, False)
+            with Pipe(b"") as secrets:
+                text = await refused(
+                    scene.alice, BusError.NOT_AUTHORIZED, "Connect", PROFILE, secrets.fileno()
+                )
+            assert "policy" in text
+            assert scene.sessions == []
+
+    run(main)
+
+
+def test_arguments_are_looked_at_before_anybody_is_asked() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            alice = scene.alice
+            with Pipe(b"") as secrets:
+                fd = secrets.fileno()
+                bad = {"server": ("s", "two words")}
+                await refused(alice, BusError.BAD_PROFILE, "Connect", bad, fd)
+                await refused(
+                    alice, BusError.BAD_PROFILE, "Connect", {"server": ("v", ("s", ""))}, fd
+                )
+            await refused(alice, BusError.BAD_ARGUMENTS, "SetKillSwitch", "perhaps")
+            await refused(
+                alice, BusError.BAD_ARGUMENTS, "SetPathPolicy", "../x", {"role": ("s", "never")}
+            )
+            await refused(
+                alice, BusError.BAD_ARGUMENTS, "SetPathPolicy", "eth0", {"role": ("u", 1)}
+            )
+            await refused(alice, BusError.BAD_ARGUMENTS, "SetDns", {"dns": ("as", ["::g"])})
+            await refused(
+                alice, BusError.BAD_ARGUMENTS, "SetSplit", {"split_exclude": ("s", "all")}
+            )
+            await refused(alice, BusError.BAD_ARGUMENTS, "AllowPortal", "wlan0", 1 << 31)
+            assert scene.bus.polkit_questions == []
+
+    run(main)
+
+
+def test_another_user_needs_an_administrator_for_a_tunnel_that_is_not_his() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            session = await scene.connect(scene.alice)
+            session.emit(EventReported(kind=BusEventKind.PATH_UP, path="wlan0"))
+            scene.bus.polkit_questions.clear()
+            for member, body in (
+                ("Disconnect", ()),
+                ("GetEvents", (0, 10)),
+                ("SetPathPolicy", ("wlan0", {"role": ("s", "never")})),
+                ("SetKillSwitch", ("off",)),
+                ("Recover", ()),
+                ("CollectDiagnostics", ()),
+            ):
+                await refused(scene.bob, BusError.NOT_AUTHORIZED, member, *body)
+            actions = {action for _, action, _ in scene.bus.polkit_questions}
+            assert actions == {"org.mqvpn.others"}
+            seen = await scene.bob.properties()
+            assert seen["State"] == "up"
+            assert not {"Server", "Addresses", "Paths", "LastError", "Profile"} & set(seen)
+            with pytest.raises(CallFailedError):
+                await scene.bob.call(
+                    "Get",
+                    "org.mqvpn.Helper1",
+                    "Server",
+                    interface="org.freedesktop.DBus.Properties",
+                    signature="ss",
+                )
+            assert session.wishes == [None]
+
+    run(main)
+
+
+def test_only_one_tunnel_at_a_time_whoever_asks() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            await scene.connect(scene.alice)
+            for caller in (scene.alice, scene.bob):
+                with Pipe(b"") as secrets:
+                    await refused(caller, BusError.BUSY, "Connect", PROFILE, secrets.fileno())
+            assert len(scene.sessions) == 1
+
+    run(main)
+
+
+def test_a_blocked_tunnel_makes_room_for_its_user_and_leaves_the_kill_switch_in_force() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            await scene.connect(scene.alice)
+            first = scene.sessions[0]
+            first.emit(StateChanged(state=TunnelState.BLOCKED))
+            await trio.sleep(1)
+            with Pipe(b"") as secrets:
+                await refused(scene.bob, BusError.BUSY, "Connect", PROFILE, secrets.fileno())
+            assert [each.keeps_kill_switch for each in scene.sessions] == [False]
+            await scene.connect(scene.alice)
+            assert [each.keeps_kill_switch for each in scene.sessions] == [True, False]
+            seen = await scene.alice.properties()
+            assert (seen["State"], seen["Owner"]) == ("up", ALICE)
+
+    run(main)
+
+
+def test_the_owner_disconnects_without_being_asked() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            await scene.connect(scene.alice)
+            scene.bus.polkit_answers.clear()
+            await scene.alice.call("Disconnect")
+            seen = await scene.alice.properties()
+            assert (seen["State"], seen["Owner"]) == ("off", 0xFFFF_FFFF)
+            await refused(scene.root, BusError.NOT_CONNECTED, "Disconnect")
+
+    run(main)
+
+
+def test_an_administrator_may_disconnect_another_user() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            await scene.connect(scene.alice)
+            scene.bus.polkit_answers["org.mqvpn.others"] = ALL_GRANTED
+            await scene.bob.call("Disconnect")
+            await scene.connect(scene.alice)
+            await scene.root.call("Disconnect")
+            assert scene.root.name not in {name for name, _, _ in scene.bus.polkit_questions}
+
+    run(main)
