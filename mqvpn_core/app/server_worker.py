@@ -6,7 +6,8 @@
     |- _take_detour                         packets that other workers were given by mistake
     `- _obey                                orders of the parent, until it says stop or is gone
 
-It has no privilege to use: sockets, device and everything else were opened by the parent.
+It has no privilege to use: sockets, device and everything else were opened by the parent. So it
+gives up what it has of them, see `app/worker_capabilities`.
 """
 
 import logging
@@ -27,6 +28,7 @@ from mqvpn_core.app.server_core import ServerCore, ServerPorts
 from mqvpn_core.app.server_settings import load_materials, make_pools
 from mqvpn_core.app.server_status import ServerStatus
 from mqvpn_core.app.termination import report_errors
+from mqvpn_core.app.worker_capabilities import give_up_capabilities
 from mqvpn_core.app.worker_orders import (
     MAX_ORDER_BYTES,
     Begin,
@@ -79,6 +81,7 @@ def run(channel_number: int) -> int:
         try:
             begin = receive_begin(channel)
             set_up_logging(begin.config.log_level)
+            give_up_capabilities(writes_files=begin.config.qlog is not None)
             code = trio.run(_work, channel, begin)
         except* (HostError, ConfigError) as group:
             code = report_errors(group)

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from mqvpn_core.demo.namespaces import NetworkNamespace
-from mqvpn_core.demo.programs import Program, executable
+from mqvpn_core.demo.programs import Credentials, Program, executable, make_credentials
 from mqvpn_core.runtime.status_values import Status
 from tests.e2e.topology import (
     INNER_SERVER_IPV4,
@@ -27,7 +28,10 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 WORKERS = 2
 CLIENTS = 3
 FLOWS = 16
+ALICES = 3
 PINGS = 50
+
+_READS_FILES = 1 << 2  # CAP_DAC_READ_SEARCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,15 @@ def test_one_server_of_several_processes(crowd: Crowd) -> None:
     _check_paths_stay_together(crowd)
     _check_every_flow_arrives(crowd)
     _check_workers_take_another_scheduler(crowd)
+    for pid in crowd.workers:
+        _check_has_no_power_over_the_network(pid)
+
+
+def _check_has_no_power_over_the_network(pid: int) -> None:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines)
+    assert not int(fields["CapPrm"], 16) & ~_READS_FILES
+    assert fields["NoNewPrivs"] == "1"
 
 
 def _check_workers_take_another_scheduler(crowd: Crowd) -> None:
@@ -138,6 +151,55 @@ def test_death_of_a_worker_costs_only_its_clients_a_reconnect(crowd: Crowd) -> N
     lost = sum("reconnecting" in c.log.read_text(encoding="utf-8") for c in crowd.clients)
     assert lost <= victim.client_count
     _check_every_flow_arrives(crowd)
+
+
+def test_sighup_reaches_every_worker(lab: Lab, tmp_path: Path) -> None:
+    """One user is sent away, another is let in, and who connects now sees another certificate."""
+    settings = lab.directory / "server.toml"
+    settings.write_text(_users("alice"), encoding="utf-8")
+    before, after = (_credentials(tmp_path, name) for name in ("before", "after"))
+    lab.credentials = replace(before, directory=lab.directory)
+    server = lab.start_server("--workers", str(WORKERS), "--config", str(settings))
+    server.wait_for(_is_complete, UP_PATIENCE, "two workers")
+    stays = lab.start_client()
+    machines = [lab.another_machine(f"m{number}", 80 + number) for number in range(5)]
+    alices = [_connect_as(lab, each, "alice") for each in machines[:ALICES]]
+    for client in (stays, *alices):
+        wait_connected(client)
+    before.certificate.write_bytes(after.certificate.read_bytes())
+    before.private_key.write_bytes(after.private_key.read_bytes())
+    settings.write_text(_users("bob"), encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+
+    def has_no_alice(status: Status) -> bool:
+        return {client.user for client in status.clients} == {""}
+
+    server.wait_for(has_no_alice, UP_PATIENCE, "end of the tunnels of a user that is gone")
+    assert lab.ping(lab.world.client, INNER_SERVER_IPV4).code == 0
+    assert "reconnecting" not in stays.log.read_text(encoding="utf-8")
+    for client in alices:
+        client.stop()
+    # Connection IDs are drawn anew by each client: with so many, every worker has had one.
+    for machine in machines:
+        wait_connected(_connect_as(lab, machine, "bob", pin=after.pin))
+    served = [worker.client_count for worker in current_status(server).workers]
+    assert sum(served) == 1 + len(machines)
+
+
+def _credentials(folder: Path, name: str) -> Credentials:
+    (folder / name).mkdir()
+    return make_credentials(folder / name)
+
+
+def _users(name: str) -> str:
+    return f'[users]\n{name} = "a-key-of-{name}-0123456789"\n'
+
+
+def _connect_as(lab: Lab, machine: NetworkNamespace, name: str, *, pin: str = "") -> Program:
+    key = lab.directory / f"{name}.key"
+    key.write_text(f"a-key-of-{name}-0123456789", encoding="ascii")
+    credentials = replace(lab.credentials, auth_key=key, pin=pin or lab.credentials.pin)
+    return lab.start_client(namespace=machine, credentials=credentials)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
