@@ -42,10 +42,10 @@ class HeldKillSwitches:
         self._texts = {}
         if not self._nft.is_installed:
             return
-        there = [
-            name for name in self._nft.tun_names_with_table() if self._nft.has_kill_switch(name)
-        ]
-        self._texts = {name: self._nft.table_text(name) for name in there}
+        there = self._nft.tun_names_with_table()
+        for name in there:
+            if self._nft.has_kill_switch(name) and not self._has_living_owner(name):
+                self._texts[name] = self._nft.table_text(name)
         for path in self._boot_directory.glob("kill-switch-*.nft"):
             name = path.stem.removeprefix("kill-switch-")
             if name not in there:
@@ -73,6 +73,14 @@ class HeldKillSwitches:
                 else:
                     del self._texts[name]
         return tuple(name for name in gone if name in self._texts)
+
+    def _has_living_owner(self, name: str) -> bool:
+        """Return whether a client without helper looks after it, and changes it as it needs."""
+        try:
+            record = self._journal.read(name, current_netns())
+        except DamagedJournalError:
+            return False
+        return record is not None and record.owner.is_alive()
 
     def _is_wanted(self, name: str) -> bool:
         if boot_file(self._boot_directory, name).exists():

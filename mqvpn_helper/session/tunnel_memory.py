@@ -7,7 +7,7 @@ program is not remembered: that program brings it up again, or is gone.
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -93,33 +93,32 @@ class TunnelMemory(Protocol):
 class StoredMemory(TunnelMemory):
     """The memory on disk, which is in memory where ``/run`` is, and on the shelf for secrets."""
 
-    def __init__(
-        self, files: WishFiles, shelf: SecretShelf, *, owner: int, attempts: int = 0
-    ) -> None:
+    def __init__(self, files: WishFiles, shelf: SecretShelf, wanted: WantedTunnel) -> None:
         """Name the places.
 
         Args:
             files: where the wish is.
             shelf: where the secret is.
-            owner: whose tunnel it is.
-            attempts: how often an earlier helper has had it in vain.
+            wanted: the tunnel.
         """
         self._files = files
         self._shelf = shelf
-        self._owner = owner
-        self._attempts = attempts
+        self._owner = wanted.owner
+        self._attempts = wanted.attempts
+        self._is_tied = wanted.wish.profile.tied
 
     @override
     async def keep(self, wish: Wish, *, has_worked: bool) -> None:
         if has_worked:
             self._attempts = 0
         data = _encode(wish, self._owner, self._attempts)
-        await _in_thread(lambda: self._write(data))
+        await _in_thread(self._forget_all if self._is_tied else lambda: self._write(data))
 
     @override
     async def keep_secret(self, secret: SecretCopy) -> None:
         fd = secret.fileno()
-        await _in_thread(lambda: self._shelf.put(self._files, fd))
+        if not self._is_tied:
+            await _in_thread(lambda: self._shelf.put(self._files, fd))
 
     @override
     async def forget(self) -> None:
@@ -128,25 +127,17 @@ class StoredMemory(TunnelMemory):
     def _write(self, data: bytes) -> None:
         replace_file(self._files.wish, data)
         # One tunnel at a time: this one has taken the place of whatever there was.
-        for other in find_wishes(self._files.wish.parent, current_netns()):
+        for other in self._all_wishes():
             if other.wish != self._files.wish:
                 other.forget()
 
+    def _forget_all(self) -> None:
+        self._shelf.clear(self._files)
+        for each in self._all_wishes():
+            each.forget()
 
-class NoMemory(TunnelMemory):
-    """For a tunnel that is over when this helper is."""
-
-    @override
-    async def keep(self, wish: Wish, *, has_worked: bool) -> None:
-        pass
-
-    @override
-    async def keep_secret(self, secret: SecretCopy) -> None:
-        pass
-
-    @override
-    async def forget(self) -> None:
-        pass
+    def _all_wishes(self) -> Iterator[WishFiles]:
+        return find_wishes(self._files.wish.parent, current_netns())
 
 
 def memory_of(wanted: WantedTunnel, directory: Path, shelf: SecretShelf) -> TunnelMemory:
@@ -157,10 +148,8 @@ def memory_of(wanted: WantedTunnel, directory: Path, shelf: SecretShelf) -> Tunn
         directory: where the journal is.
         shelf: where its secret may wait.
     """
-    if wanted.wish.profile.tied:
-        return NoMemory()
     files = WishFiles(directory, wanted.wish.profile.tun_name, current_netns())
-    return StoredMemory(files, shelf, owner=wanted.owner, attempts=wanted.attempts)
+    return StoredMemory(files, shelf, wanted)
 
 
 def recall(directory: Path, shelf: SecretShelf) -> WantedTunnel | None:

@@ -39,6 +39,7 @@ class UsageFile:
             if not isinstance(content, dict):
                 raise MemberError("usage: no JSON object")
             members: dict[str, object] = content
+            self._keep_newer(members.get("version"))
             reader = MemberReader(members, "usage")
             reader.whole("version", _VERSION, _VERSION)
             usage = read_usage(reader)
@@ -49,6 +50,13 @@ class UsageFile:
             _LOGGER.warning("%s cannot be read (%s): counting begins anew", self._path, error)
             return LinkUsage()
         return usage
+
+    def _keep_newer(self, version: object) -> None:
+        """Keep what a newer helper has left from being written over; raises OSError, MemberError."""
+        if isinstance(version, int) and version > _VERSION:
+            kept = self._path.with_name(f"{self._path.name}.newer")
+            self._path.replace(kept)
+            raise MemberError(f"written by a newer mqvpn, kept as {kept}")
 
     def save(self, usage: LinkUsage) -> None:
         """Replace the file; a failure is only worth a warning."""

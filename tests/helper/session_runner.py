@@ -22,8 +22,9 @@ from mqvpn_helper.interface.tunnel_settings import PathPolicy
 from mqvpn_helper.session.core_launch import CoreIdentity, ProcessLauncher
 from mqvpn_helper.session.core_process import CoreFiles, CoreProcess
 from mqvpn_helper.session.events import SessionEvent
+from mqvpn_helper.session.secret_shelf import FileShelf
 from mqvpn_helper.session.threaded_host import ThreadedHost
-from mqvpn_helper.session.tunnel_memory import NoMemory, Wish
+from mqvpn_helper.session.tunnel_memory import WantedTunnel, Wish, memory_of
 from mqvpn_helper.session.tunnel_session import TunnelSession
 
 CORE_UID = 61002
@@ -98,12 +99,13 @@ def _secret(file: Path) -> int:
 
 
 async def _main(profile: Profile, secret: int, state: Path, commands: Path) -> None:
+    wish = Wish(profile=profile)
     session = TunnelSession(
-        Wish(profile=profile),
+        wish,
         secret,
         ThreadedHost(state),
         _TellingLauncher(CoreIdentity(uid=CORE_UID, gid=CORE_UID)),
-        NoMemory(),
+        memory_of(WantedTunnel(wish=wish, owner=0, secret=None), state, FileShelf()),
         _tell,
     )
     async with trio.open_nursery() as nursery:

@@ -18,7 +18,6 @@ from mqvpn_helper.session.secret_copy import SecretCopy
 from mqvpn_helper.session.secret_shelf import SECRET_NAME, FileShelf, ManagerShelf
 from mqvpn_helper.session.tunnel_memory import (
     MAX_ATTEMPTS,
-    NoMemory,
     TunnelMemory,
     WantedTunnel,
     Wish,
@@ -85,10 +84,10 @@ def test_what_is_forgotten_leaves_no_file(directory: Path) -> None:
 
 
 def test_a_tied_tunnel_is_not_remembered(directory: Path) -> None:
+    earlier = _wish(tied=False)
+    _remember(_memory(directory, earlier), earlier)
     wish = _wish(tied=True)
-    memory = _memory(directory, wish)
-    assert isinstance(memory, NoMemory)
-    _remember(memory, wish)
+    _remember(_memory(directory, wish), wish)
     assert not list(directory.iterdir())
 
 

@@ -40,7 +40,7 @@ def test_a_client_without_helper_reads_it(tmp_path: Path) -> None:
         "",
         "[]",
         "{" * 100_000,
-        json.dumps({"version": 2, "month": "2026-11", "bytes": {}}),
+        json.dumps({"version": 0, "month": "2026-11", "bytes": {}}),
         json.dumps({"version": 1, "month": "yesterday", "bytes": {}}),
         json.dumps({"version": 1, "month": "2026-11", "bytes": {"wlan0": -1}}),
         json.dumps({"version": 1, "month": "2026-11", "bytes": {}, "more": 1}),
@@ -49,6 +49,19 @@ def test_a_client_without_helper_reads_it(tmp_path: Path) -> None:
 def test_a_damaged_file_counts_as_none(content: str, tmp_path: Path) -> None:
     (tmp_path / "usage-mqvpn0.json").write_text(content)
     assert UsageFile(tmp_path, "mqvpn0").load() == LinkUsage()
+
+
+def test_a_file_of_a_newer_version_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = json.dumps({"version": 2, "bytes": "otherwise"})
+    (tmp_path / "usage-mqvpn0.json").write_text(newer)
+    file = UsageFile(tmp_path, "mqvpn0")
+    assert file.load() == LinkUsage()
+    assert f"written by a newer mqvpn, kept as {tmp_path}/usage-mqvpn0.json.newer" in caplog.text
+    file.save(USAGE)
+    assert (tmp_path / "usage-mqvpn0.json.newer").read_text() == newer
+    assert file.load() == USAGE
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
