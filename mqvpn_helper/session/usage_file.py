@@ -52,7 +52,7 @@ class UsageFile:
         return usage
 
     def _keep_newer(self, version: object) -> None:
-        """Keep what a newer helper has left from being written over; raises OSError, MemberError."""
+        """Keep what a newer helper has left aside; raises OSError, MemberError."""
         if isinstance(version, int) and version > _VERSION:
             kept = self._path.with_name(f"{self._path.name}.newer")
             self._path.replace(kept)
