@@ -78,11 +78,6 @@ def test_a_dead_core_is_replaced_and_the_device_stays(lab: Lab, session: HelperS
     assert lab.ping(client, INNER_SERVER_IPV4).code == 0
     kinds = [event["kind"] for event in session.events("EventReported")]
     assert "core-died" in kinds
-    # Killed again and again before it ever works: given up, and everything undone.
-    os.kill(session.core_pids[-1], signal.SIGSTOP)
-    session.tell("disconnect")
-    session.wait_event("Ended", seconds=30.0)
-    assert session.events("Ended")[-1]["error"] is None
 
 
 def _tun_index() -> int:
