@@ -8,6 +8,7 @@ back in order (the journal and the rules for the next boot know) is not put back
 import logging
 from pathlib import Path
 
+from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.firewall import boot_file
 from mqvpn_helper.host.journal import DamagedJournalError, Journal
 from mqvpn_helper.host.nft_rules import Nft
@@ -37,7 +38,7 @@ class HeldKillSwitches:
         """Hold what is in force now, and what should be since the machine was started.
 
         Raises:
-            HostChangeError: nftables cannot be used.
+            HostChangeError: nftables cannot be used, or the rules for the next boot not be read.
         """
         self._texts = {}
         if not self._nft.is_installed:
@@ -49,7 +50,7 @@ class HeldKillSwitches:
         for path in self._boot_directory.glob("kill-switch-*.nft"):
             name = path.stem.removeprefix("kill-switch-")
             if name not in there:
-                self._texts[name] = path.read_text(encoding="ascii")
+                self._texts[name] = _read(path)
 
     def let_go(self) -> None:
         """Hold nothing: a tunnel looks after its own, or all is taken back."""
@@ -90,3 +91,10 @@ class HeldKillSwitches:
         except DamagedJournalError:
             return True  # it is not known that somebody has opened the network
         return record is not None and record.kill_switch is not KillSwitchMode.OFF
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise HostChangeError(f"cannot read {path}: {error}") from error

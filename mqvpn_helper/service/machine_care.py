@@ -122,10 +122,14 @@ class LocalMachineCare(MachineCare):
         with closing(FirewallNews()) as news:
             while True:
                 await trio.lowlevel.wait_readable(news.fileno())
-                if news.take():
-                    held = self._held.put_back
+                if not news.take():
+                    continue
+                held = self._held.put_back
+                try:
                     for name in await trio.to_thread.run_sync(held, limiter=self._limiter):
                         put_back(name)
+                except HostChangeError:
+                    _log.exception("a kill switch could not be put back")
 
     @override
     async def reconcile(self) -> tuple[str, ...]:
