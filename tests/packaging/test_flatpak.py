@@ -28,6 +28,7 @@ NEEDED = {
     "--talk-name=org.freedesktop.Notifications",
     "--talk-name=org.kde.StatusNotifierWatcher",
     f"--system-talk-name={BUS_NAME}",
+    "--system-talk-name=org.freedesktop.NetworkManager",
 }
 
 
