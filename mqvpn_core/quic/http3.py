@@ -210,6 +210,8 @@ class Http3Connection:
         self, event: StreamDataReceived | StreamReset | StopSendingReceived
     ) -> None:
         adapter = self._adapter()
+        if isinstance(event, StreamReset):
+            self._data_only.discard(event.stream_id)
         is_old_news = adapter.is_aborted(event.stream_id)
         received = adapter.receive(event)
         self._connection.note_stream_activity()

@@ -28,6 +28,8 @@ StreamOutcome: TypeAlias = HeadersReceived | DataReceived | RequestReset
 
 _MALFORMED = int(Http3ErrorCode.H3_MESSAGE_ERROR)
 
+_MANY_ABORTED = 512  # several times the streams that a peer may have open
+
 MAX_BUFFERED_BYTES = 64 * 1024
 """Most bytes of an unfinished frame on one stream: bounds header sections (RFC 9114 s4.2.2)."""
 
@@ -125,6 +127,11 @@ class H3Adapter(H3Connection):
         """Reset our side of a stream and ask the peer to stop sending on it."""
         if not self._engine.has_stream(stream_id) or stream_id in self._aborted:
             return
+        if len(self._aborted) >= _MANY_ABORTED:
+            # The peer had finished with some of them before: it says nothing more about those.
+            self._aborted = {
+                aborted for aborted in self._aborted if self._engine.has_stream(aborted)
+            }
         self._aborted.add(stream_id)
         self._stream.pop(stream_id, None)
         # RFC 9204 s2.2.2.2: the peer's encoder must not wait for a section we shall never decode.

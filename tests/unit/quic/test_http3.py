@@ -277,6 +277,65 @@ def test_an_aborted_stream_is_reset_and_stopped_and_late_data_is_ignored(stage: 
     assert stage.server_end() is None
 
 
+def test_requests_that_are_over_leave_nothing_behind(stage: Stage) -> None:
+    """Strangers may send as many requests as they like, malformed or given up."""
+    malformed = tuple(line for line in GET if line[0] != b":authority")
+    rounds, each = 30, 20
+    for _ in range(rounds):
+        given_up = []
+        for _ in range(each):
+            stage.client.http3.open_request(malformed, end_stream=True)
+            given_up.append(stage.client.http3.open_request(CONNECT))
+        stage.run()
+        for stream_id in given_up:
+            stage.client.http3.abort_stream(stream_id, Http3ErrorCode.H3_REQUEST_CANCELLED)
+        stage.run()
+    assert stage.server_end() is None
+    assert len(stage.server.of(RequestReset)) == 2 * rounds * each
+    adapter = stage.server.http3._h3
+    assert adapter is not None
+    assert len(adapter._stream) < 10
+    assert len(adapter._aborted) <= 512
+    assert not stage.server.http3._data_only
+
+
+def test_a_request_that_waits_for_its_field_section_can_be_aborted(stage: Stage) -> None:
+    """Its section was held back until the table had what it names; that comes afterwards."""
+    adapter = stage.client.http3._adapter()
+    encoder_stream = adapter._local_encoder_stream_id
+    assert encoder_stream is not None
+    engine = stage.pair.client.connection.engine
+    sound = engine.send_stream_data
+    held = bytearray()
+
+    def hold_back(stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        if stream_id == encoder_stream:
+            held.extend(data)
+        else:
+            sound(stream_id, data, end_stream)
+
+    engine.send_stream_data = hold_back  # type: ignore[method-assign] # a peer that reorders
+    fields = (*GET, (b"x-new", b"a value that no table has"))
+    waiting = []
+    for _ in range(3):  # a field that comes again is put into the table
+        waiting.append(stage.client.http3.open_request(fields))
+        stage.run()
+    assert held, "the table was not used"
+    heard = len(stage.server.of(HeadersReceived))
+    assert heard < 3
+    for stream_id in waiting:
+        stage.server.http3.abort_stream(stream_id, Http3ErrorCode.H3_REQUEST_CANCELLED)
+    stage.run()
+    sound(encoder_stream, bytes(held))
+    stage.pair.client.connection.note_stream_activity()
+    stage.run()
+    engine.send_stream_data = sound  # type: ignore[method-assign] # as it was
+    stage.client.http3.open_request(GET, end_stream=True)
+    stage.run()
+    assert stage.server_end() is None
+    assert len(stage.server.of(HeadersReceived)) == heard + 1
+
+
 def test_a_header_section_that_never_ends_is_refused(stage: Stage) -> None:
     stream_id = stage.pair.client.connection.engine.get_next_available_stream_id()
     stage.inject(stream_id, encode_varint(1) + encode_varint(2**30) + bytes(200_000))
