@@ -57,7 +57,8 @@ class LocalConnectionIds:
         self._reset_token = reset_token
         self._by_bytes: dict[bytes, LocalConnectionId] = {}
         self._next_sequence: dict[PathId, int] = {}
-        self._added: list[bytes] = []
+        # What nobody has been told of yet; a client has nobody to tell, so nothing may pile up.
+        self._added: dict[bytes, None] = {}
         self._removed: list[bytes] = []
         self._register(PathId(0), initial)
 
@@ -107,8 +108,7 @@ class LocalConnectionIds:
             )
         for cid in self.active(path_id):
             if cid.sequence_number == sequence_number:
-                del self._by_bytes[cid.connection_id]
-                self._removed.append(cid.connection_id)
+                self._remove(cid)
 
     def next_sequence_number(self, path_id: PathId) -> int:
         """Sequence number that the next connection ID of a path will have."""
@@ -117,16 +117,15 @@ class LocalConnectionIds:
     def forget(self, path_id: PathId) -> None:
         """The path is discarded: its connection IDs lead nowhere any more."""
         for cid in self.active(path_id):
-            del self._by_bytes[cid.connection_id]
-            self._removed.append(cid.connection_id)
+            self._remove(cid)
         self._next_sequence.pop(path_id, None)
 
     def take_route_changes(self) -> tuple[list[bytes], list[bytes]]:
         """Connection IDs added and removed since the last call, for the endpoint's table."""
         if not self._added and not self._removed:
             return [], []
-        changes = (self._added, self._removed)
-        self._added, self._removed = [], []
+        changes = (list(self._added), self._removed)
+        self._added, self._removed = {}, []
         return changes
 
     @property
@@ -142,8 +141,15 @@ class LocalConnectionIds:
         )
         assert connection_id not in self._by_bytes
         self._by_bytes[connection_id] = cid
-        self._added.append(connection_id)
+        self._added[connection_id] = None
         return cid
+
+    def _remove(self, cid: LocalConnectionId) -> None:
+        del self._by_bytes[cid.connection_id]
+        if cid.connection_id in self._added:
+            del self._added[cid.connection_id]
+        else:
+            self._removed.append(cid.connection_id)
 
 
 class PeerConnectionIds:

@@ -76,6 +76,26 @@ def test_a_retired_id_leads_nowhere_and_is_replaced_by_a_fresh_one() -> None:
     assert ids.take_route_changes() == ([], [])
 
 
+def test_what_nobody_is_told_of_does_not_pile_up() -> None:
+    """A client has no table of routes; its server may have IDs replaced without end."""
+    ids = local_ids()
+    ids.issue(ZERO, 8)
+    for number in range(500):
+        ids.retire(ZERO, number)
+        ids.issue(ZERO, 8)
+    added, removed = ids.take_route_changes()
+    assert sorted(added) == sorted(ids.all_connection_ids)
+    assert len(added) == ISSUED_CONNECTION_IDS
+    assert removed == []
+
+
+def test_whoever_is_told_hears_of_each_id_that_ends() -> None:
+    ids = local_ids()
+    told, _ = ids.take_route_changes()
+    ids.retire(ZERO, 0)
+    assert ids.take_route_changes() == ([], told)
+
+
 def test_retiring_a_number_never_issued_is_a_protocol_violation() -> None:
     ids = local_ids()
     with pytest.raises(RemoteProtocolError) as caught:
