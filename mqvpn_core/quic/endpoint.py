@@ -30,7 +30,8 @@ from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.connection_steering import ConnectionSteering
 from mqvpn_core.quic.datagram_routing import by_connection_id, destination_cid
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
-from mqvpn_core.quic.packet_receiver import SMALLEST_RESET
+from mqvpn_core.quic.stateless_answers import RESET_TOKEN_LENGTH, StatelessAnswers
+from mqvpn_core.quic.timers import earliest, is_due
 from mqvpn_core.quic.transport_config import (
     BASE_DATAGRAM_SIZE,
     CONNECTION_ID_LENGTH,
@@ -39,9 +40,10 @@ from mqvpn_core.quic.transport_config import (
 )
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 
-_RESET_TOKEN_LENGTH = 16
-_STATELESS_BURST = 200
 _SMALLEST_INITIAL_CID = 8  # RFC 9000 s7.2
+
+HANDSHAKE_LIMIT = 15.0
+"""Seconds after which a handshake that is not complete is given up, whatever still comes."""
 
 
 class RetryPolicy(Enum):
@@ -68,7 +70,7 @@ class EndpointConfig:
     max_half_open: int = 64
     """Unvalidated handshakes beyond which `UNDER_LOAD` sends Retry."""
     max_connections: int = 1000
-    """Connections in all; Initials beyond it are dropped."""
+    """Connections in all; beyond it a new one takes the place of the oldest stranger."""
     stateless_answers_per_second: float = 100.0
     """Most version negotiations, Retries, refusals and resets a second."""
 
@@ -101,7 +103,7 @@ class ServerEndpoint:
 
     A: connections, serving, shortest_round_trip
     B: receive_datagrams, handle_timeout, on_send_refused
-    C: set_config, wake, poll, discard, close
+    C: set_config, set_known, wake, poll, discard, close
     D: transmits, next_timeout, next_event, take_ready; polled in this order
     """
 
@@ -128,14 +130,17 @@ class ServerEndpoint:
         self._routes: dict[bytes, ConnectionHandle] = {}
         self._initial_cids: dict[ConnectionHandle, bytes] = {}
         self._timeouts: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
-        self._half_open: set[ConnectionHandle] = set()
+        # When their handshakes have to be complete.
+        self._half_open: dict[ConnectionHandle, Instant] = {}
+        # Connections of whom nobody has vouched for, the oldest first.
+        self._strangers: dict[ConnectionHandle, None] = {}
         self._ready: set[ConnectionHandle] = set()
         self._needs_poll: set[ConnectionHandle] = set()
         self._outgoing: list[Transmit] = []
         self._events: deque[EndpointEvent] = deque()
         self._next_handle = 1
-        self._tokens = float(_STATELESS_BURST)
-        self._tokens_at: Instant | None = None
+        self._answers = StatelessAnswers(entropy, self._reset_token)
+        self._answers.per_second = config.stateless_answers_per_second
 
     @property
     def shortest_round_trip(self) -> float:
@@ -156,7 +161,7 @@ class ServerEndpoint:
             if handle is None and first[0] & 0x80:
                 handle = self._accept(first, part.four_tuple, now)
             elif handle is None:
-                self._queue_reset(first, part.four_tuple, now)
+                self._answers.queue_reset(first, part.four_tuple, now)
             if handle is not None:
                 self.serving = handle
                 self.connections[handle].receive_datagrams(part, now)
@@ -165,6 +170,9 @@ class ServerEndpoint:
     def handle_timeout(self, now: Instant) -> None:
         """Run the timers of all connections that are due."""
         while (handle := self._timeouts.take_next_due(now)) is not None:
+            if is_due(self._half_open.get(handle), now):
+                self.discard(handle)
+                continue
             self.serving = handle
             self.connections[handle].handle_timeout(now)
             self.wake(handle)
@@ -179,6 +187,16 @@ class ServerEndpoint:
     def set_config(self, config: EndpointConfig) -> None:
         """Use other settings for new connections."""
         self._config = config
+        self._answers.per_second = config.stateless_answers_per_second
+
+    def set_known(self, handle: ConnectionHandle, *, is_known: bool) -> None:
+        """Say that a connection is of somebody we know, who never has to make room for others."""
+        if handle not in self.connections:
+            return
+        if is_known:
+            self._strangers.pop(handle, None)
+        else:
+            self._strangers[handle] = None
 
     def wake(self, handle: ConnectionHandle) -> None:
         """Something was done to a connection: it may have news, and something to send."""
@@ -217,7 +235,7 @@ class ServerEndpoint:
             self._outgoing += connection.transmits(now)
             self._after_poll(handle, connection)
         result, self._outgoing = self._outgoing, []
-        return result
+        return self._answers.take() + result
 
     def next_timeout(self) -> Instant | None:
         """When to call `handle_timeout` next."""
@@ -244,18 +262,31 @@ class ServerEndpoint:
                     header, four_tuple.remote, now
                 )
             except DecodeError:
-                self._answer(four_tuple, encode_invalid_token_close(header), now)
+                self._answers.queue(four_tuple, encode_invalid_token_close(header), now)
                 return None
             retry_cid = header.destination_cid
         elif self._wants_retry():
             retry = self._retry_tokens.encode_retry(
                 header, four_tuple.remote, self._new_connection_id(), now
             )
-            self._answer(four_tuple, retry, now)
+            self._answers.queue(four_tuple, retry, now)
             return None
-        if len(self.connections) >= self._config.max_connections:
+        if len(self.connections) >= self._config.max_connections and not self._make_room():
             return None
-        return self._create(header, four_tuple, original_cid, retry_cid)
+        handle = self._create(header, four_tuple, original_cid, retry_cid)
+        self._half_open[handle] = Instant(now + HANDSHAKE_LIMIT)
+        return handle
+
+    def _make_room(self) -> bool:
+        """Discard the oldest stranger; False when there is none.
+
+        Otherwise whoever opens connections and says nothing more could keep everybody out.
+        """
+        oldest = next(iter(self._strangers), None)
+        if oldest is None:
+            return False
+        self.discard(oldest)
+        return True
 
     def _acceptable_header(
         self, first: bytes, four_tuple: FourTuple, now: Instant
@@ -269,7 +300,7 @@ class ServerEndpoint:
             # RFC 9000 s14.1, s6.1: too short to answer; never answer a version negotiation
             return None
         if header.version not in SUPPORTED_VERSIONS:
-            self._answer(four_tuple, encode_version_negotiation(header), now)
+            self._answers.queue(four_tuple, encode_version_negotiation(header), now)
             return None
         is_usable = header.is_initial and len(header.destination_cid) >= _SMALLEST_INITIAL_CID
         return header if is_usable else None
@@ -304,7 +335,7 @@ class ServerEndpoint:
         self.connections[handle] = connection
         self._initial_cids[handle] = header.destination_cid
         self._routes[header.destination_cid] = handle
-        self._half_open.add(handle)
+        self._strangers[handle] = None
         self._update_routes(handle, connection)
         self._events.append(
             ConnectionAccepted(handle=handle, connection=connection, four_tuple=four_tuple)
@@ -316,11 +347,12 @@ class ServerEndpoint:
         if connection.handshake_complete:
             # The client uses the ID we chose from now on (RFC 9000 s7.2). The first one still
             # leads here: a late copy of its Initial must not open another connection.
-            self._half_open.discard(handle)
+            self._half_open.pop(handle, None)
         if connection.is_closed:
             self._discard(handle, connection)
         else:
-            self._timeouts.set(handle, connection.next_timeout())
+            deadlines = (connection.next_timeout(), self._half_open.get(handle))
+            self._timeouts.set(handle, earliest(deadlines))
 
     def _discard(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
         for cid in (
@@ -331,7 +363,8 @@ class ServerEndpoint:
                 del self._routes[cid]
         del self.connections[handle], self._initial_cids[handle]
         self._timeouts.remove(handle)
-        self._half_open.discard(handle)
+        self._half_open.pop(handle, None)
+        self._strangers.pop(handle, None)
         self._ready.discard(handle)
         self._events.append(ConnectionDiscarded(handle=handle))
 
@@ -361,28 +394,4 @@ class ServerEndpoint:
 
     def _reset_token(self, connection_id: bytes) -> bytes:
         digest = hmac.digest(self._config.reset_key, connection_id, hashlib.sha256)
-        return digest[:_RESET_TOKEN_LENGTH]
-
-    def _queue_reset(self, packet: bytes, four_tuple: FourTuple, now: Instant) -> None:
-        """Tell a peer that its connection is unknown here (RFC 9000 s10.3)."""
-        if len(packet) <= SMALLEST_RESET or not packet[0] & 0x40:
-            # RFC 9000 s10.3.3: smaller than what triggered it, so that two endpoints never loop
-            return
-        size = min(len(packet) - 1, 42)
-        body = bytearray(self._entropy(size - _RESET_TOKEN_LENGTH))
-        body[0] = 0x40 | (body[0] & 0x3F)
-        token = self._reset_token(packet[1 : 1 + CONNECTION_ID_LENGTH])
-        self._answer(four_tuple, bytes(body) + token, now)
-
-    def _answer(self, four_tuple: FourTuple, data: bytes, now: Instant) -> None:
-        """Send without keeping state, as far as the rate limit allows."""
-        rate = self._config.stateless_answers_per_second
-        if self._tokens_at is not None:
-            self._tokens = min(_STATELESS_BURST, self._tokens + (now - self._tokens_at) * rate)
-        self._tokens_at = now
-        if self._tokens < 1:
-            return
-        self._tokens -= 1
-        self._outgoing.append(
-            Transmit(four_tuple=four_tuple, data=data, segment_size=len(data), ecn=0)
-        )
+        return digest[:RESET_TOKEN_LENGTH]

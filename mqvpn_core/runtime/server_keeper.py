@@ -258,6 +258,7 @@ class ServerKeeper:
                 client = self.clients[handle]
                 self._look_at_others_of(event.user)
                 client.tunnels[event.stream_id] = event.user
+                self._parts.endpoint.set_known(handle, is_known=True)
                 client.tunnel_since = now if client.tunnel_since is None else client.tunnel_since
                 self._assign(handle, session)
                 text = f"{_named(event.user)} opened a tunnel from {client.remote.host}"
@@ -267,6 +268,7 @@ class ServerKeeper:
             case TunnelClosed():
                 client = self.clients[handle]
                 client.tunnels.pop(event.stream_id, None)
+                self._parts.endpoint.set_known(handle, is_known=bool(client.tunnels))
                 self._assign(handle, session)
                 text = (
                     f"the tunnel of {_named(event.user)} from {client.remote.host} is closed:"

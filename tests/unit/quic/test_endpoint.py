@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from mqvpn_core.ids import FourTuple, Instant, SocketAddress
+from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.aioquic_bridge.credentials import ServerCertificate
 from mqvpn_core.quic.aioquic_bridge.long_headers import decode_long_header
 from mqvpn_core.quic.client import client_connection
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.connection_steering import ConnectionSteering, SteeringKey
 from mqvpn_core.quic.endpoint import (
+    HANDSHAKE_LIMIT,
     ConnectionAccepted,
     EndpointConfig,
     RetryPolicy,
@@ -134,12 +135,66 @@ def test_a_flood_of_initials_costs_no_state_beyond_the_half_open_limit() -> None
     assert answers < 250
 
 
-def test_connections_beyond_the_limit_are_not_accepted() -> None:
+def accept(server: ServerEndpoint, number: int) -> ConnectionHandle | None:
+    """Let another client say its first word; None when it is not accepted."""
+    data, address = first_flight(number)
+    deliver(server, data, address)
+    accepted = None
+    while (event := server.next_event()) is not None:
+        accepted = event.handle if isinstance(event, ConnectionAccepted) else accepted
+    return accepted
+
+
+def test_beyond_the_limit_the_oldest_stranger_makes_room() -> None:
     server = endpoint(max_connections=3, retry=RetryPolicy.NEVER)
-    for number in range(8):
-        data, address = first_flight(number)
-        deliver(server, data, address)
-    assert len(server.connections) == 3
+    handles = [accept(server, number) for number in range(8)]
+    assert list(server.connections) == handles[-3:]
+    assert len(server._routes) <= 2 * 3
+    assert len(server._half_open) == 3
+
+
+def test_whom_we_know_stays_and_makes_no_room() -> None:
+    server = endpoint(max_connections=3, retry=RetryPolicy.NEVER)
+    known, other, third = (accept(server, number) for number in range(3))
+    assert known is not None
+    assert other is not None
+    assert third is not None
+    server.set_known(known, is_known=True)
+    fourth = accept(server, 3)
+    assert fourth is not None
+    assert set(server.connections) == {known, third, fourth}
+    for handle in (third, fourth):
+        server.set_known(handle, is_known=True)
+    assert accept(server, 4) is None
+    # Somebody whose tunnel is over is a stranger again.
+    server.set_known(third, is_known=False)
+    fifth = accept(server, 5)
+    assert set(server.connections) == {known, fourth, fifth}
+    # Of somebody who is gone nothing is kept.
+    server.set_known(other, is_known=False)
+    assert other not in server._strangers
+
+
+def test_a_handshake_that_only_goes_on_is_given_up() -> None:
+    """Packets of a client keep the idle timer from expiring; that must not be for ever."""
+    server = endpoint()
+    connection, address = client()
+    now: float = NOW
+    (data, *_) = [transmit.data for transmit in connection.transmits(NOW)]
+    deliver(server, data, address)
+    while server.connections and now < NOW + 2 * HANDSHAKE_LIMIT:
+        now += 1.0
+        server.handle_timeout(Instant(now))
+        # The same Initial again is a packet of the client, whatever else it is.
+        connection.handle_timeout(Instant(now))
+        for transmit in connection.transmits(Instant(now)):
+            batch = ReceivedDatagrams(
+                FourTuple(SERVER, address), transmit.data, len(transmit.data), 0
+            )
+            server.receive_datagrams(batch, Instant(now))
+        server.transmits(Instant(now))
+    assert not server.connections
+    assert now - NOW <= HANDSHAKE_LIMIT + 1
 
 
 def test_an_unknown_short_header_gets_a_stateless_reset_that_is_smaller() -> None:
