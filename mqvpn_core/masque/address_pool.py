@@ -134,12 +134,21 @@ class AddressPool:
     def acquire_exactly(
         self, user: str, requested: IPAddress, *, instance: str = ""
     ) -> Lease | None:
-        """Lease this address to a client of ``user``, or nothing."""
+        """Lease this address to a client of ``user``, or nothing.
+
+        A client that tries one address after the other does not keep them all: what it had and
+        does not use is anybody's again.
+        """
         number = int(requested)
         if requested.version != self._network.version or not self._is_leasable(number):
             return None
         if not self._may_take(number, user, instance):
             return None
+        own = self._by_user.get(user, {})
+        if number not in own:
+            for former in [n for n in own if n in self._idle]:
+                if self._entries[former].instance == instance:
+                    self._free(former)
         return self.acquire(user, instance=instance, requested=requested)
 
     def release(self, lease: Lease) -> None:
@@ -240,12 +249,14 @@ class AddressPool:
         if not own:
             del self._by_user[entry.user]
 
+    def _free(self, number: int) -> None:
+        self._forget(number)
+        # A forgotten address below the cursor would otherwise never be found again.
+        self._next_unused = min(self._next_unused, number)
+
     def _trim(self) -> None:
         while len(self._entries) > self._max_leases and self._idle:
-            number = next(iter(self._idle))
-            self._forget(number)
-            # A forgotten address below the cursor would otherwise never be found again.
-            self._next_unused = min(self._next_unused, number)
+            self._free(next(iter(self._idle)))
 
     def _lease(self, number: int) -> Lease:
         entry = self._entries[number]

@@ -181,3 +181,30 @@ def test_releasing_twice_is_harmless() -> None:
     addresses.release(lease)
     assert len(addresses.export_leases()) == 1
     assert taken(addresses, "alice").address == lease.address
+
+
+def test_a_client_that_tries_many_addresses_does_not_keep_them() -> None:
+    addresses = pool("10.0.0.0/24")
+    other = taken(addresses, "bob", instance="phone")
+    addresses.release(other)
+    lease = taken(addresses, "alice", instance="laptop")
+    for number in range(100, 200):
+        wanted = ip_address(f"10.0.0.{number}")
+        better = addresses.acquire_exactly("alice", wanted, instance="laptop")
+        assert better is not None
+        addresses.release(lease)
+        lease = better
+    records = addresses.export_leases()
+    assert sorted(record.user for record in records) == ["alice", "alice", "bob"]
+    assert taken(addresses, "bob", instance="phone").address == other.address
+    # Those it has given up are found again, the lowest first.
+    assert taken(addresses, "carol").address == ip_address("10.0.0.3")
+
+
+def test_a_clients_wish_costs_nobody_else_of_the_user_an_address() -> None:
+    addresses = pool("10.0.0.0/24")
+    phone = taken(addresses, "alice", instance="phone")
+    addresses.release(phone)
+    wanted = ip_address("10.0.0.77")
+    assert addresses.acquire_exactly("alice", wanted, instance="laptop") is not None
+    assert taken(addresses, "alice", instance="phone").address == phone.address
