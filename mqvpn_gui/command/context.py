@@ -30,6 +30,9 @@ class Helper(Protocol):
         """It has left the bus since it was found."""
         ...
 
+    def find(self) -> None:
+        """Start it again and talk to the new one."""
+
     def properties(self) -> Mapping[str, object]:
         """Every property that this user may see."""
         ...

@@ -7,8 +7,8 @@ from mqvpn_gui.command.context import Helper
 from mqvpn_gui.command.helper_client import HelperSignal
 from mqvpn_gui.model.helper_state import OFFLINE, HelperState, merged, with_statistics
 from mqvpn_gui.user.errors import HelperError
-from mqvpn_helper.interface.bus_interface import STATS
-from mqvpn_helper.interface.bus_names import INTERFACE_NAME
+from mqvpn_helper.interface.bus_interface import STATS, SUBSCRIBE
+from mqvpn_helper.interface.bus_names import INTERFACE_NAME, TunnelState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +21,22 @@ class Change:
     """What brought it; None: nothing came for a while."""
 
 
-def follow_state(helper: Helper, state: HelperState, patience: float) -> Iterator[Change]:
+def follow_state(
+    helper: Helper, state: HelperState, patience: float, interval_ms: int = 0
+) -> Iterator[Change]:
     """Give the state after each signal, and once each ``patience`` seconds without one.
+
+    A helper that is gone while somebody wants something of it is started again: the next one brings
+    the tunnel up again.
 
     Args:
         helper: whose signals; subscribed already.
         state: what is known.
         patience: seconds.
+        interval_ms: what it was subscribed with.
 
     Raises:
-        HelperError: the helper is gone.
+        HelperError: the helper is gone, and nobody needs it or it cannot be started.
     """
     yield Change(state=state, signal=None)
     while True:
@@ -38,7 +44,10 @@ def follow_state(helper: Helper, state: HelperState, patience: float) -> Iterato
             state = _applied(state, signal)
             yield Change(state=state, signal=signal)
         if helper.is_helper_gone:
-            raise HelperError("the helper has ended", "'mqvpn status' starts it again")
+            if state.state in (TunnelState.OFF, TunnelState.ERROR):
+                raise HelperError("the helper has ended", "'mqvpn status' starts it again")
+            helper.find()
+            helper.call(SUBSCRIBE, interval_ms)
         # A signal that was lost must not leave a wrong state on the screen for ever.
         state = merged(OFFLINE, helper.properties())
         yield Change(state=state, signal=None)

@@ -146,6 +146,7 @@ class HelperClient:
         self._request(start, QUICK)
         owner = self._request(message_bus.GetNameOwner(BUS_NAME), QUICK)
         self._owner = str(owner[0])
+        self._is_gone = False
 
     def properties(self) -> Mapping[str, object]:
         """Return every property that this user may see, without D-Bus types.

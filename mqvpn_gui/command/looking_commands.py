@@ -32,6 +32,7 @@ from mqvpn_helper.interface.bus_names import MAX_EVENTS
 
 _FIRST_NUMBERS_MS = 100
 _FIRST_NUMBERS_WAIT = 0.8
+_MILLISECONDS = 1000
 _MAX_INTERVAL = 60.0
 _MIN_INTERVAL = 0.1
 _PATIENCE = 3.0
@@ -73,7 +74,7 @@ def _look(namespace: argparse.Namespace, context: Context, page: _Page, value: _
             else:
                 context.show(*page(state))
             return ExitCode.OK
-        helper.call(SUBSCRIBE, int(interval * 1000))
+        helper.call(SUBSCRIBE, int(interval * _MILLISECONDS))
         try:
             if namespace.json or not can_redraw(context.out):
                 for now in _each_interval(context, helper, state, interval):
@@ -109,7 +110,7 @@ def _each_interval(
 ) -> Iterator[HelperState]:
     """Give the state at most once an interval, and at once when more than numbers changed."""
     shown, shown_at = None, 0.0
-    for change in follow_state(helper, state, interval):
+    for change in follow_state(helper, state, interval, int(interval * _MILLISECONDS)):
         now = context.monotonic()
         is_new = shown is None or change.state.state is not shown.state
         # Half an interval of tolerance: numbers come about once an interval, not exactly.

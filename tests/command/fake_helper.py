@@ -105,6 +105,10 @@ class FakeHelper:
     def __exit__(self, *_: object) -> None:
         self.is_open = False
 
+    def find(self) -> None:
+        assert self.is_helper_gone
+        self.is_helper_gone = False
+
     def properties(self) -> Mapping[str, object]:
         assert self.is_open
         return dict(self.current)

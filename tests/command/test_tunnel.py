@@ -159,13 +159,27 @@ def test_an_interrupted_up_takes_the_tunnel_down(office: Command) -> None:
     assert "taken down" in outcome.err
 
 
-def test_a_helper_that_ends_meanwhile(office: Command) -> None:
+def test_a_helper_that_dies_meanwhile_is_started_again(office: Command) -> None:
+    """The next one brings the tunnel up again."""
+
+    def die() -> None:
+        office.helper.is_helper_gone = bool(office.helper.rounds)
+
+    office.helper.rounds = [[changed(State="connecting")], [changed(State="up")]]
+    office.helper.after_round = die
+    assert office("up").code == ExitCode.OK
+    assert office.helper.names() == ["Connect", "Subscribe", "Subscribe"]
+
+
+def test_a_helper_that_nobody_needs_may_end(office: Command) -> None:
     def leave() -> None:
         office.helper.is_helper_gone = True
 
-    office.helper.rounds = [[changed(State="connecting")]]
+    office.helper.rounds = [[changed(State="off")]]
     office.helper.after_round = leave
-    assert "the helper has ended" in office("up").err
+    outcome = office("status", "--watch", "--json")
+    assert (outcome.code, "the helper has ended" in outcome.err) == (ExitCode.FAILURE, True)
+    assert office.helper.names() == ["Subscribe"]
 
 
 def _refuse(error: Exception, _arguments: tuple[object, ...]) -> tuple[object, ...]:
