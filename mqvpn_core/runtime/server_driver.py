@@ -38,6 +38,11 @@ from mqvpn_core.runtime.tun_device import PacketDevice
 
 _log = logging.getLogger(__name__)
 
+MAX_DEVICE_ROUNDS = 8
+"""Reads of the TUN device in one look, one after the other, where many clients share it."""
+MANY_CLIENTS = 8
+"""Clients that make it many: each of them that gets packets of several reads is served once."""
+
 S = TypeVar("S", bound=PacketSession)
 R = TypeVar("R")
 
@@ -204,7 +209,9 @@ class ServerDriver(Generic[S]):
         if self._due_at is not None and self._due_at <= now:
             self._handle_timeout(now)
         self._visit_ready(now)
-        self._read_device(now)
+        for _ in range(MAX_DEVICE_ROUNDS):
+            if self._read_device(now) < MANY_CLIENTS:
+                break
         self._send(now)
 
     def _read_batches(self, socket: DatagramSocket) -> Instant:
@@ -252,20 +259,21 @@ class ServerDriver(Generic[S]):
             self._report_fault("the end of connection %d", handle)
         self._endpoint.discard(handle)
 
-    def _read_device(self, now: Instant) -> None:
-        """Hand what the host has for clients to their sessions."""
+    def _read_device(self, now: Instant) -> int:
+        """Hand what the host has for clients to their sessions; return how many got something."""
         limit = MAX_PACKETS_UNDER_LOAD if self._load.is_high else MAX_PACKETS
         packets = self._tun.read_packets(limit)
         self._load.note(count_packets(packets), now)
-        if packets:
-            self._dispatch(packets, now)
+        return self._dispatch(packets, now) if packets else 0
 
-    def _dispatch(self, packets: Sequence[Parcel], now: Instant) -> None:
+    def _dispatch(self, packets: Sequence[Parcel], now: Instant) -> int:
         errors: list[Parcel] = []
-        for handle, batch in self._keeper.dispatch(packets).items():
+        by_client = self._keeper.dispatch(packets)
+        for handle, batch in by_client.items():
             self._send_packets(handle, batch, errors, now)
         if errors:
             self.refused_packet_count += self._tun.write_packets(errors)
+        return len(by_client)
 
     def _send_packets(
         self,

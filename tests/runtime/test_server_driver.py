@@ -12,10 +12,10 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
-from mqvpn_core.runtime.client_driver import MAX_READS, MAX_READS_UNDER_LOAD
+from mqvpn_core.runtime.client_driver import MAX_PACKETS_UNDER_LOAD, MAX_READS, MAX_READS_UNDER_LOAD
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.load_watch import HIGH_COUNT, LONGEST_INTERVAL, SHORTEST_INTERVAL, WINDOW
-from mqvpn_core.runtime.server_driver import ServerDriver
+from mqvpn_core.runtime.server_driver import MANY_CLIENTS, ServerDriver
 from tests.runtime.fakes import (
     FakeSession,
     FakeSocket,
@@ -248,6 +248,23 @@ def test_under_load_everything_is_looked_at_together_at_intervals() -> None:
             await trio.sleep(3 * WINDOW)
             await scene.client_sends(1, b"ip:single")
             assert scene.tun.written[-1] == b"single"
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(("clients", "served"), [(MANY_CLIENTS, 3), (MANY_CLIENTS - 1, 1)])
+def test_where_many_share_the_device_one_look_takes_what_waits(clients: int, served: int) -> None:
+    """Each client is then served once for all of it; few clients leave time for other work."""
+
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            for number in range(1, clients + 1):
+                await scene.client_sends(number, *[b"x"] * HIGH_COUNT)
+            waiting = [bytes([1 + turn % clients]) for turn in range(3 * MAX_PACKETS_UNDER_LOAD)]
+            await scene.host_sends(*waiting)
+            await trio.sleep(1.5 * SHORTEST_INTERVAL)
+            assert len(scene.socket.sent) == served * MAX_PACKETS_UNDER_LOAD
 
     run_virtual(main)
 
