@@ -54,7 +54,7 @@ class AckProcessor:
             )
         outcome = path.current.recovery.on_ack(path.sent, ack.ranges, delay, ack.ecn, now)
         if outcome.acked:
-            path.last_acknowledged_at = path.unanswered_since = now
+            path.note_answer(now)
         changed = self._settle_acked(path, outcome.acked, now)
         changed = self._settle_lost(path, outcome.lost, now) or changed
         if self._sources.tracer is not None:

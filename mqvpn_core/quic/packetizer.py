@@ -356,8 +356,7 @@ class Packetizer:
         network_path.recovery.on_run_sent(run, now)
         if run.ack_eliciting:
             self._sources.engine.note_ack_eliciting_sent(now)
-            if not had_unanswered:
-                path.unanswered_since = now
+            path.note_question(run.count, now, is_first=not had_unanswered)
 
 
 def _view(path: Path, now: Instant) -> CarrierView:

@@ -28,6 +28,9 @@ MAX_ACK_DELAY = 0.025
 MIN_SILENCE = 0.05
 """Seconds without an answer that mean nothing on the fastest of paths: either host may be busy."""
 
+PROMPTNESS = 0.005
+"""Seconds that a peer takes to answer at once."""
+
 STALL = 0.008
 """A timer that fires later than this says that our own process stood still: the answer may have
 come meanwhile and nobody has read it."""
@@ -37,6 +40,8 @@ GRACE = 0.01
 
 MAX_GRACES = 3
 """So often in one silence; a machine that is always late must notice dead paths as well."""
+
+_OWED_AFTER = 2  # RFC 9000 s13.2.2: "after receiving at least two ack-eliciting packets"
 
 
 class PathState(Enum):
@@ -96,6 +101,8 @@ class Path:
         self.last_acknowledged_at = Instant(0.0)
         # Start of the time in which packets have waited and nothing was acknowledged.
         self.unanswered_since = Instant(0.0)
+        # Since when the peer owes an answer at once; None while it may still wait for a packet.
+        self.answer_owed_since: Instant | None = None
         # Which silence was excused, how often, and until when.
         self._grace_of, self._graces, self._grace_until = Instant(-1.0), 0, Instant(0.0)
         self._doubted = Instant(-1.0)
@@ -157,6 +164,25 @@ class Path:
         """Something waits for an acknowledgement; the probe of a size may well get none."""
         return self.sent.ack_eliciting_in_flight > self.current.pmtu.has_probe_in_flight
 
+    def note_question(self, count: int, now: Instant, *, is_first: bool) -> None:
+        """Ack-eliciting packets were sent.
+
+        Args:
+            count: how many.
+            now: when.
+            is_first: nothing else waited for an answer.
+        """
+        if is_first:
+            self.unanswered_since = now
+            self.answer_owed_since = None if count < _OWED_AFTER else now
+        elif self.answer_owed_since is None:
+            self.answer_owed_since = now
+
+    def note_answer(self, now: Instant) -> None:
+        """Something was acknowledged."""
+        self.last_acknowledged_at = self.unanswered_since = now
+        self.answer_owed_since = None
+
     def doubt_due_at(self) -> Instant | None:
         """When an answer is overdue; once in a silence.
 
@@ -170,8 +196,11 @@ class Path:
         ):
             return None
         recovery = self.current.recovery
-        seconds = recovery.rtt.smoothed + 2 * recovery.rtt.variance + recovery.max_ack_delay
-        return Instant(self.unanswered_since + seconds)
+        smoothed, variance = recovery.rtt.smoothed, recovery.rtt.variance
+        due = self.unanswered_since + smoothed + 2 * variance + recovery.max_ack_delay
+        if self.answer_owed_since is not None:
+            due = min(due, self.answer_owed_since + smoothed + 4 * variance + PROMPTNESS)
+        return Instant(due)
 
     def takes_to_doubt(self, now: Instant) -> bool:
         """Tell, once in a silence, whether an answer is overdue although we were there to read."""

@@ -1,5 +1,7 @@
 """When silence on a path counts, and when our own process may simply not have read the answer."""
 
+import pytest
+
 from mqvpn_core.ids import FourTuple, Instant, PathId, SocketAddress
 from mqvpn_core.quic.connection_ids import PeerConnectionIds
 from mqvpn_core.quic.network_paths import NetworkPathFactory
@@ -106,3 +108,32 @@ def test_a_late_timer_is_no_reason_for_doubt() -> None:
     path = waiting_path(0.02)
     assert not path.takes_to_doubt(Instant(doubt_at(path) + LATE))
     assert path.doubt_due_at() is None
+
+
+def test_of_two_packets_the_answer_is_not_delayed() -> None:
+    """RFC 9000 s13.2.2: the second one is acknowledged at once, the first may have to wait."""
+    path = waiting_path(0.02)
+    alone = doubt_at(path)
+    path.note_question(1, Instant(SENT_AT + 0.004), is_first=False)
+    owed = doubt_at(path)
+    assert SENT_AT + 0.004 + 0.02 < owed < alone
+    path.note_question(1, Instant(SENT_AT + 0.006), is_first=False)
+    assert doubt_at(path) == owed
+    path.note_answer(Instant(SENT_AT + 0.008))
+    assert doubt_at(path) == pytest.approx(alone + 0.008)
+
+
+def test_a_second_packet_that_comes_late_delays_no_doubt() -> None:
+    path = waiting_path(0.02)
+    alone = doubt_at(path)
+    path.note_question(1, Instant(alone - 0.001), is_first=False)
+    assert doubt_at(path) == alone
+
+
+def test_two_packets_at_once_are_owed_an_answer_at_once() -> None:
+    path = waiting_path(0.02)
+    alone = doubt_at(path)
+    path.note_question(2, Instant(SENT_AT), is_first=True)
+    assert doubt_at(path) < alone
+    path.note_question(1, Instant(SENT_AT), is_first=True)
+    assert doubt_at(path) == alone
