@@ -26,6 +26,9 @@ from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, split_segments
 MAX_EARLY_PACKETS = 16
 """1-RTT packets kept while their keys are not there yet (RFC 9001 s5.7)."""
 
+LARGEST_EARLY_PACKET = 1500
+"""Bytes of the longest that is kept: whose it is nobody knows yet."""
+
 SMALLEST_RESET = 21
 """Shortest datagram that can be a stateless reset (RFC 9000 s10.3)."""
 
@@ -99,8 +102,9 @@ class PacketReceiver:
         self._early: deque[tuple[FourTuple, bytes, int]] = deque(maxlen=MAX_EARLY_PACKETS)
 
     def keep_early(self, four_tuple: FourTuple, packet: bytes, ecn: int) -> None:
-        """Keep a 1-RTT packet until there are keys."""
-        self._early.append((four_tuple, packet, ecn))
+        """Keep a 1-RTT packet until there are keys, unless it is larger than any that we get."""
+        if len(packet) <= LARGEST_EARLY_PACKET:
+            self._early.append((four_tuple, packet, ecn))
 
     def take_early(self) -> list[tuple[FourTuple, bytes, int]]:
         """Hand back, once, what was kept."""

@@ -17,6 +17,7 @@ from mqvpn_core.quic.endpoint import (
     RetryPolicy,
     ServerEndpoint,
 )
+from mqvpn_core.quic.packet_receiver import LARGEST_EARLY_PACKET
 from mqvpn_core.quic.transport_config import ClientTls, ServerTls, TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
 from mqvpn_core.testing.certificates import make_certificate
@@ -195,6 +196,18 @@ def test_a_handshake_that_only_goes_on_is_given_up() -> None:
         server.transmits(Instant(now))
     assert not server.connections
     assert now - NOW <= HANDSHAKE_LIMIT + 1
+
+
+def test_nothing_large_is_kept_of_somebody_who_has_no_keys_yet() -> None:
+    server = endpoint()
+    data, address = first_flight()
+    deliver(server, data, address)
+    (connection,) = server.connections.values()
+    for size in (1200, LARGEST_EARLY_PACKET, LARGEST_EARLY_PACKET + 1, 60_000):
+        packet = (b"\x41" + connection.engine.host_cid).ljust(size, b"x")
+        deliver(server, packet, address)
+    kept = connection._receiver.take_early()
+    assert [len(packet) for _, packet, _ in kept] == [1200, LARGEST_EARLY_PACKET]
 
 
 def test_an_unknown_short_header_gets_a_stateless_reset_that_is_smaller() -> None:
