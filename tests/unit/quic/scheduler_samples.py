@@ -80,3 +80,8 @@ def scheduler_of(
     return DatagramScheduler(
         max_bytes=max_bytes, max_age=max_age, strategy=strategy, classify=flow_of
     )
+
+
+def push(scheduler: DatagramScheduler, *flow_numbers: int, count: int = 10, now: float = 0) -> None:
+    for flow in flow_numbers:
+        scheduler.push(PREFIX, packets(flow, count), at(now))
