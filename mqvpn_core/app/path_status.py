@@ -1,4 +1,4 @@
-"""The paths of one connection as the status shows them, on client and server alike."""
+"""One connection and its paths as the status shows them."""
 
 from collections.abc import Callable
 
@@ -34,6 +34,16 @@ def path_statuses(
         _path_status(path, measures[path.path_id], interface_of(path.four_tuple), now)
         for path in paths
     )
+
+
+def connection_counts(connection: MultipathConnection) -> dict[str, int]:
+    """Return counters of a connection by name: why packets never left, or were of no use."""
+    statistics = connection.statistics()
+    return {
+        "dropped: queue too long": statistics.datagrams_dropped,
+        "marked: queue too long": statistics.datagrams_marked,
+        "undecryptable": statistics.undecryptable_packets,
+    }
 
 
 def _path_status(
