@@ -84,22 +84,37 @@ class ConnectionTest(QObject):
         self._linger.setSingleShot(True)
         self._linger.setInterval(LINGER_MS)
         self._linger.timeout.connect(self._succeed)
+        self._waiting: tuple[Profile, SecretText] | None = None
         helper.state_changed.connect(self._on_state)
+        helper.reached.connect(self._on_reached)
 
     def start(self, profile: Profile, secret: SecretText) -> None:
         """Try a server with a key."""
         if self.is_running:
             return
-        state = self._helper.state
-        if not state.is_present or state.is_wanted:
-            text = (
-                self.tr("There is a tunnel up: end it first.")
-                if state.is_wanted
-                else states.tunnel_state(state)
-            )
-            self.ended.emit(TrialResult(is_good=False, text=text))
-            return
         self.is_running, self._has_begun, self._is_ending = True, False, False
+        if self._helper.state.is_present:
+            self._begin(profile, secret)
+        else:  # it may be about to start, as just after the window itself
+            self._waiting = (profile, secret)
+            self._helper.look_again()
+
+    def _on_reached(self, obstacle: CallError | None) -> None:
+        if self._waiting is None:
+            return
+        (profile, secret), self._waiting = self._waiting, None
+        if obstacle is None:
+            self._begin(profile, secret)
+        else:
+            text = states.tunnel_state(self._helper.state)
+            self._finish(TrialResult(is_good=False, text=text))
+
+    def _begin(self, profile: Profile, secret: SecretText) -> None:
+        state = self._helper.state
+        if state.is_wanted:
+            text = self.tr("There is a tunnel up: end it first.")
+            self._finish(TrialResult(is_good=False, text=text))
+            return
         self._limit.start()
         wanted = harmless(profile, KillSwitchMode(state.kill_switch.value))
         with secret_pipe(secret) as reading:
@@ -118,7 +133,7 @@ class ConnectionTest(QObject):
             self._finish(TrialResult(is_good=False, text=told_failure(error.name, error.text)))
 
     def _on_state(self, state: HelperState) -> None:
-        if not self.is_running or self._is_ending:
+        if not self.is_running or self._is_ending or self._waiting is not None:
             return
         if state.carries_traffic:
             if not self._linger.isActive():
@@ -142,7 +157,10 @@ class ConnectionTest(QObject):
         self._take_down(TrialResult(is_good=True, text=text))
 
     def _end(self, text: str) -> None:
-        if self.is_running and not self._is_ending:
+        if self._waiting is not None:
+            self._waiting = None
+            self._finish(TrialResult(is_good=False, text=text))
+        elif self.is_running and not self._is_ending:
             self._take_down(TrialResult(is_good=False, text=text))
 
     def _take_down(self, result: TrialResult) -> None:

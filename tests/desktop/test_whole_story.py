@@ -94,6 +94,8 @@ def test_losing_a_link_is_the_same_story_everywhere(lab: Lab) -> None:
 
 def tell(lab: Lab, made: Desktop, reader: Reader) -> None:
     eventually(lambda: bool(reader.objects()), "window for the screen reader")
+    reader.press("push button", "Test the connection")
+    reader.look("label", "It works over ")
     reader.press("push button", "Save and connect")
     reader.press(PAGE_BUTTON, "Tunnel")
     reader.look("push button", "Disconnect")

@@ -1,13 +1,16 @@
 """A server is tried without anything of the machine being changed."""
 
+from pathlib import Path
+
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from mqvpn_gui.app.connection_test import ConnectionTest, TrialResult
 from mqvpn_gui.user.secret_text import SecretText
 from mqvpn_helper.interface import bus_interface as table
 from mqvpn_helper.interface.profile import Profile
-from tests.gui.conftest import Office
+from tests.gui.conftest import OFF, Office, open_office
 from tests.gui.private_bus import BusHelper
 
 pytestmark = pytest.mark.slow
@@ -99,3 +102,23 @@ def test_tunnel_that_is_up_is_left_alone(
     trial.start(SERVER, KEY)
     assert [result.is_good for result in results] == [False]
     assert methods(helper) == []
+
+
+def test_helper_that_is_about_to_start_is_waited_for(
+    qtbot: QtBot, qapp: QApplication, home: Path, system_bus: Path
+) -> None:
+    with open_office(qapp, home, system_bus) as office:
+        office.desk.start()
+        qtbot.waitUntil(lambda: office.desk.window.page == "first-run")
+        helper = BusHelper(str(system_bus), dict(OFF))
+        office.desk._trial.start(SERVER, KEY)
+        qtbot.waitUntil(lambda: methods(helper) == ["Connect"])
+        helper.die()
+
+
+def test_without_a_helper_the_test_says_so(office: Office, qtbot: QtBot) -> None:
+    results: list[TrialResult] = []
+    office.desk._trial.ended.connect(results.append)
+    office.desk._trial.start(SERVER, KEY)
+    qtbot.waitUntil(lambda: results == [TrialResult(is_good=False, text="Helper not running")])
+    assert not office.desk._trial.is_running
