@@ -160,7 +160,7 @@ def _style_sheet(chosen: Colours) -> str:
             color: {chosen.card};
         }}
         QPushButton[class="choice"]:focus {{ border: 2px solid {chosen.text}; padding: 3px 9px; }}
-        QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; }}
+        QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; padding: 6px 18px; }}
         QPushButton[class="main"]:disabled {{ background: {chosen.border}; color: {chosen.faint}; }}
         QListWidget::item {{ padding: 7px 6px; }}
         QScrollBar:vertical {{ background: transparent; border: none; width: 10px; margin: 0; }}

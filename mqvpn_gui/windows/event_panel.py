@@ -190,7 +190,9 @@ class EventPanel(QWidget):
         header.setStretchLastSection(True)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeading | Qt.AlignmentFlag.AlignVCenter)
         width = self._view.fontMetrics().averageCharWidth()
-        self._view.setColumnWidth(0, width * 11)
+        self._view.setColumnWidth(
+            0, self._view.fontMetrics().horizontalAdvance("00-00 00:00") + 2 * width
+        )
         self._view.setColumnWidth(1, width * 17)
         top = FlowLayout()
         top.addWidget(heading(_tr("Events")))
