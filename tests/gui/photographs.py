@@ -249,18 +249,23 @@ def main() -> int:
     if options.one:
         return _take(options.folder, options.one)
     for ending in (*(f"{scale:g}x" for scale in SCALES), GERMAN, MIRRORED):
-        with tempfile.TemporaryDirectory() as home:
-            environment = {
-                **os.environ,
-                "QT_QPA_PLATFORM": "offscreen",
-                "QT_SCALE_FACTOR": ending.removesuffix("x") if ending.endswith("x") else "1",
-                "XDG_CONFIG_HOME": home,
-                "LC_ALL": "C.UTF-8",
-            }
-            command = [sys.executable, "-m", "tests.gui.photographs", str(options.folder)]
-            command += ["--one", ending]
-            subprocess.run(command, env=environment, check=True)  # noqa: S603 - this very program
+        take(options.folder, ending)
     return 0
+
+
+def take(folder: Path, ending: str) -> None:
+    """Write one kind of pictures, named by its ending."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {
+            **os.environ,
+            "QT_QPA_PLATFORM": "offscreen",
+            "QT_SCALE_FACTOR": ending.removesuffix("x") if ending.endswith("x") else "1",
+            "XDG_CONFIG_HOME": home,
+            "LC_ALL": "C.UTF-8",
+        }
+        command = [sys.executable, "-m", "tests.gui.photographs", str(folder)]
+        command += ["--one", ending]
+        subprocess.run(command, env=environment, check=True)  # noqa: S603 - this very program
 
 
 def _take(folder: Path, ending: str) -> int:

@@ -12,6 +12,7 @@ from PySide6.QtGui import QIcon
 
 from mqvpn_gui.user.names import APPLICATION_ID
 from mqvpn_helper.interface.invite_link import SCHEME
+from tests.gui.screenshots import CAPTIONS, metainfo_with
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 ENTRY = RESOURCES / f"{APPLICATION_ID}.desktop"
@@ -41,6 +42,14 @@ def test_desktop_entry_is_valid_and_opens_links() -> None:
     assert entry["Icon"] == APPLICATION_ID
     assert f"x-scheme-handler/{SCHEME}" in entry["MimeType"].split(";")
     assert entry["Exec"].split()[0] == "mqvpn-gui"
+
+
+def test_metainfo_with_pictures_is_valid(tmp_path: Path) -> None:
+    names = [f"{name}.png" for name in CAPTIONS]
+    written = tmp_path / METAINFO.name
+    written.write_text(metainfo_with("https://example.org/pictures/", names), encoding="utf-8")
+    run("appstreamcli", "validate", "--no-net", str(written))
+    assert written.read_text().count("https://example.org/pictures/tunnel-") == 2
 
 
 def test_metainfo_is_valid_and_names_the_entry() -> None:
