@@ -52,7 +52,7 @@ def load_materials(config: ServerConfig) -> ServerMaterials:
 
 
 def _endpoint_config(config: ServerConfig) -> EndpointConfig:
-    chain, key = _read(config.cert_file), _read(config.key_file)
+    chain, key = _read("cert_file", config.cert_file), _read("key_file", config.key_file)
     return EndpointConfig(
         transport=transport_config(config),
         identity=ServerTls(certificate=load_server_certificate(chain, key)),
@@ -139,8 +139,8 @@ def _gateway(pool: AddressPool) -> IPv4Interface | IPv6Interface:
     return ip_interface(f"{pool.server_address}/{pool.network.prefixlen}")
 
 
-def _read(path: Path) -> bytes:
+def _read(name: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
+        raise ConfigError(f"{name}: {path}: {error.strerror}") from None
