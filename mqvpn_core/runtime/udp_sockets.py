@@ -202,9 +202,8 @@ class UdpSocket(DatagramSocket):
     def _read_one_by_one(self, max_reads: int) -> list[ReceivedDatagrams]:
         reads: list[ReceivedDatagrams] = []
         room = MAX_READ_BYTES
-        for _ in range(max_reads):
-            if room <= 0:
-                break
+        while max_reads > 0 and room > 0:
+            max_reads -= 1
             try:
                 data, control, flags, remote = self._socket.recvmsg(_READ_BYTES, _CONTROL_BYTES)
             except BlockingIOError:
