@@ -16,6 +16,7 @@ _GRID = 64.0
 _LINE = 7.0
 _DISC = QRectF(6, 6, 52, 52)
 _MAX_COUNT = 9
+_MAX_ICONS = 32
 
 
 class IconState(enum.Enum):
@@ -71,6 +72,26 @@ def state_icon(state: IconState, paths: int, chosen: Colours, *, is_mono: bool =
         painter.end()
         icon.addPixmap(picture)
     return icon
+
+
+class IconBook:
+    """Icons that were painted, for states come again and again.
+
+    C: `icon`.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._icons: dict[tuple[IconState, int, Colours, bool], QIcon] = {}
+
+    def icon(self, state: IconState, paths: int, chosen: Colours, *, is_mono: bool) -> QIcon:
+        """Give the icon, painted at the first time; arguments as of `state_icon`."""
+        key = (state, min(paths, _MAX_COUNT + 1), chosen, is_mono)
+        if key not in self._icons:
+            if len(self._icons) >= _MAX_ICONS:
+                self._icons.clear()
+            self._icons[key] = state_icon(state, paths, chosen, is_mono=is_mono)
+        return self._icons[key]
 
 
 def _colour(state: IconState, chosen: Colours) -> str:

@@ -5,7 +5,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from mqvpn_gui.bus.qt_bus import BUS, Call, CallError, QtBus, Reply, body_of
-from mqvpn_gui.look.state_icon import icon_state, state_icon
+from mqvpn_gui.look.state_icon import IconBook, icon_state
 from mqvpn_gui.look.theme import Colours
 from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.words.states import tooltip
@@ -47,6 +47,7 @@ class TrayIcon(QObject):
         self._colours = chosen
         self._state = HelperState()
         self._has_panel = QSystemTrayIcon.isSystemTrayAvailable()
+        self._book = IconBook()
         self._painted: tuple[object, ...] = ()
         # Qt registers an icon once; a panel that comes later never hears of it.
         self._remake = QTimer(self)
@@ -95,7 +96,7 @@ class TrayIcon(QObject):
         wanted = (state, count, self._colours, self.is_mono)
         if wanted != self._painted:
             self._painted = wanted
-            self._icon.setIcon(state_icon(state, count, self._colours, is_mono=self.is_mono))
+            self._icon.setIcon(self._book.icon(state, count, self._colours, is_mono=self.is_mono))
 
     def _make(self) -> None:
         self._icon.hide()

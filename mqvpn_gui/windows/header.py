@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
-from mqvpn_gui.look.state_icon import IconState, icon_state, state_icon
+from mqvpn_gui.look.state_icon import IconBook, IconState, icon_state
 from mqvpn_gui.look.theme import Colours
 from mqvpn_gui.model.helper_state import HelperState, KillSwitch
 from mqvpn_gui.windows.flow_layout import FlowLayout
@@ -50,6 +50,7 @@ class Header(QFrame):
         super().__init__()
         self.setProperty("class", "card")
         self._colours = chosen
+        self._book = IconBook()
         self._state = HelperState()
         self._has_profiles = False
         self._is_busy = False
@@ -187,7 +188,7 @@ class Header(QFrame):
 
     def _paint_icon(self) -> None:
         what = icon_state(self._state)
-        icon = state_icon(what, len(self._state.working_paths), self._colours)
+        icon = self._book.icon(what, len(self._state.working_paths), self._colours, is_mono=False)
         self._icon.setPixmap(
             icon.pixmap(QSize(_ICON_PIXELS, _ICON_PIXELS), self.devicePixelRatio())
         )
