@@ -13,7 +13,13 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from mqvpn_gui.bus.qt_bus import BUS, Call, CallError, QtBus, Reply, body_of
 from mqvpn_gui.model.event_store import EventRecord, record_from
-from mqvpn_gui.model.helper_state import OFFLINE, HelperState, merged, with_statistics
+from mqvpn_gui.model.helper_state import (
+    OFFLINE,
+    HelperState,
+    TunnelState,
+    merged,
+    with_statistics,
+)
 from mqvpn_helper.interface import bus_interface as table
 from mqvpn_helper.interface.bus_names import (
     API_LEVEL,
@@ -165,8 +171,8 @@ class HelperProxy(QObject):
                 if new_owner:
                     self.restarted.emit()
                     self.look_again()
-                elif self.state.is_wanted:
-                    # It died with a tunnel up: started again, it puts things in order.
+                elif self.state.is_wanted or self.state.state is TunnelState.BLOCKED:
+                    # Started again, it brings its tunnel up, or watches over its kill switch.
                     self.died.emit()
                     self._look_again_later(milliseconds=1)
                 # Else it ended because nothing was to do; the next call starts it again.

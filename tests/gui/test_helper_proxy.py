@@ -114,10 +114,11 @@ def test_signals_of_somebody_else_are_not_believed(
     helper.die()
 
 
-def test_helper_that_dies_with_a_tunnel_is_asked_again(
-    proxy: HelperProxy, bus_path: str, qtbot: QtBot
+@pytest.mark.parametrize("state", ["up", "blocked"])
+def test_helper_that_dies_on_duty_is_asked_again(
+    proxy: HelperProxy, bus_path: str, qtbot: QtBot, state: str
 ) -> None:
-    helper = BusHelper(bus_path, dict(PROPERTIES))
+    helper = BusHelper(bus_path, {**PROPERTIES, "State": ("s", state)})
     proxy.look_again()
     qtbot.waitUntil(lambda: proxy.state.is_present)
     with qtbot.waitSignal(proxy.reached) as reached:
