@@ -13,13 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from mqvpn_gui.bus.qt_bus import BUS, Call, CallError, QtBus, Reply, body_of
 from mqvpn_gui.model.event_store import EventRecord, record_from
-from mqvpn_gui.model.helper_state import (
-    OFFLINE,
-    HelperState,
-    TunnelState,
-    merged,
-    with_statistics,
-)
+from mqvpn_gui.model.helper_state import OFFLINE, HelperState, merged, with_statistics
 from mqvpn_helper.interface import bus_interface as table
 from mqvpn_helper.interface.bus_names import (
     API_LEVEL,
@@ -28,6 +22,7 @@ from mqvpn_helper.interface.bus_names import (
     MAX_EVENTS,
     OBJECT_PATH,
     PROPERTIES_INTERFACE,
+    TunnelState,
 )
 
 HELPER = DBusAddress(OBJECT_PATH, BUS_NAME, INTERFACE_NAME)
