@@ -15,6 +15,7 @@ from mqvpn_core.runtime.status_values import PathStatus
 from mqvpn_core.tunnel.lifecycle import Connected, Reconnecting
 from mqvpn_core.tunnel.link_rules import dial_targets
 from mqvpn_core.tunnel.link_table import LinkMedium
+from mqvpn_core.tunnel.link_usage import cap_of
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     HEARTBEAT,
@@ -77,7 +78,7 @@ class HelperReporter:
         self._parts = parts
         self._state: TunnelState | None = None
         self._told_event = 0
-        self._told_states: tuple[tuple[str, PathState, PathUse], ...] = ()
+        self._told_states: tuple[tuple[str, PathState, PathUse, int], ...] = ()
         self._missing_since: Instant | None = None
         self._interval = 0.0
         self._stats_at: float = read_clock()
@@ -109,7 +110,7 @@ class HelperReporter:
             self._state = state
             self._heartbeat_at = now + HEARTBEAT
             self._link.report(StateReport(state=state, reason=one_line(reason)))
-        states = tuple((path.interface, path.state, path.role) for path in paths)
+        states = tuple((path.interface, path.state, path.role, path.cap_bytes) for path in paths)
         is_due = self._interval > 0 and now >= self._stats_at
         if is_due:
             self._stats_at = now + self._interval
@@ -183,7 +184,7 @@ class HelperReporter:
     def _report(self, status: PathStatus, state: PathState) -> PathReport:
         link = self._parts.links.table.named(status.interface)
         kind = LinkKind.OTHER if link is None else _MEDIA.get(link.medium, LinkKind.OTHER)
-        usage = self._parts.usage.usage.bytes_by_link
+        usage = self._parts.usage
         return PathReport(
             interface=link_name(status.interface),
             kind=kind,
@@ -197,7 +198,8 @@ class HelperReporter:
             share=min(max(status.share, 0.0), 1.0),
             metered=kind is LinkKind.CELLULAR,
             mtu=status.mtu,
-            used_bytes=usage.get(status.interface, 0),
+            used_bytes=usage.usage.bytes_by_link.get(status.interface, 0),
+            cap_bytes=cap_of(status.interface, usage.caps),
         )
 
 

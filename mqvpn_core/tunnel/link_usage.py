@@ -48,6 +48,11 @@ def add_usage(usage: Usage, month: str, more: Mapping[str, int]) -> Usage:
     return Usage(month=month, bytes_by_link=MappingProxyType(counted))
 
 
+def cap_of(link: str, caps: Iterable[tuple[str, int]]) -> int:
+    """Return what a link may carry in a month, in bytes; 0 when it has no cap."""
+    return value_for(tuple(caps), link) or 0
+
+
 def cap_standings(usage: Usage, caps: Iterable[tuple[str, int]]) -> tuple[CapStanding, ...]:
     """Return where every link stands that has a cap and has carried something."""
     known = tuple(caps)

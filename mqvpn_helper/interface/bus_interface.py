@@ -375,7 +375,8 @@ PATH_FIELDS: Mapping[str, str] = MappingProxyType(
         "share": "d",  # 0 to 1
         "metered": "b",
         "mtu": "u",
-        "used_bytes": "t",
+        "used_bytes": "t",  # in this calendar month
+        "cap_bytes": "t",  # a month; 0 for none
     }
 )
 """What is told of a path, in `Paths` and in `Stats`, with D-Bus types."""

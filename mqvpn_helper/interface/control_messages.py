@@ -122,6 +122,8 @@ class PathReport:
     """Largest UDP payload it carries."""
     used_bytes: int
     """What it carried in this calendar month."""
+    cap_bytes: int = 0
+    """What it may carry in a month; 0 for no cap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

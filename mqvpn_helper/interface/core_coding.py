@@ -221,6 +221,7 @@ def _path(value: object) -> PathReport:
         metered=reader.truth("metered", default=False),
         mtu=reader.whole("mtu", 0, _MAX_MTU),
         used_bytes=reader.whole("used_bytes", 0, MAX_COUNT),
+        cap_bytes=reader.whole("cap_bytes", 0, MAX_COUNT),
     )
     reader.finish()
     return path
@@ -241,6 +242,7 @@ def _path_members(path: PathReport) -> dict[str, PacketValue]:
         "metered": path.metered,
         "mtu": path.mtu,
         "used_bytes": path.used_bytes,
+        "cap_bytes": path.cap_bytes,
     }
 
 

@@ -56,6 +56,7 @@ def path_variants(path: PathReport) -> VariantMap:
         "metered": path.metered,
         "mtu": path.mtu,
         "used_bytes": path.used_bytes,
+        "cap_bytes": path.cap_bytes,
     }
     return {
         name: (signature, _fitting(values[name], signature))

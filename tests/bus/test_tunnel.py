@@ -203,6 +203,10 @@ def test_paths_follow_the_users_wishes(machine: Machine) -> None:
     _wait_paths(alice, lambda paths: set(paths) == {"wlan0", "lte0"})
     alice.call("SetPathPolicy", "lte0", {"role": variant("s", "backup")})
     _wait_paths(alice, lambda paths: paths["lte0"]["role"] == ["s", "backup"])
+    alice.call("SetPathPolicy", "lte0", {"cap_bytes": variant("t", 5_000_000_000)})
+    _wait_paths(alice, lambda paths: paths["lte0"]["cap_bytes"] == ["t", 5_000_000_000])
+    alice.call("SetPathPolicy", "lte0", {"cap_bytes": variant("t", 0)})
+    _wait_paths(alice, lambda paths: paths["lte0"]["cap_bytes"] == ["t", 0])
     with pytest.raises(CallError, match="BadArguments"):
         alice.call("SetPathPolicy", "lte0", {"role": variant("s", "best")})
 

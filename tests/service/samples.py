@@ -16,4 +16,5 @@ WLAN = PathReport(
     metered=False,
     mtu=1400,
     used_bytes=1 << 70,
+    cap_bytes=5_000_000_000,
 )

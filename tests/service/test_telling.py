@@ -56,6 +56,7 @@ def test_events_and_private_properties_reach_subscribers_of_the_owner_only() -> 
             seen = await scene.alice.properties()
             assert isinstance(seen["Paths"], dict)
             assert seen["Paths"]["wlan0"]["used_bytes"] == ("t", (1 << 64) - 1)
+            assert seen["Paths"]["wlan0"]["cap_bytes"] == ("t", 5_000_000_000)
             private = {"Server", "Paths", "Profile", "Addresses", "TunName", "LastError"}
             for message in scene.bus.broadcast:
                 values = message.body[1]

@@ -83,6 +83,7 @@ PATH = PathReport(
     metered=False,
     mtu=1350,
     used_bytes=123456,
+    cap_bytes=5_000_000_000,
 )
 NETWORK = UseNetwork(
     id=3,

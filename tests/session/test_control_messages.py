@@ -196,6 +196,7 @@ def test_whatever_comes_is_a_message_or_a_refusal(packet: bytes) -> None:
         ("tx_bps", 1 << 64, False),
         ("mtu", 1 << 20, False),
         ("used_bytes", 1 << 64, False),
+        ("cap_bytes", -1, False),
         ("metered", 1, False),
     ],
 )
