@@ -81,13 +81,11 @@ class FlowMeter:
 
 
 class CoreLink:
-    """One core. A: `left_out_count`. C: `send`. Tasks: `receive` (one at a time)."""
+    """One core. C: `send`, `close`. Tasks: `receive` (one at a time)."""
 
     def __init__(self, ours: socket.socket) -> None:
         """Take our end of the socket pair; it is closed by `close`."""
         ours.setblocking(False)
-        self.left_out_count = 0
-        """Reports that came too fast."""
         self._socket = trio.socket.from_stdlib_socket(ours)
         self._sending = trio.Lock()
         self._packets = FlowMeter(PACKETS)
@@ -134,7 +132,7 @@ class CoreLink:
                 return message
             if isinstance(message, StateReport) or self._reports.may_take():
                 return message
-            self.left_out_count += 1
+            # Else it came too fast and is left out: nobody waits for an answer to it.
 
     def close(self) -> None:
         """Close our end; the core notices."""
