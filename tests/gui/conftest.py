@@ -17,6 +17,7 @@ from mqvpn_gui.app.surroundings import Surroundings
 from mqvpn_gui.bus.qt_bus import QtBus
 from mqvpn_gui.user.profile_store import ProfileStore
 from mqvpn_gui.user.secret_store import SecretStore
+from mqvpn_gui.words.translation import load_translation
 from tests.gui.private_bus import BusHelper, message_bus_daemon
 from tests.user.fake_keyring import FakeKeyring
 
@@ -68,6 +69,16 @@ def open_office(application: QApplication, folder: Path, system_bus: Path) -> It
         desk.window.close()
         desk.window.deleteLater()  # else every later window is slower to make
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def german(qapp: QApplication) -> Iterator[None]:
+    """The window speaks German."""
+    translator = load_translation("de", qapp)
+    assert translator is not None
+    qapp.installTranslator(translator)
+    yield
+    qapp.removeTranslator(translator)
 
 
 @pytest.fixture

@@ -5,27 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QApplication
 
 import mqvpn_gui.user
 from mqvpn_gui.app import importing
 from mqvpn_gui.words.messages import sentences, told, told_failure
-from mqvpn_gui.words.translation import load_translation
 from mqvpn_helper.interface import invite_link
 from mqvpn_helper.interface.bus_names import BusError
 
 ADVICE = "copy it whole; docs/links.md describes what it looks like"
 LEFT_IN_ENGLISH = 26
 """Faults of files that only who writes such files meets, and what never reaches the window."""
-
-
-@pytest.fixture
-def german(qapp: QApplication) -> Iterator[None]:
-    translator = load_translation("de", qapp)
-    assert translator is not None
-    qapp.installTranslator(translator)
-    yield
-    qapp.removeTranslator(translator)
 
 
 def texts_of_errors(path: Path) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The German translation is whole, and shown."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from PySide6.QtWidgets import QApplication
@@ -24,15 +23,6 @@ def test_translations_have_the_same_places_and_keys() -> None:
     for (_, text), translation in translations().items():
         assert sorted(PLACES.findall(text)) == sorted(PLACES.findall(translation)), text
         assert text.count("&") == translation.count("&"), text
-
-
-@pytest.fixture
-def german(qapp: QApplication) -> Iterator[None]:
-    translator = load_translation("de", qapp)
-    assert translator is not None
-    qapp.installTranslator(translator)
-    yield
-    qapp.removeTranslator(translator)
 
 
 @pytest.mark.usefixtures("german")
