@@ -23,7 +23,7 @@ from mqvpn_helper.service.authority import PolkitAuthority
 from mqvpn_helper.service.bus_link import BusLink, BusLostError
 from mqvpn_helper.service.dispatch import Dispatcher, Guards
 from mqvpn_helper.service.event_store import EventStore
-from mqvpn_helper.service.leftovers import Leftovers
+from mqvpn_helper.service.leftovers import Heritage, Leftovers
 from mqvpn_helper.service.machine_care import MachineCare
 from mqvpn_helper.service.message_stream import Incoming, Unreadable
 from mqvpn_helper.service.metered_links import MeteredLinks
@@ -141,9 +141,10 @@ class Helper:
         (answer,) = await self._bus.call(message_bus.RequestName(BUS_NAME, _DO_NOT_QUEUE))
         if answer != _PRIMARY_OWNER:
             raise AlreadyRunningError(f"another process is {BUS_NAME}")
-        wanted = await self._leftovers.reconcile()
-        if wanted is not None:
-            self._keeper.resume(wanted)
+        heritage = await self._leftovers.reconcile()
+        self._tell_start(heritage)
+        if heritage.wanted is not None:
+            self._keeper.resume(heritage.wanted)
         self._board.take_changes()  # nobody has read anything yet
         self._dispatcher.open()
         async with trio.open_nursery() as nursery:
@@ -152,10 +153,22 @@ class Helper:
             await self._wait_idle()
             nursery.cancel_scope.cancel()
         self._keeper.close("the helper is about to end; try again")
+        _log.info("ending because nobody needs the helper; the next call starts another one")
         # The bus answers after everything it had delivered before: no call is lost.
         await self._bus.call(message_bus.ReleaseName(BUS_NAME))
         await self._dispatcher.wait_quiet()
         await self._bus.drain()
+
+    def _tell_start(self, heritage: Heritage) -> None:
+        """Log that the helper is there, and what it has found, also when that is nothing."""
+        _log.info(
+            "mqvpn-helper %s is ready; taken back: %s; kill switch in force: %s; "
+            "tunnel to bring up: %s",
+            self._board.value(table.VERSION),
+            heritage.undone or "nothing",
+            self._board.value(table.KILL_SWITCH),
+            "none" if heritage.wanted is None else "that of an earlier helper",
+        )
 
     async def stop_tunnel(self) -> None:
         """End the tunnel in order, and start no other; its user still wants its kill switch."""

@@ -1,6 +1,7 @@
 """What tunnels that are over have left on the machine: shown as properties, removed on request."""
 
 import logging
+from dataclasses import dataclass
 
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.interface import bus_interface as table
@@ -14,6 +15,16 @@ from mqvpn_helper.service.property_board import PropertyBoard
 from mqvpn_helper.session.tunnel_memory import WantedTunnel
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heritage:
+    """What an earlier helper has left to this one."""
+
+    undone: int
+    """How many changes of the machine had to be taken back."""
+    wanted: WantedTunnel | None
+    """The tunnel that it had, if it can be had again."""
 
 
 class Leftovers:
@@ -31,20 +42,18 @@ class Leftovers:
         self._board = board
         self._desk = desk
 
-    async def reconcile(self) -> WantedTunnel | None:
-        """Clear up after a helper that died, before anything else is done.
-
-        Returns:
-            The tunnel that it had, if it can be had again.
-        """
+    async def reconcile(self) -> Heritage:
+        """Clear up after a helper that died, before anything else is done; return what it left."""
+        undone: tuple[str, ...] = ()
         try:
-            for found in await self._machine.reconcile():
-                _log.warning("%s", found)
+            undone = await self._machine.reconcile()
+            for each in undone:
+                _log.warning("%s", each)
         except HostChangeError:
             _log.exception("not everything that a helper left behind could be undone")
         self._ownership.inherit(await self._machine.last_owner())
         await self.show()
-        return await self._machine.recall()
+        return Heritage(undone=len(undone), wanted=await self._machine.recall())
 
     async def follow_firewall(self) -> None:
         """Keep kill switches in force while there is no tunnel that does, until cancelled."""

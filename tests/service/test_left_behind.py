@@ -1,5 +1,8 @@
 """Kill switches that are in force without a tunnel, and how to get rid of them."""
 
+import logging
+
+import pytest
 import trio
 
 from mqvpn_helper.interface.bus_names import BusError
@@ -70,4 +73,25 @@ def test_recover_ends_the_tunnel_and_says_what_did_not_work() -> None:
             assert await refused(scene.alice, BusError.HOST, "Recover") == "nft is not there"
             await scene.connect(scene.alice)
 
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [(KillSwitchMode.OFF, "off"), (KillSwitchMode.ALWAYS, "always")]
+)
+def test_the_log_says_that_a_helper_is_there_and_what_it_found(
+    mode: KillSwitchMode, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        machine = FakeMachine()
+        machine.left_behind = mode
+        async with helper_on_bus(machine=machine) as scene:
+            version = (await scene.alice.properties())["Version"]
+            lines = [each.getMessage() for each in caplog.records if each.levelno == logging.INFO]
+            assert lines[0] == (
+                f"mqvpn-helper {version} is ready; taken back: 1; kill switch in force: {told}; "
+                "tunnel to bring up: none"
+            )
+
+    caplog.set_level(logging.INFO, logger="mqvpn_helper")
     run(main)
