@@ -110,3 +110,8 @@ def settings() -> dict[str, str]:
             # Write-only ones, and stable_secret while it is unset.
             continue
     return values
+
+
+def way_to(address: object) -> str:
+    """Return what the kernel says of the way to an address."""
+    return run(f"ip route get {address}")

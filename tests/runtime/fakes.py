@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
+from typing_extensions import override
 
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
@@ -156,6 +157,19 @@ class FakeTun:
         self.written += good
         self.write_sizes.append(len(packets))
         return len(packets) - len(good)
+
+
+class AnsweringTun(FakeTun):
+    """A host that answers packets while they are written; nobody is told that it can be read."""
+
+    @override
+    def write_packets(self, packets: Sequence[Parcel]) -> int:
+        self.route_in(*[packet + b" back" for packet in expand(packets)])
+        return super().write_packets(packets)
+
+    @override
+    async def wait_readable(self) -> None:
+        await trio.sleep_forever()
 
 
 class FakeTransport:

@@ -1,67 +1,26 @@
 """The client's pump: what is read goes in at once, and comes out on the other side."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-
 import pytest
 import trio
 import trio.testing
-from typing_extensions import override
 
-from mqvpn_core.dataplane.packets import Parcel
-from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_READS,
     MAX_READS_UNDER_LOAD,
-    SILENCE_LIMIT,
-    SILENT_PROBES,
-    ClientDriver,
 )
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.load_watch import HIGH_COUNT, LONGEST_INTERVAL, SHORTEST_INTERVAL, WINDOW
+from tests.runtime.client_driver_scene import Scene
 from tests.runtime.fakes import (
     REMOTE,
-    FakeSession,
+    AnsweringTun,
     FakeSocket,
-    FakeTransport,
-    FakeTun,
     datagram,
     transmit,
 )
 from tests.runtime.virtual_time import run_virtual
-
-
-class CountingObserver:
-    """Counts its looks; may end the driver."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def look(self, now: Instant) -> None:
-        del now
-        self.looks += 1
-
-
-class Scene:
-    """A driver with fakes on every side."""
-
-    def __init__(self, *, quiet: bool = True) -> None:
-        self.socket = FakeSocket()
-        self.tun = FakeTun()
-        self.transport = FakeTransport(quiet=quiet)
-        self.session = FakeSession(self.transport)
-        self.observer = CountingObserver()
-        self.driver = ClientDriver(self.transport, [self.socket])
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.driver.run)
-            await trio.testing.wait_all_tasks_blocked()
-            yield
-            nursery.cancel_scope.cancel()
 
 
 def test_the_first_flight_is_sent_at_once() -> None:
@@ -104,19 +63,6 @@ def test_packets_cross_in_both_directions() -> None:
     run_virtual(main)
 
 
-class AnsweringTun(FakeTun):
-    """A host that answers packets while they are written; nobody is told that it can be read."""
-
-    @override
-    def write_packets(self, packets: Sequence[Parcel]) -> int:
-        self.route_in(*[b"re:" + packet for packet in expand(packets)])
-        return super().write_packets(packets)
-
-    @override
-    async def wait_readable(self) -> None:
-        await trio.sleep_forever()
-
-
 def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
     async def main() -> None:
         scene = Scene()
@@ -127,28 +73,7 @@ def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
             scene.socket.arrive(datagram(b"ip:data"))
             await trio.testing.wait_all_tasks_blocked()
             assert scene.tun.written == [b"data"]
-            assert scene.socket.sent == [b"ip:re:data"]
-
-    run_virtual(main)
-
-
-def test_a_device_that_is_removed_while_it_is_written_ends_the_driver() -> None:
-    class Removed(AnsweringTun):
-        @override
-        def write_packets(self, packets: Sequence[Parcel]) -> int:
-            self.remove()
-            return len(packets)
-
-    async def main() -> None:
-        scene = Scene()
-        scene.tun = Removed()
-        async with scene.running():
-            scene.driver.attach(scene.session, scene.observer)
-            scene.driver.carry(scene.tun)
-            scene.socket.arrive(datagram(b"ip:data"))
-            await trio.testing.wait_all_tasks_blocked()
-            assert scene.driver.finished.is_set()
-            assert scene.driver.device_failure is not None
+            assert scene.socket.sent == [b"ip:data back"]
 
     run_virtual(main)
 
@@ -269,33 +194,6 @@ def test_timers_of_connection_and_session_fire_when_due() -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize(
-    ("probes", "answers", "expected"),
-    [(SILENT_PROBES, False, True), (SILENT_PROBES - 1, False, False), (99, True, False)],
-)
-def test_a_server_that_answers_no_probe_has_fallen_silent(
-    *, probes: int, answers: bool, expected: bool
-) -> None:
-    async def main() -> None:
-        scene = Scene()
-        scene.transport.period = 0.5
-        scene.transport.probe_timeouts = probes
-        start = read_clock()
-        with trio.move_on_after(10.0):
-            async with trio.open_nursery() as nursery:
-                scene.socket.arrive(datagram(b"timer 0.5"))
-                nursery.start_soon(scene.driver.run)
-                await trio.sleep(2.0)
-                while answers:
-                    scene.socket.arrive(datagram(b"ack"))
-                    await trio.sleep(2.0)
-        assert scene.driver.has_fallen_silent is expected
-        if expected:
-            assert SILENCE_LIMIT <= read_clock() - start < SILENCE_LIMIT + 1.0
-
-    run_virtual(main)
-
-
 def test_an_idle_driver_never_wakes() -> None:
     async def main() -> None:
         scene = Scene()
@@ -305,54 +203,6 @@ def test_an_idle_driver_never_wakes() -> None:
             await trio.sleep(3000.0)
             assert scene.observer.looks == looks
             assert scene.transport.timeouts == []
-
-    run_virtual(main)
-
-
-def test_run_ends_when_the_connection_is_closed() -> None:
-    async def main() -> None:
-        scene = Scene()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(scene.driver.run)
-            scene.socket.arrive(datagram(b"bye"))
-        assert scene.driver.settled.is_set()
-        assert scene.driver.finished.is_set()
-
-    run_virtual(main)
-
-
-def test_finish_sends_what_is_due_and_ends() -> None:
-    async def main() -> None:
-        scene = Scene()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(scene.driver.run)
-            await trio.testing.wait_all_tasks_blocked()
-            scene.transport.outgoing.append(transmit(b"connection close"))
-            scene.driver.finish()
-        assert scene.socket.sent == [b"connection close"]
-
-    run_virtual(main)
-
-
-def test_a_removed_device_ends_the_driver_and_says_so() -> None:
-    async def main() -> None:
-        scene = Scene()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(scene.driver.run)
-            scene.driver.carry(scene.tun)
-            scene.tun.remove()
-        assert "removed" in str(scene.driver.device_failure)
-
-    run_virtual(main)
-
-
-def test_an_error_in_the_core_surfaces() -> None:
-    async def main() -> None:
-        scene = Scene()
-        scene.socket.arrive(datagram(b"crash"))
-        planted = pytest.RaisesExc(RuntimeError, match="planted")
-        with pytest.RaisesGroup(planted, flatten_subgroups=True):
-            await scene.driver.run()
 
     run_virtual(main)
 
@@ -420,38 +270,5 @@ def test_sockets_come_and_go_before_the_driver_runs() -> None:
             await trio.testing.wait_all_tasks_blocked()
             assert [data for _, data in scene.transport.received] == [b"news"]
         assert early.is_closed
-
-    run_virtual(main)
-
-
-def test_silence_means_nothing_while_no_link_works() -> None:
-    async def main() -> None:
-        scene = Scene()
-        scene.transport.period = 0.5
-        scene.transport.probe_timeouts = 99
-        scene.driver.hold_out(is_cut_off=True)
-        async with scene.running():
-            scene.socket.arrive(datagram(b"timer 0.5"))
-            await trio.sleep(100.0)
-            assert not scene.driver.finished.is_set()
-            scene.driver.hold_out(is_cut_off=False)
-            await trio.sleep(SILENCE_LIMIT - 0.1)
-            assert not scene.driver.finished.is_set()
-            await trio.sleep(1.0)
-            assert scene.driver.has_fallen_silent
-
-    run_virtual(main)
-
-
-def test_paths_that_were_given_up_do_not_count_as_answering() -> None:
-    async def main() -> None:
-        scene = Scene()
-        scene.transport.period = 0.5
-        scene.transport.probe_timeouts = 99
-        scene.transport.has_given_up_path = True
-        async with scene.running():
-            scene.socket.arrive(datagram(b"timer 0.5"))
-            await trio.sleep(SILENCE_LIMIT + 1.0)
-            assert scene.driver.has_fallen_silent
 
     run_virtual(main)

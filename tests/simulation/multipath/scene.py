@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import pytest
+
 from mqvpn_core.ids import FourTuple, PathId
 from mqvpn_core.quic.aioquic_bridge.path_builder import PlainPacket
 from mqvpn_core.quic.connection import MultipathConnection
@@ -11,11 +13,12 @@ from mqvpn_core.testing.link_elements import Direction, LinkElement, Loss, OneWa
 from mqvpn_core.testing.multi_pair import LINK_DELAY, MULTIPATH_PAIR, MultiPair
 from mqvpn_core.testing.pair import PairConfig, Peer
 from mqvpn_core.wire.code_points import FrameType
-from mqvpn_core.wire.path_frames import PathFrame, encode_path_frame
+from mqvpn_core.wire.path_frames import PathFrame, PathNewConnectionId, encode_path_frame
 from mqvpn_core.wire.varint import encode_varint
 from tests.simulation.multipath.path_rules import PathRules
 
 ROLES = ("client", "server")
+both_roles = pytest.mark.parametrize("role", ROLES)
 PING = bytes([FrameType.PING])
 
 
@@ -212,3 +215,40 @@ def join(frames: "tuple[bytes | PathFrame, ...]") -> bytes:
     """Encode frames one after the other; at least as long as header protection needs."""
     encoded = [frame if isinstance(frame, bytes) else encode_path_frame(frame) for frame in frames]
     return b"".join(encoded).ljust(20, b"\0")
+
+
+def fresh(pair: MultiPair) -> Scene:
+    """Shake hands and let connection IDs be exchanged; no path is opened."""
+    scene = Scene(pair, PathRules(pair))
+    pair.handshake()
+    scene.run(1.0)
+    return scene
+
+
+def drop_frames(scene: Scene, frame_type: int, *, from_client: bool, path_id: int) -> None:
+    """Make the network lose every packet with a kind of frame."""
+    original = scene.simulator._route
+
+    def route(datagram: object) -> None:
+        packet = scene.rules.wiretap.packet_in(getattr(datagram, "payload", b""))
+        is_meant = (
+            packet is not None
+            and packet.is_from_client is from_client
+            and packet.path_id == path_id
+            and frame_type in packet.frame_types
+        )
+        if not is_meant:
+            original(datagram)  # type: ignore[arg-type] # what the simulator gave
+
+    scene.simulator._route = route  # type: ignore[method-assign] # a fault to inject
+
+
+def new_id(path_id: int, number: int, *, retire_prior_to: int = 0, name: bytes = b"") -> PathFrame:
+    """Return the frame that issues a connection ID of a path."""
+    return PathNewConnectionId(
+        path_id=PathId(path_id),
+        sequence_number=number,
+        retire_prior_to=retire_prior_to,
+        connection_id=name or b"%03d-%04d" % (path_id, number),
+        stateless_reset_token=b"%016d" % (1000 * path_id + number),
+    )

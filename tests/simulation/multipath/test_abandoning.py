@@ -14,9 +14,8 @@ from mqvpn_core.wire.code_points import FrameType as F
 from mqvpn_core.wire.code_points import TransportErrorCode as E
 from mqvpn_core.wire.path_frames import PathAbandon
 from tests.simulation.multipath.path_wiretap import PathPacket
-from tests.simulation.multipath.scene import ROLES, Liar, Scene, opened, scene_over
+from tests.simulation.multipath.scene import ROLES, Liar, Scene, both_roles, opened, scene_over
 
-both_roles = pytest.mark.parametrize("role", ROLES)
 ONE, TWO = PathId(1), PathId(2)
 
 

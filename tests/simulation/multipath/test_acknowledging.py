@@ -12,9 +12,8 @@ from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import FrameType as F
 from mqvpn_core.wire.path_frames import PathAck
 from tests.simulation.multipath.path_rules import PathRules
-from tests.simulation.multipath.scene import ROLES, Liar, Scene, opened, scene_over, v
+from tests.simulation.multipath.scene import ROLES, Liar, Scene, both_roles, opened, scene_over, v
 
-both_roles = pytest.mark.parametrize("role", ROLES)
 ACK_TYPES = {F.ACK, F.ACK_ECN}
 PATH_ACK_TYPES = {F.PATH_ACK, F.PATH_ACK_ECN}
 ONE = PathId(1)

@@ -18,12 +18,10 @@ from mqvpn_core.wire.path_frames import (
     PathStatusAvailable,
     PathStatusBackup,
 )
-from tests.simulation.multipath.scene import ROLES, Liar, opened, v
+from tests.simulation.multipath.scene import Liar, both_roles, opened, v
 
 LIMIT = 4
 """What both ends of a plain pair announce."""
-
-both_roles = pytest.mark.parametrize("role", ROLES)
 
 
 def ack_of(number: int) -> Ack:

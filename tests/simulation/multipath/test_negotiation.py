@@ -38,13 +38,11 @@ from tests.interop.stock import (
     server_configuration,
 )
 from tests.simulation.multipath.path_rules import PathRules
-from tests.simulation.multipath.scene import ROLES, Liar, Scene, opened
+from tests.simulation.multipath.scene import ROLES, Liar, Scene, both_roles, opened
 
 CLIENT = SocketAddress("10.0.0.2", 5000)
 SERVER = SocketAddress("192.0.2.1", 443)
 SINGLE = TransportConfig()
-
-both_roles = pytest.mark.parametrize("role", ROLES)
 
 
 def raw_parameter(value: bytes) -> bytes:

@@ -10,9 +10,8 @@ from mqvpn_core.quic.events import KeysUpdated
 from mqvpn_core.quic.key_schedule import AeadLimits
 from mqvpn_core.testing.link_elements import Delay
 from mqvpn_core.wire.code_points import TransportErrorCode as E
-from tests.simulation.multipath.scene import PING, ROLES, Liar, opened, scene_over
+from tests.simulation.multipath.scene import PING, ROLES, Liar, both_roles, opened, scene_over
 
-both_roles = pytest.mark.parametrize("role", ROLES)
 ONE = PathId(1)
 UNEQUAL = [(Delay(0.005),), (Delay(0.15),), (Delay(0.06),)]
 

@@ -12,9 +12,8 @@ from mqvpn_core.testing.link_elements import Delay, Direction, Loss, OneWay, Udp
 from mqvpn_core.testing.multi_pair import LINK_DELAY, MultiPair
 from mqvpn_core.wire.code_points import FrameType as F
 from mqvpn_core.wire.code_points import TransportErrorCode as E
-from tests.simulation.multipath.scene import PING, ROLES, Liar, opened, scene_over, v
+from tests.simulation.multipath.scene import PING, ROLES, Liar, both_roles, opened, scene_over, v
 
-both_roles = pytest.mark.parametrize("role", ROLES)
 ONE = PathId(1)
 TYPE_BITS = {QuicPacketType.INITIAL: 0, QuicPacketType.HANDSHAKE: 2}
 MULTIPATH_FRAMES = {

@@ -10,9 +10,8 @@ from mqvpn_core.quic.events import PathStatusChanged, PathUseChanged
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.wire.code_points import FrameType as F
 from mqvpn_core.wire.path_frames import PathStatusAvailable, PathStatusBackup
-from tests.simulation.multipath.scene import ROLES, Liar, Scene, opened
+from tests.simulation.multipath.scene import Liar, Scene, both_roles, opened
 
-both_roles = pytest.mark.parametrize("role", ROLES)
 STATUS_TYPES = (F.PATH_STATUS_AVAILABLE, F.PATH_STATUS_BACKUP)
 ONE, TWO, THREE = PathId(1), PathId(2), PathId(3)
 
