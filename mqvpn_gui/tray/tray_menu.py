@@ -153,6 +153,9 @@ class TrayMenu(QObject):
 
 def _empty(menu: QMenu) -> None:
     """Remove everything from a menu; Qt alone would keep submenus and groups for ever."""
+    for submenu in menu.findChildren(QMenu):
+        # What a panel sees of an entry ends with its removal, not with the end of its menu.
+        submenu.clear()
     menu.clear()
     for child in (*menu.findChildren(QMenu), *menu.findChildren(QActionGroup)):
         child.deleteLater()
