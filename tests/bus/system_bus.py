@@ -26,12 +26,11 @@ from mqvpn_helper.interface.bus_names import (
     OBJECT_PATH,
     PROPERTIES_INTERFACE,
 )
+from tests.bus.seats import SESSIONS, USERS, pid_namespace, remove_cgroups, scope_of
 
 CHECKOUT = Path(__file__).parents[2]
 RESOURCES = CHECKOUT / "resources"
 HERE = Path(__file__).parent
-USERS = {"alice": 61001, "bob": 61002, "carol": 61003, "mqvpn": 61099}
-SESSIONS = ("alice", "carol")
 PATIENCE = 20.0
 _TOOLS = ("dbus-daemon", "runuser", "unshare", "nsenter", "gdbus", "pkcheck")
 _POLKITD = ("/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd")
@@ -180,7 +179,7 @@ class SystemBus:
 
     def user(self, name: str, *, seated: bool | None = None) -> BusUser:
         """Connect a user; whoever has a session is in it unless told otherwise."""
-        command = self.command([_python(), str(HERE / "caller.py")], user=name, seated=seated)
+        command = self.command([sys.executable, str(HERE / "caller.py")], user=name, seated=seated)
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
         )
@@ -194,13 +193,13 @@ class SystemBus:
         enter = ["nsenter", f"--target={self._inner_pid()}", "--mount", "--pid", "--net"]
         run = ["runuser", "-u", user, "--", *command] if user != "root" else list(command)
         if seated if seated is not None else user in SESSIONS:
-            scope = f"/sys/fs/cgroup/{_scope(user, self._tag)}/cgroup.procs"
+            scope = f"/sys/fs/cgroup/{scope_of(user, self._tag)}/cgroup.procs"
             run = ["sh", "-c", f'echo 0 >{scope} && exec "$@"', "sh", *run]
         return [*enter, "--", *run]
 
     def cgroup(self, user: str) -> str:
         """The control group of a user's session, below the root of all of them."""
-        return _scope(user, self._tag)
+        return scope_of(user, self._tag)
 
     def run(
         self, command: Sequence[str], *, user: str = "root", seated: bool | None = None
@@ -229,20 +228,20 @@ class SystemBus:
 
     def outer_pid(self, inner: int) -> int:
         """What this machine calls a process of the private PID namespace."""
-        wanted = _namespace(self._inner_pid())
+        wanted = pid_namespace(self._inner_pid())
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _namespace(int(entry.name)) == wanted:
-                numbers = _status(int(entry.name)).get("NSpid", "").split()
+            if entry.name.isdigit() and pid_namespace(int(entry.name)) == wanted:
+                numbers = process_status(int(entry.name)).get("NSpid", "").split()
                 if numbers and int(numbers[-1]) == inner:
                     return int(entry.name)
         return 0
 
     def processes(self, words: str) -> list[int]:
         """Process IDs of what runs on the private machine with these words in its command."""
-        wanted = _namespace(self._inner_pid())
+        wanted = pid_namespace(self._inner_pid())
         found = []
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _namespace(int(entry.name)) == wanted:
+            if entry.name.isdigit() and pid_namespace(int(entry.name)) == wanted:
                 try:
                     command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 except OSError:
@@ -254,7 +253,7 @@ class SystemBus:
     @contextmanager
     def logind(self) -> Iterator[Callable[[str], int]]:
         """Play logind: what is yielded takes ``sleep``, ``wake`` or ``count``, see the program."""
-        command = self.command([_python(), str(HERE / "fake_logind.py")])
+        command = self.command([sys.executable, str(HERE / "fake_logind.py")])
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
         ) as logind:
@@ -276,7 +275,8 @@ class SystemBus:
         """Answer polkit's question for a user's password, as somebody at a terminal would."""
         process = user.ask({"process": 0})["process"]
         command = self.command(
-            [_python(), str(HERE / "password_agent.py"), str(process), password], user=user.name
+            [sys.executable, str(HERE / "password_agent.py"), str(process), password],
+            user=user.name,
         )
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/") as agent:
             assert agent.stdout is not None
@@ -338,7 +338,7 @@ def system_bus(
     directory.chmod(0o755)
     program = directory / "helper"
     program.write_text(
-        f"#!/bin/sh\nexec {_python()} -I -m mqvpn_helper.service.main"
+        f"#!/bin/sh\nexec {sys.executable} -I -m mqvpn_helper.service.main"
         f" --verbose {' '.join(helper)} 2>>{directory}/helper.log\n",
         encoding="ascii",
     )
@@ -358,7 +358,7 @@ def system_bus(
     with ExitStack() as held:
         if namespace is None:
             (namespace,) = held.enter_context(namespaces("bus"))
-        held.callback(_remove_cgroups, tag)
+        held.callback(remove_cgroups, tag)
         log = directory / "system_bus.log"
         process = namespace.start(
             [
@@ -385,52 +385,15 @@ def _wait(condition: Callable[[], bool], process: Process, log: Path) -> None:
         time.sleep(0.02)
 
 
-def _scope(user: str, tag: str) -> str:
-    return f"user.slice/user-{USERS[user]}.slice/session-{user}{tag}.scope"
-
-
-def _remove_cgroups(tag: str) -> None:
-    """Control groups outlive every namespace, and one can only be removed when it is empty."""
-    scopes = " ".join(_scope(user, tag) for user in SESSIONS)
-    script = f"""
-        mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd /sys/fs/cgroup || exit 1
-        for scope in {scopes}; do
-            [ -d $scope ] || continue
-            echo 1 >$scope/cgroup.kill 2>/dev/null
-            for try in 1 2 3 4 5 6 7 8 9 10; do rmdir $scope 2>/dev/null && break; sleep 0.1; done
-            rmdir --ignore-fail-on-non-empty -p ${{scope%/*}} 2>/dev/null
-        done
-        true
-    """
-    subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "bash", "-c", script], check=True
-    )
-
-
-def _python() -> str:
-    return sys.executable
-
-
 def _needed_paths() -> list[str]:
     """Directories that users of the private machine need to run our programs."""
     return sorted({sys.base_prefix, sys.prefix, str(CHECKOUT)})
 
 
-def _namespace(pid: int) -> str:
-    try:
-        return str(Path(f"/proc/{pid}/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-def _status(pid: int) -> dict[str, str]:
+def process_status(pid: int) -> dict[str, str]:
+    """Return the fields of /proc/PID/status; empty when there is no such process."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return {}
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def process_status(pid: int) -> dict[str, str]:
-    """The fields of /proc/PID/status."""
-    return _status(pid)

@@ -12,7 +12,8 @@ import pytest
 from mqvpn_core.demo.programs import PORT
 from mqvpn_core.demo.topology import SERVER_IPV4
 from tests.bus.machine import UP_PATIENCE, Machine, machine, prepared
-from tests.bus.system_bus import USERS, BusUser, CallError, process_status, secret, variant
+from tests.bus.seats import USERS
+from tests.bus.system_bus import BusUser, CallError, process_status, secret, variant
 from tests.e2e.topology import eventually
 
 __all__ = ["machine", "prepared"]

@@ -16,7 +16,8 @@ import pytest
 
 from mqvpn_gui.command.exit_codes import ExitCode
 from tests.bus.conftest import open_bus
-from tests.bus.system_bus import USERS, SystemBus
+from tests.bus.seats import USERS
+from tests.bus.system_bus import SystemBus
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 

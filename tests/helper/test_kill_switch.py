@@ -1,12 +1,7 @@
-"""The kill switch against a real kernel: what passes, how long it stays, how it goes."""
+"""The kill switch against a real kernel: what passes."""
 
-import errno
-import logging
 import os
-import re
-import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,76 +18,32 @@ from mqvpn_helper.interface.host_plan import (
     CORE_MARK,
     CaptivePortal,
     HostPlan,
-    KillSwitch,
     KillSwitchMode,
     ServerEndpoint,
     Split,
 )
+from tests.helper.kill_switch_scene import (
+    ELSEWHERE,
+    LAN,
+    SWITCH,
+    carrying,
+    changer_in,
+    die_with,
+    sent,
+    waiting,
+)
 from tests.helper.namespaces import machine_state, run
 from tests.helper.plans import SERVER4, SERVER6, client_plan
-from tests.meta.checkout import ROOT
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.usefixtures("namespace")]
 
-SWITCH = KillSwitch(
-    mode=KillSwitchMode.STANDARD,
-    servers=(
-        ServerEndpoint(address=SERVER4, port=443),
-        ServerEndpoint(address=SERVER6, port=443),
-    ),
-)
-ELSEWHERE = "198.51.100.7"
-LAN = "192.0.2.9"  # on eth0's own network, though no private one
-_SO_MARK = 36
-
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-def changer_in(folder: Path) -> HostChanger:
-    return HostChanger(folder / "state", boot_directory=folder / "boot")
-
-
-@pytest.fixture
-def tun(folder: Path) -> Iterator[tuple[HostChanger, OpenedTun]]:
-    changer = changer_in(folder)
+def tun(tmp_path: Path) -> Iterator[tuple[HostChanger, OpenedTun]]:
+    changer = changer_in(tmp_path)
     opened = changer.open_tun("mqvpn0")
     yield changer, opened
     os.close(opened.fd)
-
-
-def waiting(switch: KillSwitch = SWITCH) -> HostPlan:
-    """The plan before the first connection."""
-    return HostPlan(tun_name="mqvpn0", mtu=1400, kill_switch=switch)
-
-
-def carrying(switch: KillSwitch = SWITCH) -> HostPlan:
-    return replace(client_plan("mqvpn0"), kill_switch=switch)
-
-
-def sent(
-    address: str, port: int = 4000, *, mark: int = 0, link: str = "eth0", source_port: int = 0
-) -> bool:
-    """Send a datagram over a link; whether the kernel let it leave."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as made:
-        if link:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
-        if mark:
-            made.setsockopt(socket.SOL_SOCKET, _SO_MARK, mark)
-        if source_port:
-            made.bind(("", source_port))
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        try:
-            made.sendto(b"x", (address, port))
-        except OSError as error:
-            # Refused on the spot, or by the rejection of an earlier datagram.
-            if error.errno not in {errno.EPERM, errno.EACCES, errno.EHOSTUNREACH}:
-                raise
-            return False
-        return True
 
 
 def test_nothing_leaves_before_the_first_connection(tun: tuple[HostChanger, OpenedTun]) -> None:
@@ -215,159 +166,22 @@ def test_forwarded_packets_are_held_to_it(tun: tuple[HostChanger, OpenedTun]) ->
     assert 'oifname "mqvpn0" accept' in chain
 
 
-def test_undo_leaves_nothing(folder: Path) -> None:
-    before = machine_state()
-    changer = changer_in(folder)
-    opened = changer.open_tun("mqvpn0")
-    changer.apply(waiting())
-    changer.apply(carrying())
-    changer.undo()
-    os.close(opened.fd)
-    assert machine_state() == before
-    assert [path.name for path in (folder / "state").iterdir()] == ["lock"]
-
-
-def die_with(folder: Path, plan: HostPlan) -> None:
-    """Be a process that applies a plan and is killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            changer = changer_in(folder)
-            changer.open_tun("mqvpn0")
-            changer.apply(plan)
-        except BaseException:
-            logging.getLogger(__name__).exception("the child failed")
-            os._exit(1)
-        os.kill(os.getpid(), signal.SIGKILL)
-    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
-def test_killed_process_leaves_it_in_force_until_recovery(folder: Path) -> None:
-    before = machine_state()
-    die_with(folder, carrying())
-    assert not sent(ELSEWHERE)
-    # Another tunnel that starts takes everything back except what keeps the user safe.
-    found = changer_in(folder).recover()
-    assert found == ("undid what a process that is gone had changed for mqvpn0",)
-    assert not sent(ELSEWHERE)
-    assert run("ip route show proto 110") == ""
-    assert changer_in(folder).recover() == ()
-    assert changer_in(folder).recover(release_kill_switch=True)
-    assert machine_state() == before
-    assert changer_in(folder).recover(release_kill_switch=True) == ()
-
-
-def test_next_start_takes_it_over_without_a_gap(folder: Path) -> None:
-    before = machine_state()
-    die_with(folder, carrying())
-    changer = changer_in(folder)
-    opened = changer.open_tun("mqvpn0", keep_leftovers=True)
-    assert not sent(ELSEWHERE)
-    changer.apply(waiting())
-    assert not sent(ELSEWHERE)
-    assert run("ip route show proto 110") == ""
-    changer.undo()
-    os.close(opened.fd)
-    assert machine_state() == before
-
-
-def test_next_start_without_a_kill_switch_takes_it_back(folder: Path) -> None:
-    die_with(folder, carrying(replace(SWITCH, mode=KillSwitchMode.ALWAYS)))
-    assert (folder / "boot/kill-switch-mqvpn0.nft").exists()
-    changer = changer_in(folder)
-    opened = changer.open_tun("mqvpn0")
-    assert sent(ELSEWHERE)
-    assert not (folder / "boot/kill-switch-mqvpn0.nft").exists()
-    os.close(opened.fd)
-
-
-def test_journal_may_be_lost(folder: Path) -> None:
-    before = machine_state()
-    die_with(folder, carrying())
-    for path in (folder / "state").glob("*.journal"):
-        path.unlink()
-    changer_in(folder).recover()
-    assert not sent(ELSEWHERE)
-    found = changer_in(folder).recover(release_kill_switch=True)
-    assert found == ("removed the kill switch of mqvpn0",)
-    assert machine_state() == before
-
-
-def test_user_may_ask_to_keep_it_after_an_end_in_order(folder: Path) -> None:
-    before = machine_state()
-    changer = changer_in(folder)
-    opened = changer.open_tun("mqvpn0")
-    changer.apply(carrying())
-    changer.undo(keep_kill_switch=True)
-    os.close(opened.fd)
-    assert not sent(ELSEWHERE)
-    # Its owner still lives, but has let go of it.
-    assert changer.living_owners() == ()
-    assert changer.recover(release_kill_switch=True)
-    assert machine_state() == before
-
-
-def test_always_stays_after_the_end_and_is_there_at_boot(folder: Path) -> None:
-    before = machine_state()
-    changer = changer_in(folder)
-    opened = changer.open_tun("mqvpn0")
-    changer.apply(carrying(replace(SWITCH, mode=KillSwitchMode.ALWAYS)))
-    changer.undo()
-    os.close(opened.fd)
-    assert not sent(ELSEWHERE)
-    boot = folder / "boot/kill-switch-mqvpn0.nft"
-    assert boot.stat().st_mode & 0o777 == 0o600
-    # A reboot: the firewall and everything below /run are gone.
-    run("nft flush ruleset")
-    (folder / "state/").rename(folder / "state-before-boot")
-    assert sent(ELSEWHERE)
-    run(f"nft -f {boot}")
-    assert not sent(ELSEWHERE)
-    assert changer_in(folder).recover() == ()
-    assert not sent(ELSEWHERE)
-    assert changer_in(folder).recover(release_kill_switch=True)
-    assert machine_state() == before
-    assert not boot.exists()
-
-
-def test_the_unit_of_the_boot_loads_it(folder: Path) -> None:
-    """What mqvpn-killswitch.service runs before there is a network."""
-    unit = (ROOT / "resources/mqvpn-killswitch.service").read_text(encoding="ascii")
-    (line,) = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
-    assert "Before=network-pre.target" in unit
-    changer = changer_in(folder)
-    opened = changer.open_tun("mqvpn0")
-    changer.apply(carrying(replace(SWITCH, mode=KillSwitchMode.ALWAYS)))
-    changer.undo()
-    os.close(opened.fd)
-    script = line.replace("/etc/mqvpn", str(folder / "boot")).replace("$$", "$")
-    for code in (0, 1):
-        run("nft flush ruleset")
-        assert sent(ELSEWHERE)
-        command = ["/bin/sh", "-c", script]
-        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - the unit's
-        assert done.returncode == code, done.stderr
-        assert not sent(ELSEWHERE)
-        # Whatever becomes of another file, this one counts.
-        (folder / "boot/kill-switch-broken.nft").write_text("this is no rule\n")
-
-
 @pytest.mark.parametrize("mode", [KillSwitchMode.STANDARD, None])
 def test_from_always_to_less(
-    tun: tuple[HostChanger, OpenedTun], folder: Path, mode: KillSwitchMode | None
+    tun: tuple[HostChanger, OpenedTun], tmp_path: Path, mode: KillSwitchMode | None
 ) -> None:
     changer, _ = tun
     changer.apply(carrying(replace(SWITCH, mode=KillSwitchMode.ALWAYS)))
     switch = None if mode is None else replace(SWITCH, mode=mode)
     changer.apply(replace(carrying(), kill_switch=switch))
-    assert not (folder / "boot/kill-switch-mqvpn0.nft").exists()
+    assert not (tmp_path / "boot/kill-switch-mqvpn0.nft").exists()
     assert sent(ELSEWHERE) is (mode is None)
 
 
-def test_two_would_block_each_other(tun: tuple[HostChanger, OpenedTun], folder: Path) -> None:
+def test_two_would_block_each_other(tun: tuple[HostChanger, OpenedTun], tmp_path: Path) -> None:
     changer, _ = tun
     changer.apply(carrying())
-    other = changer_in(folder)
+    other = changer_in(tmp_path)
     opened = other.open_tun("mqvpn1")
     with pytest.raises(HostChangeError, match="mqvpn0 has a kill switch"):
         other.apply(replace(waiting(), tun_name="mqvpn1"))
@@ -404,7 +218,7 @@ def test_impossible_plans(tun: tuple[HostChanger, OpenedTun], plan: HostPlan, re
 
 
 def test_excluded_networks_leave_by_the_links(
-    tun: tuple[HostChanger, OpenedTun], folder: Path
+    tun: tuple[HostChanger, OpenedTun], tmp_path: Path
 ) -> None:
     changer, opened = tun
     split = Split(networks=(ip_network("198.51.100.0/24"), ip_network("2001:db8:99::/48")))
@@ -418,23 +232,14 @@ def test_excluded_networks_leave_by_the_links(
     changer.apply(carrying())
     assert "dev mqvpn0" in run(f"ip route get {ELSEWHERE}")
     assert not sent(ELSEWHERE)
-    del opened, folder
+    del opened, tmp_path
 
 
-def test_excluded_networks_are_forgotten_by_recovery(folder: Path) -> None:
-    before = machine_state()
-    split = Split(networks=(ip_network("198.51.100.0/24"),))
-    die_with(folder, replace(client_plan("mqvpn0"), split=split))
-    assert "198.51.100.0/24 via 192.0.2.1" in run("ip route show proto 110")
-    changer_in(folder).recover()
-    assert machine_state() == before
-
-
-def test_links_take_answers_of_one_another(folder: Path) -> None:
+def test_links_take_answers_of_one_another(tmp_path: Path) -> None:
     Path("/proc/sys/net/ipv4/conf/eth0/rp_filter").write_text("1")
     before = machine_state()
     plan = replace(client_plan("mqvpn0"), links=("eth0", "gone0"))
-    changer = changer_in(folder)
+    changer = changer_in(tmp_path)
     opened = changer.open_tun("mqvpn0")
     changer.apply(plan)
     assert Path("/proc/sys/net/ipv4/conf/eth0/rp_filter").read_text() == "2\n"
@@ -444,8 +249,8 @@ def test_links_take_answers_of_one_another(folder: Path) -> None:
     changer.undo()
     os.close(opened.fd)
     assert machine_state() == before
-    die_with(folder, plan)
-    changer_in(folder).recover()
+    die_with(tmp_path, plan)
+    changer_in(tmp_path).recover()
     assert machine_state() == before
 
 

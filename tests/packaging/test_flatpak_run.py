@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.bus.system_bus import USERS, SystemBus, system_bus
+from tests.bus.seats import USERS
+from tests.bus.system_bus import SystemBus, system_bus
 from tests.command.test_end_to_end import bus_of_the_client, invite
 from tests.desktop.reading import LAUNCHER, PYATSPI, Reader, screen_reader
 from tests.desktop.session import Desktop, desktop, eventually, need_desktop

@@ -21,16 +21,13 @@ from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.path_keeper import KeeperParts, KeptConnection, PathKeeper
 from mqvpn_core.runtime.rule_board import RuleBoard
 from mqvpn_core.tunnel.link_rules import LinkRules
-from mqvpn_core.tunnel.link_table import Link, LinkMedium
+from mqvpn_core.tunnel.link_table import Link
 from mqvpn_helper.interface.host_plan import IPAddress
 from tests.runtime.fake_links import FakeLinks
 from tests.runtime.fakes import FakeSocket
 from tests.runtime.virtual_time import run_virtual
-from tests.unit.tunnel.links import SERVER4, SERVER6, link
+from tests.unit.tunnel.links import SERVER4, SERVER6
 
-WLAN = link(1, "wlan0", medium=LinkMedium.WIRELESS)
-ETH = link(3, "eth0")
-WWAN = link(2, "wwan0", medium=LinkMedium.CELLULAR)
 REMOTE = SocketAddress(str(SERVER4), 443)
 ZERO = PathId(0)
 

@@ -19,9 +19,9 @@ from mqvpn_core.tunnel.link_rules import LinkRules
 from mqvpn_core.tunnel.link_table import LinkMedium
 from mqvpn_core.tunnel.path_policy import FIRST_PAUSE
 from mqvpn_core.wire.code_points import TransportErrorCode
-from tests.runtime.path_keeper_scene import ETH, REMOTE, WLAN, WWAN, ZERO, Scene, gone, played
+from tests.runtime.path_keeper_scene import REMOTE, ZERO, Scene, gone, played
 from tests.runtime.virtual_time import run_virtual
-from tests.unit.tunnel.links import link
+from tests.unit.tunnel.links import ETH, WLAN, WWAN, link
 from tests.unit.tunnel.policy_scene import down
 
 

@@ -1,110 +1,21 @@
-"""UDP sockets against a real kernel: loopback, and namespaces where links are needed."""
+"""UDP sockets against a real kernel, on loopback."""
 
 import errno
 import os
 import socket
-import struct
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from typing import Protocol
 
 import pytest
 import trio
 import trio.testing
 
-from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, SocketAddress
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
 from mqvpn_core.runtime import udp_sockets
-from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
-from tests.helper.namespaces import add_uplink, fresh_namespace, run
-from tests.helper.packets import Tap
-
-LOOPBACK = ("127.0.0.1", "::1")
-SO_NO_CHECK = 11
-
-ANY4 = "0.0.0.0"  # noqa: S104 - what these tests are about
-
-
-class Opener(Protocol):
-    """Opens sockets that the test need not close."""
-
-    def __call__(
-        self,
-        host: str,
-        port: int = 0,
-        *,
-        interface: str | None = None,
-        buffer_bytes: int = 4 << 20,
-        segmentation: bool = True,
-    ) -> UdpSocket:
-        """Open one."""
-
-
-_READERS = ["one by one"] if kernel.make_datagram_reader is None else ["one by one", "together"]
-
-
-@pytest.fixture(params=_READERS)
-def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
-    if request.param == "one by one":
-        monkeypatch.setattr(kernel, "make_datagram_reader", None)
-    with ExitStack() as stack:
-
-        def open_socket(
-            host: str,
-            port: int = 0,
-            *,
-            interface: str | None = None,
-            buffer_bytes: int = 4 << 20,
-            segmentation: bool = True,
-        ) -> UdpSocket:
-            options = UdpOptions(
-                interface=interface, buffer_bytes=buffer_bytes, segmentation=segmentation
-            )
-            made = UdpSocket(SocketAddress(host, port), options)
-            stack.callback(made.close)
-            return made
-
-        yield open_socket
-
-
-@pytest.fixture
-def namespace() -> Iterator[None]:
-    with fresh_namespace():
-        add_uplink()
-        yield
-
-
-def to(
-    sender: UdpSocket,
-    remote: SocketAddress,
-    data: bytes,
-    *,
-    segment_size: int | None = None,
-    ecn: int = 0,
-) -> Transmit:
-    return Transmit(
-        four_tuple=FourTuple(local=sender.local_address, remote=remote),
-        data=data,
-        segment_size=segment_size or len(data),
-        ecn=ecn,
-    )
-
-
-def segments(batches: list[ReceivedDatagrams]) -> list[bytes]:
-    return [
-        batch.data[offset : offset + batch.segment_size]
-        for batch in batches
-        for offset in range(0, len(batch.data), batch.segment_size)
-    ]
-
-
-def numbered(count: int, size: int, last: int) -> list[bytes]:
-    return [bytes([n]) * (last if n == count - 1 else size) for n in range(count)]
+from tests.runtime.udp_scene import ANY4, LOOPBACK, SO_NO_CHECK, Opener, numbered, segments, to
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
@@ -196,35 +107,6 @@ def test_empty_datagrams_are_no_datagrams(opener: Opener) -> None:
     assert receiver.counters.unusable_count == 1
 
 
-@pytest.mark.netns
-@pytest.mark.usefixtures("namespace")
-@pytest.mark.parametrize(
-    ("wildcard", "addresses"),
-    [
-        (ANY4, ["127.0.0.1", "127.0.0.2", "192.0.2.2"]),
-        ("::", ["::1", "2001:db8:2::2", "2001:db8::77"]),
-    ],
-)
-def test_wildcard_socket_answers_from_the_address_it_was_asked_at(
-    opener: Opener, wildcard: str, addresses: list[str]
-) -> None:
-    run("ip -6 address add 2001:db8::77/128 dev lo nodad")
-    server = opener(wildcard)
-    port = server.local_address.port
-    client = opener(addresses[0])
-    for address in addresses:
-        client.send([to(client, SocketAddress(address, port), b"ask")])
-    asked = server.receive(8)
-    assert [batch.four_tuple.local for batch in asked] == [
-        SocketAddress(address, port) for address in addresses
-    ]
-    for batch in asked:
-        answer = Transmit(four_tuple=batch.four_tuple, data=b"ab", segment_size=1, ecn=0)
-        assert server.send([answer]) == []
-    answered = [batch.four_tuple.remote.host for batch in client.receive(8)]
-    assert answered == addresses
-
-
 def test_families_do_not_mix(opener: Opener) -> None:
     four = opener(ANY4)
     six = opener("::", four.local_address.port)
@@ -235,56 +117,6 @@ def test_families_do_not_mix(opener: Opener) -> None:
     four.send([to(four, SocketAddress("::1", 9), b"x")])
     six.send([to(six, SocketAddress("127.0.0.1", 9), b"x")])
     assert four.counters.send_errors.total() == six.counters.send_errors.total() == 1
-
-
-def _neighbours() -> None:
-    for gateway in ("192.0.2.1", "fe80::1"):
-        run(f"ip neigh add {gateway} lladdr 02:00:00:00:00:01 dev eth0 nud permanent")
-
-
-@pytest.mark.netns
-@pytest.mark.usefixtures("namespace")
-def test_packets_are_never_fragmented(opener: Opener) -> None:
-    _neighbours()
-    tap = Tap("eth0-far")
-    try:
-        four, six = opener("192.0.2.2"), opener("2001:db8:2::2")
-        for sender, remote, header_bytes in (
-            (four, SocketAddress("198.51.100.1", 443), 28),
-            (six, SocketAddress("2001:db8:99::1", 443), 48),
-        ):
-            fits = 1500 - header_bytes
-            sizes = (fits, fits + 1, 3000, fits)
-            assert sender.send([to(sender, remote, bytes(size), ecn=1) for size in sizes]) == []
-            assert sender.counters.send_errors == Counter({errno.EMSGSIZE: 2})
-            assert sender.counters.sent_count == 2
-            where = FourTuple(sender.local_address, remote)
-            assert sender.take_refused() == [(where, fits + 1), (where, 3000)]
-            assert sender.take_refused() == []
-            for _ in range(2):
-                packet = tap.next_packet()
-                assert len(packet) == 1500
-                if sender is four:
-                    assert struct.unpack("!H", packet[6:8])[0] == 0x4000  # DF, no offset
-                    assert packet[1] == 1
-                else:
-                    assert packet[6] == 17  # no fragment header
-    finally:
-        tap.close()
-
-
-@pytest.mark.netns
-@pytest.mark.usefixtures("namespace")
-def test_too_big_segments_do_not_end_segmentation(opener: Opener) -> None:
-    _neighbours()
-    sender = opener("192.0.2.2")
-    remote = SocketAddress("198.51.100.1", 443)
-    assert sender.send([to(sender, remote, bytes(4000), segment_size=2000)]) == []
-    assert sender.counters.send_errors == Counter({errno.EMSGSIZE: 2})
-    assert sender.take_refused() == [(FourTuple(sender.local_address, remote), 2000)]
-    assert sender.uses_segmentation
-    assert sender.send([to(sender, remote, bytes(2400), segment_size=1200)]) == []
-    assert sender.counters.sent_count == 2
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
@@ -303,64 +135,6 @@ def test_kernel_that_refuses_segmentation_gets_single_datagrams(opener: Opener, 
     assert segments(receiver.receive(100)) == sent * 2
     assert not sender.uses_segmentation
     assert sender.counters.send_errors.total() == 0
-
-
-@pytest.mark.netns
-@pytest.mark.slow
-@pytest.mark.usefixtures("namespace")
-@pytest.mark.parametrize("segmentation", [True, False])
-def test_full_buffer_gives_back_what_did_not_fit(opener: Opener, segmentation: bool) -> None:
-    _neighbours()
-    run("tc qdisc add dev eth0 root tbf rate 2mbit burst 1600 limit 1000000")
-    sender = opener("192.0.2.2", buffer_bytes=4096, segmentation=segmentation)
-    tap = Tap("eth0-far")
-    try:
-        arrived, blocked_count = trio.run(_send_through, sender, tap)
-    finally:
-        tap.close()
-    assert arrived == list(range(800))
-    assert blocked_count > 0
-    assert sender.counters.sent_count == 800
-    assert sender.counters.send_errors.total() == 0
-
-
-async def _send_through(sender: UdpSocket, tap: Tap) -> tuple[list[int], int]:
-    """Send 100 transmits of 8 numbers each over a slow link."""
-    remote = SocketAddress("198.51.100.1", 443)
-    payloads = [b"".join(struct.pack("!I", 8 * n + k) for k in range(8)) for n in range(100)]
-    rest = [to(sender, remote, payload, segment_size=4) for payload in payloads]
-    blocked_count = 0
-    while rest := sender.send(rest):
-        blocked_count += 1
-        with trio.fail_after(5):
-            await sender.wait_writable()
-    arrived: list[int] = []
-    while len(arrived) < 800:
-        # The link passes what was sent together on together.
-        arrived += [number for (number,) in struct.iter_unpack("!I", tap.next_packet()[28:])]
-    return arrived, blocked_count
-
-
-@pytest.mark.netns
-@pytest.mark.usefixtures("namespace")
-def test_what_the_network_refuses_is_counted(opener: Opener) -> None:
-    sender = opener("192.0.2.2")
-    remote = SocketAddress("198.51.100.1", 443)
-    pair = to(sender, remote, b"xy", segment_size=1)
-    run("nft add table inet t")
-    run("nft add chain inet t out { type filter hook output priority 0; policy drop; }")
-    assert sender.send([pair]) == []
-    run("nft delete table inet t")
-    run("ip route delete default via 192.0.2.1")
-    assert sender.send([pair]) == []
-    run("ip route add unreachable 198.51.100.1")
-    assert sender.send([pair]) == []
-    run("ip address delete 192.0.2.2/24 dev eth0")
-    assert sender.send([pair]) == []
-    counted = sender.counters.send_errors
-    assert counted[errno.EPERM] == counted[errno.EHOSTUNREACH] == 2
-    assert counted[errno.ENETUNREACH] + counted[errno.EINVAL] == 4
-    assert counted.total() == 8
 
 
 def test_closed_port_at_the_other_end_is_no_error(opener: Opener) -> None:
@@ -382,42 +156,6 @@ def test_pending_socket_error_is_counted_once(opener: Opener) -> None:
     receiver._socket.send(b"x")
     assert receiver.receive(8) == []
     assert receiver.counters.receive_errors == Counter({errno.ECONNREFUSED: 1})
-
-
-@pytest.mark.netns
-@pytest.mark.usefixtures("namespace")
-def test_socket_of_a_link_uses_no_other(opener: Opener) -> None:
-    add_uplink("eth1", network=3)
-    run("ip neigh add 192.0.3.1 lladdr 02:00:00:00:00:02 dev eth1 nud permanent")
-    assert "dev eth0" in run("ip route get 198.51.100.1")
-    tap = Tap("eth1-far")
-    try:
-        sender = opener("192.0.3.2", interface="eth1")
-        sender.send([to(sender, SocketAddress("198.51.100.1", 443), b"over eth1")])
-        assert tap.next_packet().endswith(b"over eth1")
-    finally:
-        tap.close()
-    run("ip link set eth1 down")
-    assert sender.send([to(sender, SocketAddress("198.51.100.1", 443), b"x")]) == []
-    run("ip link delete eth1")
-    assert sender.send([to(sender, SocketAddress("198.51.100.1", 443), b"x")]) == []
-    assert sender.counters.send_errors.total() == 2
-    assert sender.receive(8) == []
-
-
-@pytest.mark.netns
-@pytest.mark.usefixtures("namespace")
-def test_link_local_address_of_a_link(opener: Opener) -> None:
-    run("ip address add fe80::2/64 dev eth0 nodad")
-    run("ip neigh add fe80::9 lladdr 02:00:00:00:00:01 dev eth0 nud permanent")
-    sender = opener("fe80::2", interface="eth0")
-    assert sender.local_address.host == "fe80::2"
-    tap = Tap("eth0-far")
-    try:
-        sender.send([to(sender, SocketAddress("fe80::9", 443), b"near")])
-        assert tap.next_packet().endswith(b"near")
-    finally:
-        tap.close()
 
 
 def test_buffers_are_as_big_as_wanted_or_allowed(opener: Opener) -> None:

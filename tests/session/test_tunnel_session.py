@@ -1,10 +1,8 @@
 """A session from its beginning to its end, with cores that live, die, fail and are replaced."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 
 import trio
 from typing_extensions import override
@@ -12,14 +10,10 @@ from typing_extensions import override
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     Done,
-    EventReport,
-    FailureReport,
     FindLink,
     HelperMessage,
-    LeaveNetwork,
     LinkFound,
     LinkUsage,
-    PathsReport,
     Refused,
     Revalidate,
     SetPath,
@@ -43,10 +37,7 @@ from mqvpn_helper.session.events import (
     PathStats,
     SecretsNeeded,
     SessionError,
-    StateChanged,
 )
-from mqvpn_helper.session.tunnel_session import MAX_DEATHS
-from tests.session.samples import NETWORK as NAMED_NETWORK
 from tests.session.samples import PATH
 from tests.session.stage import (
     CORE_UID,
@@ -59,29 +50,11 @@ from tests.session.stage import (
     until_told_to_leave,
     up,
 )
-
-NETWORK = replace(NAMED_NETWORK, excluded=(), included=())
-_CREDENTIALS = FailureReport(kind=BusError.CREDENTIALS, text="the key is not accepted")
-
-
-async def _disconnect_soon(stage: Stage) -> None:
-    await trio.sleep(5)
-    stage.session.disconnect()
-
-
-async def _whole_tunnel(core: PlayedCore) -> None:
-    await core.greet()
-    await core.send(StateReport(state=TunnelState.CONNECTING))
-    assert await core.ask(NETWORK) == Done(id=NETWORK.id)
-    await core.send(StateReport(state=TunnelState.UP, reason="connected"))
-    await core.send(PathsReport(paths=(PATH,), is_periodic=False))
-    await core.send(EventReport(kind=BusEventKind.PATH_UP, path="wlan0", detail={"text": "works"}))
-    await until_told_to_leave(core)
-    await core.ask(LeaveNetwork(id=9))
+from tests.session.stories import CREDENTIALS, NETWORK, disconnect_soon, whole_tunnel
 
 
 def test_a_tunnel_comes_and_goes() -> None:
-    stage = perform(_whole_tunnel, meanwhile=_disconnect_soon)
+    stage = perform(whole_tunnel, meanwhile=disconnect_soon)
     assert stage.states == [TunnelState.CONNECTING, TunnelState.UP, TunnelState.OFF]
     assert stage.launcher.cores[0].secret == SECRET
     assert not stage.launcher.cores[0].was_killed
@@ -104,7 +77,7 @@ def test_the_core_is_told_what_it_needs_and_no_more() -> None:
         assert (start.tun_name, start.instance) == ("mqvpn0", "instance")
         await until_told_to_leave(core)
 
-    stage = perform(look, meanwhile=_disconnect_soon, name="home", dns=["10.0.0.53"])
+    stage = perform(look, meanwhile=disconnect_soon, name="home", dns=["10.0.0.53"])
     assert stage.end.error is None
 
 
@@ -115,7 +88,7 @@ def test_the_kill_switch_is_there_before_the_core() -> None:
 
     host = FakeSessionHost()
     stages = host.plans
-    stage = perform(look, meanwhile=_disconnect_soon, host=host, kill_switch="standard")
+    stage = perform(look, meanwhile=disconnect_soon, host=host, kill_switch="standard")
     switch = host.plans[0].kill_switch
     assert switch is not None
     assert switch.core_uid == CORE_UID
@@ -134,7 +107,7 @@ def test_servers_are_let_through_when_their_name_is_known() -> None:
         await until_told_to_leave(core)
 
     stage = perform(
-        resolve, meanwhile=_disconnect_soon, server="vpn.example.org", kill_switch="standard"
+        resolve, meanwhile=disconnect_soon, server="vpn.example.org", kill_switch="standard"
     )
     servers = [
         [str(server.address) for server in plan.kill_switch.servers]
@@ -173,54 +146,10 @@ def _after(seconds: float) -> Callable[[Stage], Awaitable[None]]:
     return disconnect
 
 
-async def _dies_at_once(core: PlayedCore) -> None:
-    await core.greet()
-
-
-def test_cores_that_only_die_are_given_up_and_everything_is_undone() -> None:
-    stage = perform(_dies_at_once)
-    assert len(stage.launcher.cores) == MAX_DEATHS + 1
-    assert stage.end.error is not None
-    assert stage.end.error.kind is BusError.CORE_DIED
-    assert stage.host.undone == [False]
-    assert stage.states[-1] is TunnelState.ERROR
-
-
-def test_behind_a_kill_switch_giving_up_means_to_stay_blocked() -> None:
-    async def wait(stage: Stage) -> None:
-        while TunnelState.BLOCKED not in stage.states:  # noqa: ASYNC110 - in virtual time
-            await trio.sleep(1)
-        await trio.sleep(1000)
-        assert stage.host.undone == []
-        stage.session.disconnect()
-
-    stage = perform(_dies_at_once, meanwhile=wait, kill_switch="standard")
-    blocked = next(e for e in stage.of(StateChanged) if e.state is TunnelState.BLOCKED)
-    assert blocked.error is not None
-    assert blocked.error.kind is BusError.CORE_DIED
-    assert stage.end == Ended(error=None)
-    assert stage.host.undone == [False]
-
-
-def test_who_switches_the_kill_switch_off_is_not_blocked_any_more() -> None:
-    async def switch_off(stage: Stage) -> None:
-        while TunnelState.BLOCKED not in stage.states:  # noqa: ASYNC110 - in virtual time
-            await trio.sleep(1)
-        stage.session.set_dns(DnsSettings())
-        await trio.sleep(5)
-        assert not stage.host.undone
-        stage.session.set_kill_switch(KillSwitchMode.OFF)
-
-    stage = perform(_dies_at_once, meanwhile=switch_off, kill_switch="standard")
-    assert stage.end.error is not None
-    assert stage.end.error.kind is BusError.CORE_DIED
-    assert stage.host.undone == [False]
-
-
 def test_a_refused_secret_is_asked_for_and_used() -> None:
     async def refused(core: PlayedCore) -> None:
         await core.greet()
-        await core.send(_CREDENTIALS)
+        await core.send(CREDENTIALS)
 
     async def answer(stage: Stage) -> None:
         while not stage.of(SecretsNeeded):  # noqa: ASYNC110 - in virtual time
@@ -232,25 +161,6 @@ def test_a_refused_secret_is_asked_for_and_used() -> None:
     stage = perform(refused, up, meanwhile=answer)
     assert [core.secret for core in stage.launcher.cores] == [SECRET, b"another"]
     assert stage.end == Ended(error=None)
-
-
-def test_nobody_answers_for_a_secret_for_ever() -> None:
-    async def refused(core: PlayedCore) -> None:
-        await core.greet()
-        await core.send(_CREDENTIALS)
-
-    stage = perform(refused)
-    assert stage.end == Ended(error=SessionError(kind=BusError.CREDENTIALS, text=_CREDENTIALS.text))
-
-
-def test_a_core_that_gives_up_ends_the_session() -> None:
-    async def fails(core: PlayedCore) -> None:
-        await core.greet()
-        await core.send(FailureReport(kind=BusError.CERTIFICATE, text="wrong pin"))
-
-    stage = perform(fails)
-    assert stage.end == Ended(error=SessionError(kind=BusError.CERTIFICATE, text="wrong pin"))
-    assert len(stage.launcher.cores) == 1
 
 
 def test_wishes_reach_the_core_and_the_ones_after_it() -> None:
@@ -299,7 +209,7 @@ def test_settings_change_while_the_tunnel_is_up() -> None:
         await trio.sleep(1)
         stage.session.disconnect()
 
-    stage = perform(_whole_tunnel, meanwhile=wish)
+    stage = perform(whole_tunnel, meanwhile=wish)
     up_plans = [plan for plan in stage.host.plans if plan.addresses]
     assert [plan.kill_switch is not None for plan in up_plans] == [False, True, True, True]
     assert up_plans[2].kill_switch is not None
@@ -342,25 +252,7 @@ def test_a_refused_network_leaves_the_core_to_decide() -> None:
         await until_told_to_leave(core)
 
     stage_host = FakeSessionHost()
-    assert perform(ask, meanwhile=_disconnect_soon, host=stage_host).end == Ended(error=None)
-
-
-def test_a_session_that_is_cancelled_keeps_its_kill_switch() -> None:
-    async def interrupt(_stage: Stage) -> None:
-        await trio.sleep(5)
-        raise KeyboardInterrupt
-
-    host = FakeSessionHost()
-    with suppress(BaseExceptionGroup):
-        perform(up, meanwhile=interrupt, host=host, kill_switch="standard")
-    assert host.undone == [True]
-
-
-def test_no_descriptor_is_left_open() -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    perform(_dies_at_once)
-    perform(_whole_tunnel, meanwhile=_disconnect_soon)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert perform(ask, meanwhile=disconnect_soon, host=stage_host).end == Ended(error=None)
 
 
 def test_usage_goes_from_core_to_core_and_to_the_next_tunnel() -> None:
@@ -377,10 +269,10 @@ def test_usage_goes_from_core_to_core_and_to_the_next_tunnel() -> None:
         await until_told_to_leave(core)
 
     host = FakeSessionHost()
-    perform(count, look, meanwhile=_disconnect_soon, host=host)
+    perform(count, look, meanwhile=disconnect_soon, host=host)
     assert told == [LinkUsage(), counted]
     assert host.usage == counted
-    perform(look, meanwhile=_disconnect_soon, host=host)
+    perform(look, meanwhile=disconnect_soon, host=host)
     assert told[-1] == counted
 
 
@@ -394,28 +286,17 @@ def test_an_emptied_firewall_is_put_right_at_once_and_told() -> None:
         assert len(stage.host.plans) == before + 1
         stage.session.disconnect()
 
-    stage = perform(_whole_tunnel, meanwhile=empty, kill_switch="standard")
+    stage = perform(whole_tunnel, meanwhile=empty, kill_switch="standard")
     texts = [event.detail.get("text") for event in stage.of(EventReported)]
     assert texts.count(FIREWALL_IS_BACK) == 1
-
-
-def test_a_helper_that_has_to_end_leaves_the_kill_switch() -> None:
-    async def disconnect(stage: Stage) -> None:
-        await trio.sleep(1)
-        stage.session.disconnect(keep_kill_switch=True)
-
-    stage = perform(_whole_tunnel, meanwhile=disconnect, kill_switch="standard")
-    assert stage.host.undone == [True]
-    assert stage.end == Ended(error=None)
-    assert [event.mode for event in stage.of(KillSwitchChanged)] == [KillSwitchMode.STANDARD]
 
 
 def test_name_servers_of_the_machine_find_the_server_through_the_kill_switch() -> None:
     host = FakeSessionHost()
     host.name_servers_of_machine = (ip_address("192.0.2.53"),)
     stage = perform(
-        _whole_tunnel,
-        meanwhile=_disconnect_soon,
+        whole_tunnel,
+        meanwhile=disconnect_soon,
         host=host,
         server="vpn.example.org",
         kill_switch="standard",

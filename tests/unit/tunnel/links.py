@@ -39,3 +39,8 @@ def without_ipv6(one: Link) -> Link:
 
 def table(*links: Link) -> LinkTable:
     return LinkTable(links={one.ifindex: one for one in links})
+
+
+WLAN = link(1, "wlan0", medium=LinkMedium.WIRELESS)
+WWAN = link(2, "wwan0", medium=LinkMedium.CELLULAR)
+ETH = link(3, "eth0")

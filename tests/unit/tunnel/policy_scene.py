@@ -194,3 +194,9 @@ class Scene:
 def down(link: Link) -> Link:
     """The link without carrier."""
     return replace(link, has_carrier=False, known_ways=())
+
+
+def kinds(commands: object) -> list[str]:
+    """Return the names of their types."""
+    assert isinstance(commands, list)
+    return [type(command).__name__ for command in commands]
