@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.checks import Findings, all_checks
 from mqvpn_gui.app.machine_look import MachineLook, look_around
-from mqvpn_gui.app.sandbox import is_sandboxed
 from mqvpn_gui.app.text_files import write_text
 from mqvpn_gui.bus.helper_proxy import HelperProxy
 from mqvpn_gui.bus.permission import Permission, ask_permission
@@ -21,6 +20,7 @@ from mqvpn_gui.model.diagnosis import MAX_REPORT_BYTES, MachineFacts, facts_from
 from mqvpn_gui.model.helper_state import HelperState
 from mqvpn_gui.user.errors import UserError
 from mqvpn_gui.user.profile_store import ProfileStore
+from mqvpn_gui.user.sandbox import is_sandboxed
 from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
 from mqvpn_gui.words.messages import told_error, told_failure
 from mqvpn_helper.interface.tunnel_settings import TunnelRoutes

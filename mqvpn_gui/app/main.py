@@ -10,7 +10,6 @@ from mqvpn_gui.app.clocks import qt_clocks
 from mqvpn_gui.app.desk import Desk
 from mqvpn_gui.app.options import make_parser
 from mqvpn_gui.app.preference_file import PreferenceFile
-from mqvpn_gui.app.sandbox import is_sandboxed
 from mqvpn_gui.app.stop_signals import StopSignals
 from mqvpn_gui.app.surroundings import Surroundings
 from mqvpn_gui.bus.addresses import session_bus_address, system_bus_address
@@ -18,6 +17,7 @@ from mqvpn_gui.bus.qt_bus import QtBus
 from mqvpn_gui.bus.single_program import SingleProgram
 from mqvpn_gui.user.names import APPLICATION_ID
 from mqvpn_gui.user.profile_store import ProfileStore
+from mqvpn_gui.user.sandbox import is_sandboxed
 from mqvpn_gui.user.secret_store import SecretStore
 from mqvpn_gui.words.translation import install_translation
 

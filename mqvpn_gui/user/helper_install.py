@@ -4,6 +4,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from mqvpn_gui.user.sandbox import is_sandboxed
+
 PACKAGE = "mqvpn-core"
 """The package with helper, core and policy."""
 
@@ -15,7 +17,6 @@ _DEBIAN = f"sudo apt install ./{PACKAGE}_*.deb"
 _ANYWHERE = "sudo ./mqvpn-install-helper"
 """In the unpacked archive mqvpn-helper of the release."""
 _PROGRAM = "bin/mqvpn-install-helper"
-_SANDBOX = Path("/.flatpak-info")
 
 
 def install_command(os_release: str | None = None, environment: Path | None = None) -> str:
@@ -25,7 +26,7 @@ def install_command(os_release: str | None = None, environment: Path | None = No
         os_release: content of ``os-release``; None reads that of this machine.
         environment: where pip or pipx has put mqvpn; None looks where this runs.
     """
-    if environment is None and os_release is None and not _SANDBOX.exists():
+    if environment is None and os_release is None and not is_sandboxed():
         environment = Path(sys.prefix)
     if environment is not None and (environment / _PROGRAM).exists():
         return f"sudo {shlex.quote(str(environment / _PROGRAM))}"
