@@ -7,6 +7,8 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+import pytest
+
 from mqvpn_helper.interface.host_plan import (
     KillSwitchMode,
     Split,
@@ -23,6 +25,8 @@ from tests.helper.kill_switch_scene import (
 from tests.helper.namespaces import machine_state, run
 from tests.helper.plans import client_plan
 from tests.meta.checkout import ROOT
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.usefixtures("namespace")]
 
 
 def test_undo_leaves_nothing(tmp_path: Path) -> None:
