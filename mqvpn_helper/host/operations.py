@@ -50,6 +50,7 @@ _LOGGER = logging.getLogger(__name__)
 DEFAULT_STATE_DIRECTORY = Path("/run/mqvpn")
 """Emptied by a reboot, like everything the journal speaks of."""
 _INSTANCE_BYTES = 9
+_FURTHER_ATTEMPTS = 3
 
 
 class HostChanger:
@@ -138,9 +139,8 @@ class HostChanger:
         plan = as_of_now(plan)
         has_table = self._firewall.check(plan)
         with self._journal.locked(), NetlinkConfig() as netlink:
-            report = self._apply_locked(
-                plan, TunLink(netlink, self._sysctls, tun), netlink, has_table=has_table
-            )
+            link = TunLink(netlink, self._sysctls, tun)
+            report = self._apply_steadily(plan, link, netlink, has_table=has_table)
         if plan.forward_ipv4 or plan.forward_ipv6:
             warnings = [
                 f"the firewall chain {chain!r} drops forwarded packets by default: clients reach "
@@ -245,6 +245,20 @@ class HostChanger:
             netns=current_netns(),
             instance=self._instance,
         )
+
+    def _apply_steadily(
+        self, plan: HostPlan, link: TunLink, netlink: NetlinkConfig, *, has_table: bool
+    ) -> HostReport:
+        """Try again when links change: one that goes takes the ways over it along at any moment."""
+        for _ in range(_FURTHER_ATTEMPTS):
+            ways = PhysicalWays(netlink, link.ifindex)
+            try:
+                return self._apply_locked(plan, link, netlink, has_table=has_table)
+            except HostChangeError as error:
+                if not ways.have_changed():
+                    raise
+                _LOGGER.debug("the links have changed meanwhile (%s): once more", error)
+        return self._apply_locked(plan, link, netlink, has_table=has_table)
 
     def _apply_locked(
         self, plan: HostPlan, link: TunLink, netlink: NetlinkConfig, *, has_table: bool

@@ -37,6 +37,13 @@ class PhysicalWays:
         self._tun_ifindex = tun_ifindex
         self._routes = netlink.routes()
 
+    def have_changed(self) -> bool:
+        """Tell whether the picture is out of date: what was worked out from it may be wrong."""
+        now = self._netlink.routes()
+        return {route for route in self._routes if not self._is_ours(route)} != {
+            route for route in now if not self._is_ours(route)
+        }
+
     def way_to(self, address: IPAddress) -> Route | None:
         """Return the route that would lead to an address if our own did not exist.
 

@@ -7,6 +7,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from mqvpn_helper.host.operations import HostChanger
+from mqvpn_helper.host.physical_ways import PhysicalWays
+from mqvpn_helper.host.routes import Route
 from mqvpn_helper.host.tun import OpenedTun
 from tests.helper.namespaces import add_uplink, run, way_to
 from tests.helper.plans import SERVER4, SERVER6, client_plan
@@ -30,6 +32,25 @@ def test_bypass_follows_to_another_link(changer: HostChanger, tun: OpenedTun) ->
     assert "dev eth1" in way_to(SERVER6)
     run("ip link delete eth1")
     changer.apply(client_plan(tun.name))
+    assert "via 192.0.2.1 dev eth0" in way_to(SERVER4)
+    assert "dev eth0" in way_to(SERVER6)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before its route", "after its route"])
+def test_bypass_of_a_link_that_goes_at_that_moment(
+    changer: HostChanger, tun: OpenedTun, monkeypatch: pytest.MonkeyPatch, *, before: bool
+) -> None:
+    add_uplink("eth1", network=1)
+    install = PhysicalWays.install
+
+    def lose_link(ways: PhysicalWays, wanted: Route) -> None:
+        if before:
+            run("ip link set eth1 down")
+        install(ways, wanted)
+        run("ip link set eth1 down")
+
+    monkeypatch.setattr(PhysicalWays, "install", lose_link)
+    assert changer.apply(client_plan(tun.name)).warnings == ()
     assert "via 192.0.2.1 dev eth0" in way_to(SERVER4)
     assert "dev eth0" in way_to(SERVER6)
 
