@@ -1,33 +1,31 @@
-"""The server in a container with one privilege, and a client outside: `./run container`.
+"""The server in a container of a user without root, and a client outside: `./run container`.
 
-The recipe is built as it stands, except for its base where no registry of images can be reached:
-then it is a Debian made here. What runs, runs in a network namespace of the laboratory.
+The commands are those of docs/install.md. The recipe is built as it stands, except for its base
+where no registry of images can be reached: then it is a Debian made here.
 """
 
 import os
-import shutil
-import subprocess
+import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mqvpn_core.demo.processes import Process
 from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4
-from mqvpn_helper.interface.invite_link import SCHEME, InviteLink, decode_invite_link
+from mqvpn_helper.interface.invite_link import InviteLink, decode_invite_link
 from tests.bus.system_bus import process_status
+from tests.documents.blocks import blocks
+from tests.documents.test_quick_starts import link_in
 from tests.e2e.conftest import credentials, lab, serve_web
 from tests.e2e.topology import UP_PATIENCE, Lab, eventually, wait_connected
-from tests.packaging.flatpak_lab import CHECKOUT, copy_checkout, mirror, run
+from tests.packaging.flatpak_lab import CHECKOUT
+from tests.packaging.rootless_lab import UID, Rootless, missing_tools, rootless
 
 __all__ = ["credentials", "lab"]
 
-RECIPE = CHECKOUT / "packaging/container/Containerfile"
-IMAGE = "localhost/mqvpn-server"
 NET_ADMIN = 1 << 12
-_BASE = "localhost/mqvpn-base"
 
 pytestmark = [
     pytest.mark.netns,
@@ -40,130 +38,65 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Podman:
-    """Podman with a store of images of its own."""
-
-    folder: Path
-
-    def command(self, *arguments: str) -> list[str]:
-        """The command line of a call."""
-        store = ("--root", str(self.folder / "store"), "--runroot", str(self.folder / "run"))
-        # Machines of tests have control groups of two kinds, which no runtime takes.
-        groups = 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"'
-        return [
-            *("unshare", "--mount", "--propagation", "private", "sh", "-c", groups, "sh"),
-            *("podman", *store, *arguments),
-        ]
-
-    def run(self, *arguments: str) -> str:
-        """Call it and return what it wrote."""
-        return run(*self.command(*arguments))
-
-    def start_options(self) -> Sequence[str]:
-        """What a container is not given: groups, and limits that only more power could raise."""
-        return ("--rm", "--cgroups=disabled", "--ulimit=nofile=1024:1024", "--ulimit=nproc=512:512")
+@pytest.fixture
+def alice(lab: Lab) -> Iterator[Rootless]:
+    """The user, whose containers run where the server of the laboratory would."""
+    assert not missing_tools(), f"missing: {', '.join(missing_tools())}"
+    folder = CHECKOUT / "build/container-lab"
+    with rootless(folder, lab.world.server, lab.directory / "holder.log") as made:
+        yield made
 
 
-@pytest.fixture(scope="module")
-def podman() -> Podman:
-    """With the image, built from this checkout."""
-    missing = [tool for tool in ("podman", "buildah", "mmdebstrap") if shutil.which(tool) is None]
-    assert not missing, f"missing: {', '.join(missing)}"
-    made = Podman(CHECKOUT / "build/container-lab")
-    made.folder.mkdir(parents=True, exist_ok=True)
-    options = [] if _has_registry(made) else ["--build-arg", f"BASE={_local_base(made)}"]
-    source = made.folder / "source"
-    shutil.rmtree(source, ignore_errors=True)
-    copy_checkout(source)
-    # No runtime is needed to build: RUN takes a changed root, and the machine's network.
-    machine = [f"--volume={name}:{name}:ro" for name in ("/etc/ssl/certs", "/etc/resolv.conf")]
-    made.run(
-        *("build", "--isolation=chroot", "--network=host", *machine, *options, "--tag", IMAGE),
-        *("--file", str(source / RECIPE.relative_to(CHECKOUT)), str(source)),
-    )
-    shutil.rmtree(source)
-    return made
+def block(name: str) -> str:
+    """The commands of that name."""
+    return blocks()[name].text
 
 
-def _has_registry(podman: Podman) -> bool:
-    default = next(line for line in RECIPE.read_text().splitlines() if line.startswith("ARG BASE="))
-    command = podman.command("pull", "--quiet", default.removeprefix("ARG BASE="))
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def _local_base(podman: Podman) -> str:
-    if subprocess.run(podman.command("image", "exists", _BASE), check=False).returncode != 0:
-        archive = podman.folder / "base.tar"
-        run(
-            *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"),
-            *("--include=ca-certificates", "bookworm", str(archive)),
-            *(f"deb {mirror()} bookworm main",),
-        )
-        podman.run("import", "--quiet", str(archive), _BASE)
-        archive.unlink()
-    return _BASE
-
-
-def test_a_server_with_one_privilege(
-    lab: Lab, podman: Podman, capsys: pytest.CaptureFixture[str]
+def test_a_server_without_root_and_with_one_privilege(
+    lab: Lab, alice: Rootless, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    etc, state = lab.directory / "etc", lab.directory / "state"
-    etc.mkdir()
-    state.mkdir()
-    link = make_server(podman, etc)
-    lab.world.server.call(prepare_namespace)
     before = lab.world.server.host_state()
-    server = lab.world.server.start(
-        podman.command(
-            *("run", *podman.start_options(), f"--network=ns:{lab.world.server.path}"),
-            *("--cap-drop=all", "--cap-add=NET_ADMIN", "--security-opt=no-new-privileges"),
-            *("--device", "/dev/net/tun", "--volume", f"{etc}:/etc/mqvpn:ro"),
-            *("--volume", f"{state}:/var/lib/mqvpn-server", IMAGE),
-        ),
-        lab.directory / "container.log",
-    )
-    wait_for_line(lab.directory / "container.log", "listening on", server)
-    for process in processes_of("mqvpn-core server"):
-        status = process_status(process)
-        sets = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")}
-        assert sets == dict.fromkeys(sets, NET_ADMIN)
-    connect(lab, link)
+    link = link_in(alice.run(block("container-build"), to_build=True))
+    assert lab.run(lab.world.server, ["sh", "-ec", block("container-port")]).code == 0
+    alice.run(block("container-start"))
+    eventually(lambda: "listening on" in alice.run("podman logs mqvpn 2>&1"), UP_PATIENCE, "server")
+    check_privileges()
+    connect(lab, decode_invite_link(link))
     serve_web(lab)
-    assert lab.ping(lab.world.client, WEB_IPV4).code == 0
-    server.terminate()
-    assert server.wait(20) == 0
-    assert (state / "leases.json").exists()
+    fetch = [
+        "curl",
+        "--silent",
+        "--fail",
+        "--output",
+        "/dev/null",
+        f"http://{WEB_IPV4}/bytes/1000000",
+    ]
+    assert lab.run(lab.world.client, fetch).code == 0
+    told = alice.run(block("container-user"))
+    assert decode_invite_link(link_in(told)).user == "alice"
+    assert re.search(r"clients +1$", told, re.MULTILINE)
+    alice.run(block("container-remove"))
+    assert alice.run("podman ps --all --quiet; podman volume ls --quiet") == ""
+    assert "localhost/mqvpn-server:latest" not in alice.images()
     assert lab.world.server.host_state() == before
     with capsys.disabled():
         sys.stdout.write(
-            "\n  proved: a server with NET_ADMIN alone serves a client, and leaves nothing"
+            "\n  proved: a user without root runs a server with NET_ADMIN alone, by the"
+            "\n  documents' commands; it serves a client, and goes without a trace"
         )
 
 
-def make_server(podman: Podman, etc: Path) -> InviteLink:
-    told = podman.run(
-        *("run", *podman.start_options(), "--network=none", "--volume", f"{etc}:/etc/mqvpn"),
-        *(IMAGE, "server", "init", "--yes", "--name", SERVER_IPV4),
-    )
-    (line,) = (each for each in told.splitlines() if each.startswith(f"{SCHEME}://"))
-    return decode_invite_link(line)
-
-
-def prepare_namespace() -> None:
-    """What podman run --sysctl does in a namespace of its own."""
-    for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-        Path(f"/proc/sys/net/{name}").write_text("1", encoding="ascii")
-    Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("443", encoding="ascii")
-
-
-def wait_for_line(log: Path, words: str, process: Process) -> None:
-    def is_there() -> bool:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        assert process.poll() is None, text
-        return words in text
-
-    eventually(is_there, UP_PATIENCE, words)
+def check_privileges() -> None:
+    """No process of the server is root's, here or in the container, or may do more."""
+    found = processes_of("mqvpn-core server")
+    for process in found:
+        status = process_status(process)
+        sets = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")}
+        assert sets == dict.fromkeys(sets, NET_ADMIN)
+        assert status["NoNewPrivs"] == "1"
+        # His subordinate IDs begin there; the first one of them is not root in the container.
+        assert all(int(each) > 200_000 for each in status["Uid"].split())
+        assert UID not in map(int, status["Uid"].split())
 
 
 def processes_of(words: str) -> list[int]:
@@ -186,4 +119,4 @@ def connect(lab: Lab, link: InviteLink) -> None:
     key.write_text(link.key)
     key.chmod(0o600)
     known = replace(lab.credentials, auth_key=key, pin=link.pins[0])
-    wait_connected(lab.start_client(credentials=known, server=link.host))
+    wait_connected(lab.start_client(credentials=known, server=SERVER_IPV4))
