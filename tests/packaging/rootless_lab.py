@@ -19,7 +19,7 @@ from tests.packaging.flatpak_lab import CHECKOUT, copy_checkout, mirror, run
 
 TOOLS = ("podman", "buildah", "crun", "slirp4netns", "newuidmap", "mmdebstrap", "setpriv")
 UID = 61234
-_HOME = "/home/alice"
+_HOME = "/srv/alice"
 _BASE = "localhost/mqvpn-base"
 RECIPE = CHECKOUT / "packaging/container/Containerfile"
 _OF_THE_MACHINE = [f"--volume={name}:{name}:ro" for name in ("/etc/ssl/certs", "/etc/resolv.conf")]
@@ -29,17 +29,17 @@ _PASSED_ON = ("PIP_", "SSL_", "http_proxy", "https_proxy", "no_proxy")
 _MAKE = f"""\
 set -eu
 mount --make-rshared /
-mount -t tmpfs -o mode=755 tmpfs /home
-mkdir /home/dev {_HOME}
-mknod -m 666 /home/dev/tun c 10 200
-mount --bind /home/dev/tun /dev/net/tun
+mount -t tmpfs -o mode=755 tmpfs /srv
+mkdir /srv/dev {_HOME}
+mknod -m 666 /srv/dev/tun c 10 200
+mount --bind /srv/dev/tun /dev/net/tun
 mount --bind "$1" {_HOME}
-for list in passwd group subuid subgid; do cp "/etc/$list" "/home/dev/$list"; done
-echo alice:x:{UID}:{UID}::{_HOME}:/bin/sh >>/home/dev/passwd
-echo alice:x:{UID}: >>/home/dev/group
-echo alice:200000:65536 >>/home/dev/subuid
-echo alice:200000:65536 >>/home/dev/subgid
-for list in passwd group subuid subgid; do mount --bind "/home/dev/$list" "/etc/$list"; done
+for list in passwd group subuid subgid; do cp "/etc/$list" "/srv/dev/$list"; done
+echo alice:x:{UID}:{UID}::{_HOME}:/bin/sh >>/srv/dev/passwd
+echo alice:x:{UID}: >>/srv/dev/group
+echo alice:200000:65536 >>/srv/dev/subuid
+echo alice:200000:65536 >>/srv/dev/subgid
+for list in passwd group subuid subgid; do mount --bind "/srv/dev/$list" "/etc/$list"; done
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/user/{UID}
 chown {UID}:{UID} {_HOME} /run/user/{UID}
