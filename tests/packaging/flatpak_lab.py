@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.documents.blocks import blocks
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MANIFEST = CHECKOUT / "packaging/flatpak/org.mqvpn.Client.yml"
 APPLICATION = MANIFEST.stem
@@ -77,26 +79,52 @@ class FlatpakLab:
         stamp.write_text(wanted, encoding="utf-8")
 
     def build(self) -> None:
-        """Build the window as the manifest says, without a network, and install it."""
-        run(sys.executable, str(MANIFEST.with_name("fetch_wheels.py")), cwd=CHECKOUT)
+        """Build and install the window by the documents' commands, without a network."""
+        self.remove()
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="source-") as name:
             source = Path(name) / "mqvpn"
             manifest = copy_source(source)
             manifest.write_text(for_local_runtime(manifest.read_text("utf-8")), encoding="utf-8")
-            run(
-                *("dbus-run-session", "--", "flatpak-builder", "--user", "--force-clean"),
-                *("--disable-updates", "--disable-rofiles-fuse"),
-                *(f"--repo={self.folder / 'repository'}", f"--state-dir={self.folder / 'state'}"),
-                *(str(Path(name) / "build"), str(manifest)),
-                environment=self._environment(),
-            )
-        self._install(APPLICATION)
+            tools = self._write_tools(Path(name) / "bin")
+            self.follow("flatpak-build", cwd=source, PATH=f"{tools}:{os.environ['PATH']}")
         run(
             *("flatpak", "build-bundle", str(self.folder / "repository")),
             *(str(self.bundle), APPLICATION),
             environment=self._environment(),
         )
         run("chmod", "-R", "a+rX", str(self.installation))
+
+    def remove(self) -> None:
+        """Uninstall the window of an earlier run, if there is one."""
+        if APPLICATION in self._flatpak("list", "--columns=application").split():
+            self._flatpak("uninstall", "--noninteractive", APPLICATION)
+
+    def follow(self, name: str, cwd: Path | None = None, **variables: str) -> str:
+        """Run the commands of a document.
+
+        Args:
+            name: what the document calls them.
+            cwd: where.
+            variables: of the environment, beside those of the laboratory.
+        """
+        command = ("dbus-run-session", "--", "sh", "-ec", blocks()[name].text)
+        return run(*command, environment={**self._environment(), **variables}, cwd=cwd)
+
+    def _write_tools(self, folder: Path) -> Path:
+        """Write a flatpak-builder that keeps what it has made and needs no FUSE, and our Python."""
+        repository, state = self.folder / "repository", self.folder / "state"
+        builder = (
+            f"--disable-updates --disable-rofiles-fuse --repo={repository} --state-dir={state}"
+        )
+        programs = {
+            "flatpak-builder": f"{shutil.which('flatpak-builder')} {builder}",
+            "python3": sys.executable,
+        }
+        folder.mkdir()
+        for name, command in programs.items():
+            (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            (folder / name).chmod(0o755)
+        return folder
 
     def installed_files(self) -> Path:
         """What is /app in the sandbox."""

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.command.test_end_to_end import bus_of_the_client, invite
 from tests.desktop.reading import LAUNCHER, PYATSPI, Reader, screen_reader
 from tests.desktop.session import Desktop, desktop, eventually, need_desktop
 from tests.desktop.test_whole_story import short_folder
+from tests.documents.blocks import blocks
 from tests.e2e.conftest import credentials, lab
 from tests.e2e.topology import INNER_SERVER_IPV4, Lab
 from tests.packaging.flatpak_lab import APPLICATION, CHECKOUT, FlatpakLab, obstacles
@@ -107,9 +109,11 @@ def desktop_of_alice(bus: SystemBus) -> Iterator[Desktop]:
 
 
 def in_sandbox(made: Desktop, *options: str) -> list[str]:
+    """The documents' command, with options; or with another program inside."""
     # Changing the user has changed HOME to what the list of users says.
     home = f"HOME={made.environment['HOME']}"
-    return ["env", home, "flatpak", "run", "--system", *options, APPLICATION]
+    *flatpak_run, application = blocks()["flatpak-start"].text.split()
+    return ["env", home, *flatpak_run, *options, application]
 
 
 def start(made: Desktop, installed: FlatpakLab, *options: str) -> None:
@@ -222,3 +226,29 @@ def test_without_the_helper_it_says_which_command_installs_it(
             reader.look("push button", "Check again")
         assert "Traceback" not in made.log("mqvpn-gui")
     say("without the helper it shows the page that names the command", capsys)
+
+
+def test_uninstalling_leaves_nothing(
+    bus_without_helper: SystemBus, installed: FlatpakLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with desktop_of_alice(bus_without_helper) as made:
+        home = Path(made.environment["HOME"])
+        before = files_of_ours(home)
+        start(made, installed)
+        eventually((home / ".var/app" / APPLICATION / "config").exists, "its own files")
+        made.stop("mqvpn-gui")
+        autostart = home / ".config/autostart" / f"{APPLICATION}.desktop"
+        autostart.parent.mkdir(parents=True, exist_ok=True)
+        autostart.write_text("[Desktop Entry]\n")  # as the portal of the desktop writes it
+        assert files_of_ours(home) > before
+        assert files_of_ours(installed.installation / "exports")
+        installed.follow("flatpak-remove", HOME=str(home))
+        assert files_of_ours(home) == before
+    assert files_of_ours(installed.installation / "exports") == set()
+    assert files_of_ours(installed.installation / "app") == set()
+    say("it is uninstalled without a trace", capsys)
+
+
+def files_of_ours(folder: Path) -> set[str]:
+    """Files and folders with our name."""
+    return {str(each) for each in folder.rglob("*") if "mqvpn" in each.name.lower()}
