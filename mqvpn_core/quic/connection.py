@@ -20,6 +20,7 @@ from mqvpn_core.quic.inbound import Inbound
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.statistics import ConnectionStatistics
+from mqvpn_core.quic.straight_way import StraightWay
 from mqvpn_core.quic.trace import TraceRecord
 from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
@@ -32,11 +33,13 @@ class MultipathConnection:
     """One connection, client or server, told the time and the bytes.
 
     A: engine, is_client, is_closed, handshake_complete, handshake_confirmed, multipath_negotiated,
-       max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der
+       max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der, is_behind,
+       has_events
     B: receive_datagrams, handle_timeout, on_send_refused
     C: connect, open_path, migrate_path, abandon_path, set_path_use, probe_paths, limit_path_rate,
        queue_datagrams, note_stream_activity, request_key_update, close
-    D: transmits, next_timeout, next_event; polled in this order after every B and C; take_trace
+    D: transmits, next_timeout, next_event; polled in this order after every B and C, the first once
+       more while ``is_behind``; take_trace
     """
 
     def __init__(
@@ -86,6 +89,11 @@ class MultipathConnection:
         self._traffic_moves = parts.traffic_moves
         self._inbound = Inbound(parts)
         self._timers = ConnectionTimers(parts)
+        self._straight_way = StraightWay(parts, self._timers)
+        # Since when something that came has still to be acted on.
+        self._behind_since: Instant | None = None
+        # What came for sending since the last look, while it is only one payload.
+        self._lone: tuple[bytes, Sequence[Parcel], Instant] | None = None
 
     @property
     def is_client(self) -> bool:
@@ -96,6 +104,16 @@ class MultipathConnection:
     def is_closed(self) -> bool:
         """Nothing will be sent or received any more; the object can be dropped."""
         return self.engine.is_terminated
+
+    @property
+    def is_behind(self) -> bool:
+        """Something has come that no packet had to wait for; `transmits` catches up with it."""
+        return self._behind_since is not None
+
+    @property
+    def has_events(self) -> bool:
+        """`next_event` has something."""
+        return bool(self._events)
 
     @property
     def is_ending(self) -> bool:
@@ -159,11 +177,12 @@ class MultipathConnection:
 
     def statistics(self) -> ConnectionStatistics:
         """Take a snapshot of the numbers."""
+        self._catch_up()
         queue = self._sources.datagrams
         return ConnectionStatistics(
             paths=tuple(path.statistics() for path in self._paths.values()),
             key_phase=self._protection.send_key_phase,
-            datagrams_waiting=len(queue),
+            datagrams_waiting=len(queue) + (self._lone is not None),
             datagrams_dropped=queue.dropped_count,
             datagrams_marked=queue.marked_count,
             undecryptable_packets=self._receiver.undecryptable_count,
@@ -181,12 +200,17 @@ class MultipathConnection:
             self._inbound.receive(batch, now)
         except RemoteProtocolError as error:
             self._close_for(error)
-        self._after_input(now)
+        if self._behind_since is None:
+            self._behind_since = now
+        engine, sources = self.engine, self._sources
+        if not self._handshake.is_confirmed or sources.engine_has_frames or engine.is_ending:
+            self._catch_up()
 
     def handle_timeout(self, now: Instant) -> None:
         """Run what is due."""
         if self._tracer is not None:
             self._tracer.set_time(now)
+        self._catch_up()
         self._timers.run(now)
         self._after_input(now)
 
@@ -309,8 +333,11 @@ class MultipathConnection:
 
         RFC 9221 s3: nothing is queued for a peer that does not take DATAGRAM frames.
         """
-        limit = self.max_datagram_payload
-        if limit:
+        if self._lone is None and len(payloads) == 1 and isinstance(payloads[0], bytes):
+            self._lone = prefix, payloads, now
+            return
+        self._queue_lone()
+        if self.max_datagram_payload:
             self._sources.datagrams.push(prefix, payloads, now)
 
     def note_stream_activity(self) -> None:
@@ -340,12 +367,27 @@ class MultipathConnection:
             return self._closing.repetition()
         result: list[Transmit] = []
         try:
+            if self._lone is not None:
+                straight = self._straight_way.send(self._lone[0], self._lone[1], now)
+                if straight is not None:
+                    self._lone = None
+                    return straight
+                self._queue_lone()
+            self._catch_up()
             self._collect_transmits(result, now)
         except RemoteProtocolError as error:
             # Keys that are nearly used up and cannot be updated (RFC 9001 s6.6).
             self._close_for(error)
         self._note_end()
         return result
+
+    def _queue_lone(self) -> None:
+        """Let a payload wait with all others."""
+        if self._lone is not None:
+            prefix, payloads, queued_at = self._lone
+            self._lone = None
+            if self.max_datagram_payload:
+                self._sources.datagrams.push(prefix, payloads, queued_at)
 
     def _collect_transmits(self, result: list[Transmit], now: Instant) -> None:
         engine = self.engine
@@ -370,7 +412,7 @@ class MultipathConnection:
 
     def next_timeout(self) -> Instant | None:
         """When to call `handle_timeout` (or just `transmits`) next."""
-        return self._timers.next_timeout()
+        return self._timers.next_timeout() if self._behind_since is None else self._behind_since
 
     def next_event(self) -> Event | None:
         """Oldest event not handed out yet."""
@@ -395,6 +437,16 @@ class MultipathConnection:
         server = handshake_path.addr.remote if handshake_path is not None else None
         forbids = self.engine.peer_parameters.disable_active_migration
         return forbids and four_tuple.remote == server
+
+    def _catch_up(self) -> None:
+        """Act on what has come and could wait."""
+        if self._behind_since is not None:
+            now, self._behind_since = self._behind_since, None
+            try:
+                self._inbound.settle()
+            except RemoteProtocolError as error:
+                self._close_for(error)
+            self._after_input(now)
 
     def _after_input(self, now: Instant) -> None:
         """Notice what the packets or the time have changed."""

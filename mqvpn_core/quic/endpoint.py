@@ -101,7 +101,7 @@ EndpointEvent: TypeAlias = ConnectionAccepted | ConnectionDiscarded
 class ServerEndpoint:
     """Demultiplexer and owner of a server's connections.
 
-    A: connections, serving, shortest_round_trip
+    A: connections, serving, shortest_round_trip, is_behind, has_ready
     B: receive_datagrams, handle_timeout, on_send_refused
     C: set_config, set_known, wake, poll, discard, close
     D: transmits, next_timeout, next_event, take_ready; polled in this order
@@ -136,6 +136,8 @@ class ServerEndpoint:
         self._strangers: dict[ConnectionHandle, None] = {}
         self._ready: set[ConnectionHandle] = set()
         self._needs_poll: set[ConnectionHandle] = set()
+        # Polled, and to be polled once more.
+        self._behind: set[ConnectionHandle] = set()
         self._outgoing: list[Transmit] = []
         self._events: deque[EndpointEvent] = deque()
         self._next_handle = 1
@@ -147,6 +149,16 @@ class ServerEndpoint:
         """The shortest of all connections, in seconds; 0 while none is known."""
         known = (connection.shortest_round_trip for connection in self.connections.values())
         return min(filter(None, known), default=0.0)
+
+    @property
+    def is_behind(self) -> bool:
+        """`transmits` has to be called once more, for what no packet had to wait for."""
+        return bool(self._behind)
+
+    @property
+    def has_ready(self) -> bool:
+        """`take_ready` has something."""
+        return bool(self._ready)
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Route the datagrams of one socket read."""
@@ -226,6 +238,8 @@ class ServerEndpoint:
 
     def transmits(self, now: Instant) -> list[Transmit]:
         """Everything to send now, of all connections that were touched."""
+        self._needs_poll |= self._behind
+        self._behind.clear()
         while self._needs_poll:
             handle = self._needs_poll.pop()
             connection = self.connections.get(handle)
@@ -233,6 +247,9 @@ class ServerEndpoint:
                 continue
             self.serving = handle
             self._outgoing += connection.transmits(now)
+            if connection.is_behind:
+                self._behind.add(handle)
+                continue
             self._after_poll(handle, connection)
         result, self._outgoing = self._outgoing, []
         return self._answers.take() + result
@@ -343,6 +360,8 @@ class ServerEndpoint:
         return handle
 
     def _after_poll(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:
+        if connection.has_events:
+            self._ready.add(handle)
         self._update_routes(handle, connection)
         if connection.handshake_complete:
             # The client uses the ID we chose from now on (RFC 9000 s7.2). The first one still
@@ -366,6 +385,7 @@ class ServerEndpoint:
         self._half_open.pop(handle, None)
         self._strangers.pop(handle, None)
         self._ready.discard(handle)
+        self._behind.discard(handle)
         self._events.append(ConnectionDiscarded(handle=handle))
 
     def _update_routes(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:

@@ -1,6 +1,7 @@
 """From UDP payloads to what they change: the receiving half of a connection.
 
 Long headers go to the handshake, 1-RTT packets are opened, their frames handed to who acts on them.
+Acknowledgements wait: whoever needs the DATAGRAMs beside them needs nothing that follows from them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,18 +13,23 @@ from mqvpn_core.quic.connection_parts import ConnectionParts
 from mqvpn_core.quic.events import DatagramsReceived
 from mqvpn_core.quic.handshake import PATH_ZERO
 from mqvpn_core.quic.packet_receiver import ReceivedBatch
+from mqvpn_core.quic.paths import Path
 from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, split_segments
+from mqvpn_core.wire.ack_frames import Ack
 from mqvpn_core.wire.code_points import TransportErrorCode
+from mqvpn_core.wire.path_frames import PathAck
 
 
 class Inbound:
-    """B: receive, advance_handshake."""
+    """B: receive, settle, advance_handshake."""
 
     def __init__(self, parts: ConnectionParts) -> None:
         self._parts = parts
         self._sources = parts.sources
         self._engine = parts.sources.engine
+        # Where they came, and when.
+        self._waiting: list[tuple[Path, FourTuple, Ack | PathAck, Instant]] = []
 
     def receive(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Process UDP payloads that came over one four-tuple.
@@ -38,6 +44,16 @@ class Inbound:
                 self._process(self._parts.receiver.open_run(batch, now), four_tuple, now)
                 return
         self._receive_mixed(four_tuple, split_segments(batch), ecn, now)
+
+    def settle(self) -> None:
+        """Act on the acknowledgements that wait, as of when they came.
+
+        Raises:
+            RemoteProtocolError: one of them broke a rule; the connection has to be closed.
+        """
+        waiting, self._waiting = self._waiting, []
+        for path, four_tuple, frame, received_at in waiting:
+            self._parts.own_frames.handle(path, four_tuple, frame, received_at)
 
     def _receive_mixed(
         self, four_tuple: FourTuple, packets: Sequence[bytes], ecn: int, now: Instant
@@ -99,7 +115,11 @@ class Inbound:
         if batch.datagrams:
             self._parts.events.append(DatagramsReceived(payloads=tuple(batch.datagrams)))
         for frame in batch.own_frames:
-            self._parts.own_frames.handle(path, four_tuple, frame, now)
+            if isinstance(frame, Ack | PathAck) and self._may_wait(frame):
+                self._waiting.append((path, four_tuple, frame, now))
+            else:
+                self.settle()
+                self._parts.own_frames.handle(path, four_tuple, frame, now)
         if self._sources.control_frames.is_overrun:
             raise RemoteProtocolError(
                 TransportErrorCode.CONNECTION_ID_LIMIT_ERROR, "too many frames to answer"
@@ -113,3 +133,14 @@ class Inbound:
                 # RFC 9000 s9.5: it moved on purpose, with a fresh connection ID: so do we
                 self._parts.exchange.rotate(path.path_id)
         path.last_cid_sequence = batch.cid_sequence
+
+    def _may_wait(self, frame: Ack | PathAck) -> bool:
+        """Tell whether nobody misses an acknowledgement before the next packets are sent."""
+        path_id, ack = (PATH_ZERO, frame) if isinstance(frame, Ack) else (frame.path_id, frame.ack)
+        path = self._sources.paths.get(path_id)
+        # One of a packet that was never sent must not be outrun by the packet.
+        return (
+            self._parts.handshake.is_confirmed
+            and path is not None
+            and ack.ranges[0][1] < path.sent.next_packet_number
+        )

@@ -95,7 +95,7 @@ class Packetizer:
         for path in carriers:
             items = allocation.get(path.path_id)
             if items:
-                transmits += self._bulk(path, items, now, keep=len(carriers) > 1)
+                transmits += self.send_datagrams(path, items, now, keep=len(carriers) > 1)
             if datagrams.is_drained(path.path_id):
                 path.current.recovery.on_application_limited()
         return transmits
@@ -206,7 +206,7 @@ class Packetizer:
             pass  # what did not fit stays with its owner
         builder.finish()
 
-    def _bulk(
+    def send_datagrams(
         self, path: Path, items: Sequence[Datagram], now: Instant, *, keep: bool
     ) -> list[Transmit]:
         """Seal DATAGRAM packets; equal sizes in a row become one run.

@@ -43,6 +43,14 @@ class Transport(Protocol):
     def is_ending(self) -> bool:
         """The connection is closing, draining or closed."""
 
+    @property
+    def is_behind(self) -> bool:
+        """`transmits` has to be called once more, for what no packet had to wait for."""
+
+    @property
+    def has_events(self) -> bool:
+        """There is something for the session."""
+
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Take what a socket gave."""
 

@@ -50,6 +50,14 @@ R = TypeVar("R")
 class EndpointPort(Protocol):
     """What the driver needs of a QUIC server endpoint."""
 
+    @property
+    def is_behind(self) -> bool:
+        """`transmits` has to be called once more, for what no packet had to wait for."""
+
+    @property
+    def has_ready(self) -> bool:
+        """`take_ready` has something."""
+
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         """Take what a socket gave."""
 
@@ -179,8 +187,11 @@ class ServerDriver(Generic[S]):
                 await self._load.wait_low()
                 continue
             now = read_clock()
-            self._read_device(now)
-            self._send(now)
+            # The first one by itself, as in the client.
+            if self._read_device(now, 1):
+                self._send(now)
+                if self._read_device(now):
+                    self._send(now)
 
     async def _watch_timer(self) -> None:
         while True:
@@ -259,9 +270,10 @@ class ServerDriver(Generic[S]):
             self._report_fault("the end of connection %d", handle)
         self._endpoint.discard(handle)
 
-    def _read_device(self, now: Instant) -> int:
+    def _read_device(self, now: Instant, limit: int = MAX_PACKETS) -> int:
         """Hand what the host has for clients to their sessions; return how many got something."""
-        limit = MAX_PACKETS_UNDER_LOAD if self._load.is_high else MAX_PACKETS
+        if self._load.is_high:
+            limit = MAX_PACKETS_UNDER_LOAD
         packets = self._tun.read_packets(limit)
         self._load.note(count_packets(packets), now)
         return self._dispatch(packets, now) if packets else 0
@@ -311,17 +323,28 @@ class ServerDriver(Generic[S]):
     def _visit_ready(self, now: Instant) -> bool:
         """Serve whatever something has happened to; tell whether the host has got packets."""
         self._keeper.take_endpoint_events(now)
-        to_host: list[Parcel] = []
+        has_written = False
         while ready := self._endpoint.take_ready():
-            for handle in ready:
-                self._visit(handle, to_host, now)
-        if not to_host:
-            return False
-        self.refused_packet_count += self._tun.write_packets(to_host)
-        return True
+            to_host: list[Parcel] = []
+            visited = [handle for handle in ready if self._visit(handle, to_host, now)]
+            if to_host:
+                self.refused_packet_count += self._tun.write_packets(to_host)
+                has_written = True
+                if not self._load.is_high and self._read_device(now, 1):
+                    # The host has answered on the spot, and somebody waits for that too.
+                    self._outbox.send(self._guard(self._endpoint.transmits, now))
+            # Behind it, because the packets are waited for.
+            for handle in visited:
+                self._look_at(handle, now)
+        return has_written
 
     def _send(self, now: Instant) -> None:
         self._outbox.send(self._guard(self._endpoint.transmits, now))
+        if self._endpoint.is_behind:
+            self._outbox.send(self._guard(self._endpoint.transmits, now))
+        if self._endpoint.has_ready:
+            self._visit_ready(now)
+            self._outbox.send(self._guard(self._endpoint.transmits, now))
         if refused := self._outbox.take_refused():
             for each in refused:
                 self._endpoint.on_send_refused(each, now)
@@ -333,23 +356,29 @@ class ServerDriver(Generic[S]):
         if not self._load.is_high:
             self._timer.set(self._due_at)
 
-    def _visit(self, handle: ConnectionHandle, to_host: list[Parcel], now: Instant) -> None:
+    def _visit(self, handle: ConnectionHandle, to_host: list[Parcel], now: Instant) -> bool:
+        """Take what a session has for the host; tell whether there is one to look at."""
         session = self._keeper.sessions.get(handle)
         if session is None:
             self._deadlines.remove(handle)
-            return
+            return False
         try:
-            self._serve(handle, session, to_host, now)
+            session.receive_events(now)
+            to_host += session.take_ip_packets()
         except Exception:  # noqa: BLE001 - fault boundary: ends this client only
             self._end_client(handle, now)
+            return False
+        return True
 
-    def _serve(
-        self, handle: ConnectionHandle, session: S, to_host: list[Parcel], now: Instant
-    ) -> None:
-        session.receive_events(now)
-        to_host += session.take_ip_packets()
-        self._keeper.look(handle, session, now)
-        self._deadlines.set(handle, session.next_timeout())
+    def _look_at(self, handle: ConnectionHandle, now: Instant) -> None:
+        session = self._keeper.sessions.get(handle)
+        if session is None:
+            return
+        try:
+            self._keeper.look(handle, session, now)
+            self._deadlines.set(handle, session.next_timeout())
+        except Exception:  # noqa: BLE001 - fault boundary: ends this client only
+            self._end_client(handle, now)
 
     def _end_client(self, handle: ConnectionHandle, now: Instant) -> None:
         self._report_fault("connection %d", handle)

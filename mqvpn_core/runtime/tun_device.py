@@ -127,6 +127,8 @@ class TunDevice(PacketDevice):
             # What was read before counts; a device that is gone says so again at the next read.
             if not reads:
                 raise HostLostError(f"the TUN device cannot be read: {_reason(error)}") from error
+        if not reads:
+            return reads
         packets: Sequence[Parcel] = kernel.split_frames(reads) if self._has_frames else reads
         self._counters.read_count += count_packets(packets)
         self._counters.read_bytes += count_bytes(packets)

@@ -188,6 +188,9 @@ class FakeTransport:
         self.deadline: Instant | None = None
         self.probe_timeouts = 0
         self.shortest_round_trip = 0.0
+        self.is_behind = self.has_events = False
+        # Leave with the second call only, and something happens then.
+        self.puts_off: list[Transmit] = []
         self.has_given_up_path = False
         self.period: float | None = None
         self._quiet = quiet
@@ -218,6 +221,10 @@ class FakeTransport:
     def transmits(self, now: Instant) -> list[Transmit]:
         del now
         taken, self.outgoing = self.outgoing, []
+        if self.is_behind:
+            self.is_behind, self.has_events = False, True
+            taken, self.puts_off = [*taken, *self.puts_off], []
+        self.is_behind = bool(self.puts_off)
         return taken
 
     def next_timeout(self) -> Instant | None:
@@ -257,6 +264,7 @@ class FakeSession:
 
     def receive_events(self, now: Instant) -> None:
         del now
+        self.transport.has_events = False
 
     def handle_timeout(self, now: Instant) -> None:
         self.timeouts.append(now)

@@ -40,6 +40,14 @@ class FakeEndpoint:
         self.fails_at_timeout: set[ConnectionHandle] = set()
         self.fails_at_sending: set[ConnectionHandle] = set()
 
+    @property
+    def is_behind(self) -> bool:
+        return any(transport.is_behind for transport in self.transports.values())
+
+    @property
+    def has_ready(self) -> bool:
+        return bool(self.ready)
+
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         handle = ConnectionHandle(batch.four_tuple.remote.port)
         transport = self.transports.setdefault(handle, FakeTransport())
@@ -65,7 +73,10 @@ class FakeEndpoint:
             self.serving = handle
             if handle in self.fails_at_sending:
                 raise RuntimeError("planted")
-            for each in transport.transmits(now):
+            sent = transport.transmits(now)
+            if transport.has_events:
+                self.ready.add(handle)
+            for each in sent:
                 where = FourTuple(LISTEN, SocketAddress("198.51.100.1", handle))
                 answers.append(
                     Transmit(four_tuple=where, data=each.data, segment_size=len(each.data), ecn=0)

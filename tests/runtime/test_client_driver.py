@@ -46,6 +46,22 @@ def test_handshake_settles_and_replies_leave_in_the_same_round() -> None:
     run_virtual(main)
 
 
+def test_what_the_connection_put_off_is_done_in_the_same_round() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.driver.attach(scene.session, scene.observer)
+            looks = scene.observer.looks
+            scene.transport.puts_off = [transmit(b"late")]
+            scene.socket.arrive(datagram(b"hello"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert scene.socket.sent == [b"late"]
+            assert scene.observer.looks == looks + 2
+            assert not scene.transport.has_events
+
+    run_virtual(main)
+
+
 def test_packets_cross_in_both_directions() -> None:
     async def main() -> None:
         scene = Scene()

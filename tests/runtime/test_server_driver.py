@@ -33,6 +33,21 @@ def test_packets_of_two_clients_cross_without_mixing() -> None:
     run_virtual(main)
 
 
+def test_what_a_connection_put_off_is_done_in_the_same_round() -> None:
+    async def main() -> None:
+        scene = Scene()
+        async with scene.running():
+            await scene.client_sends(1, b"hello")
+            looks = len(scene.keeper.looks)
+            scene.endpoint.transports[ConnectionHandle(1)].puts_off = [transmit(b"late")]
+            await scene.client_sends(1, b"more")
+            assert scene.socket.sent == [b"late"]
+            assert len(scene.keeper.looks) == looks + 2
+            assert not scene.endpoint.has_ready
+
+    run_virtual(main)
+
+
 def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
     async def main() -> None:
         scene = Scene(AnsweringTun())
