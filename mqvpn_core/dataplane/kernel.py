@@ -5,7 +5,7 @@ environment forces one of the two.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ from mqvpn_core.dataplane.packets import (
     TAG_BYTES,
     Bad,
     CipherSuite,
+    DatagramBuffer,
     DatagramReader,
     OpenedPacket,
     OpenedTrain,
@@ -28,6 +29,7 @@ from mqvpn_core.dataplane.packets import (
     Payload,
     PeerKey,
     ReceiveContext,
+    ReceivedBytes,
     SealedRun,
     ShortHeader,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "WANTS_OFFLOADS",
     "Bad",
     "CipherSuite",
+    "DatagramBuffer",
     "DatagramReader",
     "OpenResult",
     "OpenSegmentsResult",
@@ -55,6 +58,7 @@ __all__ = [
     "Payload",
     "PeerKey",
     "ReceiveContext",
+    "ReceivedBytes",
     "SealedRun",
     "ShortHeader",
     "group_runs",
@@ -68,6 +72,7 @@ __all__ = [
     "seal_runs",
     "share_destination",
     "split_frames",
+    "write_joined",
 ]
 
 KERNEL_CHOICE: Final[KernelChoice] = choose_kernel(
@@ -83,7 +88,16 @@ more than what is saved elsewhere."""
 make_datagram_reader: Final[Callable[[], DatagramReader] | None] = getattr(
     KERNEL_CHOICE.module, "DatagramReader", None
 )
-"""The one thing that the reference has not: a socket is read without it as well, one by one."""
+"""Not in the reference: a socket is read without it as well, one by one."""
+
+write_joined: Final[Callable[[int, Sequence[Parcel], bool], tuple[int, int]] | None] = getattr(
+    KERNEL_CHOICE.module, "write_packets", None
+)
+"""Not in the reference, which never joins: does what `join_packets` does, and writes to a device.
+
+Takes its descriptor, the packets and whether UDP is joined; returns the bytes that were written and
+the packets that the device did not take.
+"""
 
 # The twins have the same signatures, so that the reference's types are those of both.
 if TYPE_CHECKING or KERNEL_CHOICE.module is None:

@@ -4,11 +4,11 @@ Implements nothing; see `mqvpn_core.dataplane.reference` for the rules.
 """
 
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from mqvpn_core.dataplane.trains import PacketTrain
 
-ABI = 6
+ABI = 7
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16
@@ -27,21 +27,50 @@ TRAIN_PREFIX_BYTES = 2
 PeerKey: TypeAlias = tuple[bytes, int, int, bytes]
 """Remote address, port and scope, and the local address where a socket tells it."""
 
-ReadDatagrams: TypeAlias = tuple[PeerKey, bytes, int, int]
+
+class DatagramBuffer(Protocol):
+    """Received bytes that the native kernel has not copied; `open_segments` opens them in place.
+
+    Afterwards packets that were not opened are still there, but of a forged one only its end.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of bytes."""
+        ...
+
+    def __bytes__(self) -> bytes:
+        """Return a copy."""
+        ...
+
+    @overload
+    def __getitem__(self, key: int) -> int: ...
+    @overload
+    def __getitem__(self, key: "slice[int | None, int | None, None]") -> bytes: ...
+    def __getitem__(self, key: "int | slice[int | None, int | None, None]") -> int | bytes:
+        """Return a byte, or a copy of some."""
+        ...
+
+
+ReceivedBytes: TypeAlias = bytes | DatagramBuffer
+"""What a socket gave: datagrams back to back."""
+
+ReadDatagrams: TypeAlias = tuple[PeerKey, ReceivedBytes, int, int]
 """Datagrams of one peer back to back: who, the bytes, the length of each but the last, and ECN."""
 
 
 class DatagramReader(Protocol):
     """Reads many datagrams with one system call; only the native kernel has one."""
 
-    def read(self, descriptor: int, max_messages: int) -> tuple[list[ReadDatagrams], int, int]:
-        """Read once from a socket that does not block.
+    def read(
+        self, descriptor: int, max_messages: int, max_bytes: int
+    ) -> tuple[list[ReadDatagrams], int, list[int]]:
+        """Read from a socket that does not block, until nothing is left or it is enough.
 
         Returns:
-            What came, how many messages that were, and how many of them were of no use.
+            What came, how many messages were of no use, and the errors that the socket reported.
 
         Raises:
-            OSError: the socket has an error to report.
+            OSError: the descriptor is of no use.
         """
         ...
 

@@ -26,6 +26,7 @@ from mqvpn_core.dataplane.packets import (
     OtherPhase,
     Payload,
     ReceiveContext,
+    ReceivedBytes,
     SealedRun,
     ShortHeader,
 )
@@ -238,7 +239,7 @@ def open_batch(
 
 
 def open_segments(
-    keys: PacketKeys, context: ReceiveContext, data: bytes, segment_size: int
+    keys: PacketKeys, context: ReceiveContext, data: ReceivedBytes, segment_size: int
 ) -> list[OpenSegmentsResult]:
     """Do what `open_batch` does for packets back to back, and join what can stay together.
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from mqvpn_core.dataplane.packets import MAX_RUN_BYTES, MAX_RUN_PACKETS, SealedRun
+from mqvpn_core.dataplane.packets import MAX_RUN_BYTES, MAX_RUN_PACKETS, ReceivedBytes, SealedRun
 
 
-def share_destination(data: bytes, segment_size: int, cid_length: int) -> bool:
+def share_destination(data: ReceivedBytes, segment_size: int, cid_length: int) -> bool:
     """Tell whether packets back to back all have short headers with the same connection ID.
 
     Args:

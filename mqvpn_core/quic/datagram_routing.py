@@ -7,7 +7,7 @@ from mqvpn_core.quic.transport_config import CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
 
 
-def destination_cid(data: bytes, start: int) -> bytes:
+def destination_cid(data: kernel.ReceivedBytes, start: int) -> bytes:
     """Destination connection ID of the packet at ``start``, in either form, without validation."""
     if data[start] & 0x80:
         # RFC 8999 s5.1: one byte, the version, one byte of length, the connection ID

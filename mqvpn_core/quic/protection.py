@@ -16,7 +16,7 @@ from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.key_phases import PathNumbers, ReceiveKeys, SendKeys
 from mqvpn_core.quic.key_schedule import key_schedule
-from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, split_segments
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
 from mqvpn_core.wire.code_points import TransportErrorCode
 
 OpenedPacket: TypeAlias = kernel.OpenedPacket
@@ -194,14 +194,8 @@ class PacketProtection:
             raise LocalProtocolError("there are no 1-RTT keys to open with yet")
         arrival = _Arrival(path_id, largest_received, cid_length, now)
         opened: list[OpenedPacket | None] = [None] * len(packets)
-        pending: Sequence[int] = range(len(packets))
-        while pending:
-            pending = self._open_pending(self._receive, arrival, packets, pending, opened)
-        if self.failed_open_count > self._receive.integrity_limit:
-            # RFC 9001 s6.6: MUST close the connection.
-            raise RemoteProtocolError(
-                TransportErrorCode.AEAD_LIMIT_REACHED, "too many packets do not authenticate"
-            )
+        self._open_all(self._receive, arrival, packets, range(len(packets)), opened)
+        self._check_forgeries(self._receive)
         return opened
 
     def open_run(
@@ -224,37 +218,47 @@ class PacketProtection:
         """
         if self._receive is None:
             raise LocalProtocolError("there are no 1-RTT keys to open with yet")
-        context = _Arrival(path_id, largest_received, cid_length, now).context(
-            self.receive_key_phase
-        )
-        results = kernel.open_segments(self._receive.current, context, run.data, run.segment_size)
-        if any(isinstance(result, kernel.OtherPhase | kernel.Bad) for result in results):
-            # Seldom, and then it takes more than these keys.
-            opened = self.open(
-                path_id=path_id,
-                largest_received=largest_received,
-                cid_length=cid_length,
-                packets=split_segments(run),
-                now=now,
-            )
-            return list(opened)
+        receive = self._receive
+        arrival = _Arrival(path_id, largest_received, cid_length, now)
+        data, size = run.data, run.segment_size
+        context = arrival.context(self.receive_key_phase)
+        opened: list[OpenedPacket | kernel.OpenedTrain | None] = []
+        others: list[_Other] = []
         lowest = largest = None
-        kept: list[OpenedPacket | kernel.OpenedTrain | None] = []
-        for result in results:
-            if isinstance(result, kernel.OpenedPacket):
+        start = 0
+        for result in kernel.open_segments(receive.current, context, data, size):
+            if isinstance(result, kernel.OpenedTrain):
+                opened.append(result)
+                first, count = result.packet_number, len(result.payloads)
+            elif isinstance(result, kernel.OpenedPacket):
                 _check_reserved_bits(result)
-                last = result.packet_number
-            elif isinstance(result, kernel.OpenedTrain):
-                last = result.packet_number + len(result.payloads) - 1
+                opened.append(result)
+                first, count = result.packet_number, 1
             else:
+                if isinstance(result, kernel.OtherPhase):
+                    packet = data[start : start + size]
+                    others.append(_Other(len(opened), packet, result.packet_number))
+                elif result.is_forgery:
+                    self.failed_open_count += 1
+                opened.append(None)
+                start += size
                 continue
-            first = result.packet_number
+            start += count * size
             lowest = first if lowest is None else min(lowest, first)
-            largest = last if largest is None else max(largest, last)
-            kept.append(result)
+            largest = max(first + count - 1, -1 if largest is None else largest)
         if lowest is not None and largest is not None:
             self._path_numbers(path_id).note_current(lowest, largest)
-        return kept
+        if others:
+            # Seldom, and then it takes more than these keys.
+            packets = [other.packet for other in others]
+            fates: list[OpenedPacket | None] = [None] * len(others)
+            numbers = [(index, other.packet_number) for index, other in enumerate(others)]
+            pending = self._open_others(receive, arrival, packets, numbers, fates)
+            self._open_all(receive, arrival, packets, pending, fates)
+            for other, fate in zip(others, fates, strict=True):
+                opened[other.position] = fate
+        self._check_forgeries(receive)
+        return opened
 
     def on_ack_of_phase(self, key_phase: int, now: Instant) -> None:
         """The peer acknowledged a packet that we sealed in this key phase.
@@ -337,6 +341,25 @@ class PacketProtection:
             and self.receive_key_phase == self.send_key_phase
         )
 
+    def _check_forgeries(self, receive: ReceiveKeys) -> None:
+        if self.failed_open_count > receive.integrity_limit:
+            # RFC 9001 s6.6: MUST close the connection.
+            raise RemoteProtocolError(
+                TransportErrorCode.AEAD_LIMIT_REACHED, "too many packets do not authenticate"
+            )
+
+    def _open_all(
+        self,
+        receive: ReceiveKeys,
+        arrival: "_Arrival",
+        packets: Sequence[bytes],
+        pending: Sequence[int],
+        opened: list[OpenedPacket | None],
+    ) -> None:
+        """Open the packets with the numbers ``pending``."""
+        while pending:
+            pending = self._open_pending(receive, arrival, packets, pending, opened)
+
     def _open_pending(
         self,
         receive: ReceiveKeys,
@@ -365,6 +388,21 @@ class PacketProtection:
                 self.failed_open_count += 1
         if numbers:
             self._path_numbers(arrival.path_id).note_current(min(numbers), max(numbers))
+        return self._open_others(receive, arrival, packets, others, opened)
+
+    def _open_others(
+        self,
+        receive: ReceiveKeys,
+        arrival: "_Arrival",
+        packets: Sequence[bytes],
+        others: Sequence[tuple[int, int]],
+        opened: list[OpenedPacket | None],
+    ) -> Sequence[int]:
+        """Open packets of another phase until it takes over.
+
+        Returns:
+            The packets that are left over for the keys that took over.
+        """
         phase = self.receive_key_phase
         for position, (index, packet_number) in enumerate(others):
             opened[index] = self._open_other_phase(receive, arrival, packets[index], packet_number)
@@ -432,6 +470,14 @@ class _Arrival(NamedTuple):
         return kernel.ReceiveContext(
             self.path_id, self.largest_received, self.cid_length, key_phase & 1
         )
+
+
+class _Other(NamedTuple):
+    """A packet of a run that belongs to another key phase."""
+
+    position: int
+    packet: bytes
+    packet_number: int
 
 
 def _check_reserved_bits(packet: OpenedPacket) -> None:

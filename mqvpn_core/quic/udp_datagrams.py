@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mqvpn_core.dataplane.packets import ReceivedBytes
 from mqvpn_core.ids import FourTuple
 
 
@@ -15,7 +16,7 @@ class ReceivedDatagrams(NamedTuple):
 
     four_tuple: FourTuple
     """Local and remote address of the datagrams."""
-    data: bytes
+    data: ReceivedBytes
     """The UDP payloads back to back."""
     segment_size: int
     """Length of one UDP payload in bytes; ``len(data)`` when nothing was coalesced."""
@@ -50,5 +51,5 @@ def split_segments(batch: ReceivedDatagrams) -> list[bytes]:
     """UDP payloads of one socket read."""
     data, size = batch.data, batch.segment_size
     if len(data) <= size:
-        return [data] if data else []
+        return [bytes(data)] if data else []
     return [data[start : start + size] for start in range(0, len(data), size)]

@@ -19,7 +19,8 @@ def join_reads(reads: Sequence[ReceivedDatagrams]) -> list[ReceivedDatagrams]:
     groups: list[tuple[ReceivedDatagrams, list[bytes]]] = []
     growing: dict[FourTuple, tuple[ReceivedDatagrams, list[bytes]]] = {}
     for read in reads:
-        four_tuple, data, size, ecn = read
+        four_tuple, size, ecn = read.four_tuple, read.segment_size, read.ecn
+        data = bytes(read.data)
         group = growing.get(four_tuple)
         if group is not None and group[0].ecn == ecn:
             # A single shorter datagram may be the last of a batch.

@@ -136,13 +136,23 @@ class TunDevice(PacketDevice):
 
     @override
     def write_packets(self, packets: Sequence[Parcel]) -> int:
-        header_bytes = kernel.FRAME_HEADER_BYTES if self._has_frames else 0
-        if self._joins:
-            frames: Sequence[bytes] = kernel.join_packets(packets, self._joins_udp)
+        if self._joins and kernel.write_joined is not None:
+            written_bytes, dropped_count = kernel.write_joined(self._fd, packets, self._joins_udp)
         else:
-            frames = expand(packets)
-            if self._has_frames:
-                frames = kernel.plain_frames(frames)
+            written_bytes, dropped_count = self._write_each(packets)
+        counters = self._counters
+        counters.written_count += count_packets(packets) - dropped_count
+        counters.written_bytes += written_bytes
+        counters.dropped_count += dropped_count
+        return dropped_count
+
+    def _write_each(self, packets: Sequence[Parcel]) -> tuple[int, int]:
+        """Write packets one by one; return the bytes written and the packets that were not."""
+        frames = expand(packets)
+        header_bytes = 0
+        if self._has_frames:
+            header_bytes = kernel.FRAME_HEADER_BYTES
+            frames = kernel.plain_frames(frames)
         dropped_count = 0
         written_bytes = 0
         for frame in frames:
@@ -151,11 +161,8 @@ class TunDevice(PacketDevice):
             except OSError:
                 # EAGAIN and ENOBUFS: no room; EINVAL: not an IP packet; EIO: the device is down;
                 # EBADFD: it is gone, which reading reports. An IP packet may always be lost.
-                dropped_count += kernel.packets_in(frame) if header_bytes else 1
-        self._counters.written_count += count_packets(packets) - dropped_count
-        self._counters.written_bytes += written_bytes
-        self._counters.dropped_count += dropped_count
-        return dropped_count
+                dropped_count += 1
+        return written_bytes, dropped_count
 
     @override
     def close(self) -> None:

@@ -51,7 +51,6 @@ _READ_BYTES = 65536
 _CONTROL_BYTES = (
     socket.CMSG_SPACE(_PKTINFO6.size) + socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_INT.size)
 )
-_READS_OF_ONE_CALL = 32
 _MAX_CACHED = 4096
 _ECN_MASK = 0b11
 # As a plain number: an enumeration would be asked at every read.
@@ -162,41 +161,30 @@ class UdpSocket(DatagramSocket):
 
     @override
     def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
-        reads = self._read_one_by_one(max_reads) if self._reader is None else []
         if self._reader is not None:
-            reads = self._read_together(self._reader, max_reads)
-        return reads if len(reads) < 2 else join_reads(reads)  # noqa: PLR2004 - nothing to join
+            return self._read_together(self._reader, max_reads)
+        return join_reads(self._read_one_by_one(max_reads))
 
     def _read_together(
         self, reader: kernel.DatagramReader, max_reads: int
     ) -> list[ReceivedDatagrams]:
-        """Read many datagrams with each system call."""
+        """Read many datagrams with each system call; those of a peer come joined."""
         reads: list[ReceivedDatagrams] = []
-        descriptor = self._socket.fileno()
         counters = self._counters
-        room = MAX_READ_BYTES
-        while max_reads > 0 and room > 0:
-            wanted = min(max_reads, _READS_OF_ONE_CALL)
-            try:
-                batches, count, unusable_count = reader.read(descriptor, wanted)
-            except OSError as error:
-                if error.errno in _FATAL_ERRORS:
-                    raise
-                counters.receive_errors[error.errno or 0] += 1
-                max_reads -= 1
-                continue
+        batches, unusable_count, errors = reader.read(
+            self._socket.fileno(), max_reads, MAX_READ_BYTES
+        )
+        if unusable_count or errors:
             counters.unusable_count += unusable_count
-            for key, data, segment_size, ecn in batches:
-                room -= len(data)
-                counters.received_count += -(-len(data) // segment_size)
-                counters.received_bytes += len(data)
-                four_tuple = self._peers.get(key)
-                if four_tuple is None:
-                    four_tuple = self._learn_peer(key)
-                reads.append(ReceivedDatagrams(four_tuple, data, segment_size, ecn))
-            if count < wanted:
-                break
-            max_reads -= count
+            counters.receive_errors.update(errors)
+        for key, data, segment_size, ecn in batches:
+            size = len(data)
+            counters.received_count += -(-size // segment_size)
+            counters.received_bytes += size
+            four_tuple = self._peers.get(key)
+            if four_tuple is None:
+                four_tuple = self._learn_peer(key)
+            reads.append(ReceivedDatagrams(four_tuple, data, segment_size, ecn))
         return reads
 
     def _read_one_by_one(self, max_reads: int) -> list[ReceivedDatagrams]:
@@ -383,7 +371,7 @@ class UdpSocket(DatagramSocket):
 
 @cache
 def _shared_reader() -> kernel.DatagramReader:
-    """One for all sockets: its two megabytes of room are in use during a call only."""
+    """One for all sockets, which share its two megabytes of buffers."""
     assert kernel.make_datagram_reader is not None
     return kernel.make_datagram_reader()
 

@@ -1,12 +1,15 @@
 """Both kernels split and join the packets of a TUN device alike, and lose nothing by it."""
 
+import socket
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqvpn_core.dataplane.frames import FRAME_HEADER_BYTES, packets_in
 from mqvpn_core.dataplane.packets import Parcel
 from tests.differential.ip_traffic import Draft, bursts, conversations, frames, total
 from tests.differential.twins import Twin, load_twin
@@ -103,6 +106,28 @@ def test_packets_are_joined_alike(
     native: Twin, reference: Twin, packets: list[bytes], joins_udp: bool
 ) -> None:
     assert native.join_packets(packets, joins_udp) == reference.join_packets(packets, joins_udp)
+
+
+@pytest.mark.slow
+@given(packets=conversations(), joins_udp=st.booleans())
+def test_what_is_written_to_a_device_is_what_is_joined(
+    native: Twin, packets: list[bytes], joins_udp: bool
+) -> None:
+    assert native.write_joined is not None
+    frames = native.join_packets(packets, joins_udp)
+    # What is written there comes out in the same pieces, as many as there is room for.
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with near, far:
+        near.setblocking(False)
+        far.setblocking(False)
+        written_bytes, dropped_count = native.write_joined(near.fileno(), packets, joins_udp)
+        received = []
+        with suppress(BlockingIOError):
+            while True:
+                received.append(far.recv(1 << 17))
+    assert received == frames[: len(received)]
+    assert written_bytes == sum(len(frame) - FRAME_HEADER_BYTES for frame in received)
+    assert dropped_count == sum(map(packets_in, frames[len(received) :]))
 
 
 @pytest.mark.slow

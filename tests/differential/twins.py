@@ -40,6 +40,7 @@ class Twin:
     open_segments: Callable[[PacketKeys, ReceiveContext, bytes, int], list[OpenSegmentsResult]]
     split_frames: Callable[[Sequence[bytes]], list[Parcel]]
     join_packets: Callable[[Sequence[Parcel], bool], list[bytes]]
+    write_joined: Callable[[int, Sequence[Parcel], bool], tuple[int, int]] | None
 
 
 def load_twin(name: str) -> Twin:
@@ -64,4 +65,5 @@ def load_twin(name: str) -> Twin:
         module.open_segments,
         module.split_frames,
         module.join_packets,
+        getattr(module, "write_packets", None),
     )

@@ -204,7 +204,7 @@ class StockServer(Node):
     @override
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
         if self.connection is None:
-            header = pull_quic_header(Buffer(data=batch.data), host_cid_length=8)
+            header = pull_quic_header(Buffer(data=bytes(batch.data)), host_cid_length=8)
             self.connection = StockConnection(
                 QuicConnection(
                     configuration=self._configuration,

@@ -201,17 +201,18 @@ class FakeTransport:
         return True
 
     def receive_datagrams(self, batch: ReceivedDatagrams, now: Instant) -> None:
-        self.received.append((now, batch.data))
-        if batch.data == b"hello":
+        data = bytes(batch.data)
+        self.received.append((now, data))
+        if data == b"hello":
             self.handshake_complete = True
-        elif batch.data == b"bye":
+        elif data == b"bye":
             self.is_ending = True
-        elif batch.data.startswith(b"timer "):
-            self.deadline = Instant(now + float(batch.data[6:]))
-        elif batch.data == b"crash":
+        elif data.startswith(b"timer "):
+            self.deadline = Instant(now + float(data[6:]))
+        elif data == b"crash":
             raise RuntimeError("planted")
         if not self._quiet:
-            self.outgoing.append(transmit(b"re:" + batch.data))
+            self.outgoing.append(transmit(b"re:" + data))
 
     def handle_timeout(self, now: Instant) -> None:
         self.timeouts.append(now)

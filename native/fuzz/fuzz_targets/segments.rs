@@ -45,6 +45,15 @@ fuzz_target!(|input: Input| {
     let opener = Opener::new(&keys, context);
     let segment_len = usize::from(input.segment_len).max(1);
     let _ = share_destination(&data, segment_len, 8);
+    // In two buffers, or more, nothing else is found.
+    let mut chunks: Vec<Vec<u8>> =
+        data.chunks(segment_len * 3).map(<[u8]>::to_vec).collect();
+    let count = opener
+        .open_chunks(chunks.iter_mut().map(Vec::as_mut_slice), segment_len)
+        .iter()
+        .filter(|part| !part.goes_on)
+        .count();
+    assert_eq!(count, opener.open_segments(&mut data.clone(), segment_len).len());
     let mut together = data.clone();
     let parts = opener.open_segments(&mut together, segment_len);
     let mut singly = data.chunks(segment_len).map(|packet| {

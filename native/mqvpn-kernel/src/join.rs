@@ -4,14 +4,19 @@
 //! trust. What is joined can be split again without a difference, apart from the identification of
 //! IPv4 packets that must not be fragmented (RFC 6864 s4.1).
 
+use std::{iter, slice};
+
 use crate::frames::{
     FRAME_HEADER_LEN, FrameHeader, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM,
 };
 use crate::segment::{Segment, TCP, Version, get_u16, get_u32, set_u16};
+use crate::train::MAX_HEADERS;
 
 /// Flows that are joined at a time; a further one takes the place of the oldest.
 const MAX_OPEN: usize = 32;
 const MAX_PACKET: usize = 65_535;
+/// Room for what stands in front of the payloads of a frame.
+const FRONT_LEN: usize = FRAME_HEADER_LEN + MAX_HEADERS;
 const MAX_SEGMENTS: usize = 128;
 
 const DONT_FRAGMENT: u8 = 0x40;
@@ -180,16 +185,30 @@ impl Segment<'_> {
     }
 }
 
-impl Frame<'_> {
+/// What stands in front of the payloads of a frame: its own header, and those of a joined packet.
+pub struct Front {
+    bytes: [u8; FRONT_LEN],
+    len: usize,
+}
+
+impl Front {
+    /// Returns the bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<'a> Frame<'a> {
     /// Returns the length of the frame in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        let packet_len = match &self.0 {
-            Content::Plain(packet) => packet.len(),
-            Content::Joined(joined) if joined.payloads.len() == 1 => joined.packet.len(),
-            Content::Joined(joined) => joined.packet_len(),
+        let front_len = match self.joined() {
+            Some(joined) => joined.header_len(),
+            None => 0,
         };
-        packet_len.saturating_add(FRAME_HEADER_LEN)
+        let bodies = self.bodies().iter().fold(0_usize, |sum, body| sum.saturating_add(body.len()));
+        FRAME_HEADER_LEN.saturating_add(front_len).saturating_add(bodies)
     }
 
     /// A frame has at least a header.
@@ -198,20 +217,46 @@ impl Frame<'_> {
         false
     }
 
-    /// Writes the frame; nothing useful if there is not exactly as much room as it needs.
-    pub fn write(&self, room: &mut [u8]) {
-        // A packet that is joined passed all checks on which this could fail.
-        let _ = self.try_write(room);
+    /// Returns how many packets the frame holds.
+    #[must_use]
+    pub fn packet_count(&self) -> usize {
+        self.bodies().len()
     }
 
-    fn try_write(&self, room: &mut [u8]) -> Option<()> {
-        let (header, packet) = room.split_first_chunk_mut::<FRAME_HEADER_LEN>()?;
+    /// Returns what a joined packet has in front of its payloads, and just a header for others.
+    #[must_use]
+    pub fn front(&self) -> Front {
+        let plain = Front { bytes: [0; FRONT_LEN], len: FRAME_HEADER_LEN };
+        // A packet that is joined passed all checks on which this could fail.
+        self.joined().and_then(Joined::front).unwrap_or(plain)
+    }
+
+    /// Returns what follows: a whole packet, or the payloads of those that are joined.
+    #[must_use]
+    pub fn bodies(&self) -> &[&'a [u8]] {
         match &self.0 {
-            Content::Joined(joined) if joined.payloads.len() > 1 => joined.write(header, packet),
+            Content::Joined(joined) if joined.payloads.len() > 1 => &joined.payloads,
             Content::Plain(whole) | Content::Joined(Joined { packet: whole, .. }) => {
-                *header = [0; FRAME_HEADER_LEN];
-                (packet.len() == whole.len()).then(|| packet.copy_from_slice(whole))
+                slice::from_ref(whole)
             }
+        }
+    }
+
+    /// Writes the frame; nothing useful if there is not exactly as much room as it needs.
+    pub fn write(&self, room: &mut [u8]) {
+        let front = self.front();
+        let mut rest = room;
+        for part in iter::once(front.as_bytes()).chain(self.bodies().iter().copied()) {
+            let Some((here, behind)) = rest.split_at_mut_checked(part.len()) else { return };
+            here.copy_from_slice(part);
+            rest = behind;
+        }
+    }
+
+    fn joined(&self) -> Option<&Joined<'a>> {
+        match &self.0 {
+            Content::Joined(joined) if joined.payloads.len() > 1 => Some(joined),
+            _ => None,
         }
     }
 }
@@ -221,16 +266,15 @@ impl Joined<'_> {
         self.first.ip.len().saturating_add(self.first.transport.len())
     }
 
-    fn packet_len(&self) -> usize {
-        self.header_len().saturating_add(self.payload_len)
-    }
-
-    fn write(&self, front: &mut [u8; FRAME_HEADER_LEN], packet: &mut [u8]) -> Option<()> {
+    fn front(&self) -> Option<Front> {
         let first = &self.first;
-        let packet_len = packet.len();
-        let (ip, behind) = packet.split_at_mut_checked(first.ip.len())?;
-        let transport_len = behind.len();
-        let (transport, mut room) = behind.split_at_mut_checked(first.transport.len())?;
+        let transport_len = first.transport.len().checked_add(self.payload_len)?;
+        let packet_len = first.ip.len().checked_add(transport_len)?;
+        let mut front =
+            Front { bytes: [0; FRONT_LEN], len: FRAME_HEADER_LEN.checked_add(self.header_len())? };
+        let (frame_header, behind) = front.bytes.split_first_chunk_mut::<FRAME_HEADER_LEN>()?;
+        let (ip, behind) = behind.split_at_mut_checked(first.ip.len())?;
+        let transport = behind.get_mut(..first.transport.len())?;
         let is_tcp = first.protocol == TCP;
         let header = FrameHeader {
             flags: NEEDS_CHECKSUM,
@@ -244,7 +288,7 @@ impl Joined<'_> {
             checksum_start: u16::try_from(first.ip.len()).ok()?,
             checksum_offset: if is_tcp { 16 } else { 6 },
         };
-        *front = header.encode();
+        *frame_header = header.encode();
         ip.copy_from_slice(first.ip);
         transport.copy_from_slice(first.transport);
         first.version.set_len(ip, packet_len)?;
@@ -256,11 +300,6 @@ impl Joined<'_> {
         let sum = first.version.pseudo_header(ip, first.protocol, transport_len)?.partial();
         let at = usize::from(header.checksum_offset);
         transport.get_mut(at..)?.get_mut(..2)?.copy_from_slice(&sum);
-        for payload in &self.payloads {
-            let (here, rest) = room.split_at_mut_checked(payload.len())?;
-            here.copy_from_slice(payload);
-            room = rest;
-        }
-        Some(())
+        Some(front)
     }
 }

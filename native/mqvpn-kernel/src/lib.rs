@@ -3,6 +3,8 @@
 //! It knows packets as bytes: no connection state, no key schedule. Whatever comes from the network
 //! leads to a value, never to a panic. `mqvpn_core/dataplane/reference.py` is its oracle.
 
+#![forbid(unsafe_code)]
+
 pub mod chain;
 mod checksum;
 pub mod frames;

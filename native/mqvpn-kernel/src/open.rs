@@ -66,8 +66,9 @@ impl<'a> Opener<'a> {
 
     /// Opens one packet in place.
     ///
-    /// The buffer holds nothing useful afterwards but what [`Opened::Packet`] points to, and the
-    /// unchanged packet for [`Opened::OtherPhase`] and [`Opened::Malformed`].
+    /// The buffer holds nothing useful afterwards but what [`Opened::Packet`] points to, the
+    /// unchanged packet for [`Opened::OtherPhase`] and [`Opened::Malformed`], and the last bytes of
+    /// the packet for [`Opened::Forged`]: they may be a stateless reset token (RFC 9000 s10.3).
     pub fn open(&self, packet: &mut [u8]) -> Opened {
         self.try_open(packet).unwrap_or(Opened::Malformed)
     }
@@ -99,7 +100,9 @@ impl<'a> Opener<'a> {
             .get_mut(number_start..)?
             .copy_from_slice(encoded.get(encoded.len().checked_sub(length.bytes())?..)?);
         let nonce = self.nonces.nonce(packet_number);
+        let tag: [u8; TAG_LEN] = *body.last_chunk()?;
         let Ok(plaintext) = self.keys.aead.open_in_place(nonce, Aad::from(&*header), body) else {
+            *body.last_chunk_mut()? = tag;
             return Some(Opened::Forged);
         };
         let plaintext_len = plaintext.len();
@@ -131,12 +134,53 @@ pub enum Part {
     },
 }
 
+/// A part of packets that lie in several buffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkPart {
+    /// The buffer, counted from 0.
+    pub chunk: usize,
+    /// What was found there.
+    pub part: Part,
+    /// It is a train, and the part before it is another one that it goes on with.
+    pub goes_on: bool,
+}
+
 /// Bytes that the payloads of a train have in common in front.
 pub const COMMON_PREFIX: usize = 2;
 /// Type of a DATAGRAM frame that extends to the end of its packet (RFC 9221 s4).
 const DATAGRAM_TO_END: u8 = 0x30;
 
 impl Opener<'_> {
+    /// Opens packets that lie back to back in buffers, all of one length but the very last, in place.
+    ///
+    /// Does what [`Opener::open_segments`] would do if the buffers were one.
+    pub fn open_chunks<'b>(
+        &self,
+        chunks: impl IntoIterator<Item = &'b mut [u8]>,
+        segment_len: usize,
+    ) -> Vec<ChunkPart> {
+        let mut parts: Vec<ChunkPart> = Vec::new();
+        // The last train of the chunk before, if packets may stand behind it.
+        let mut open: Option<(Equal, u64, [u8; COMMON_PREFIX])> = None;
+        for (chunk, data) in chunks.into_iter().enumerate() {
+            for part in self.open_segments(data, segment_len) {
+                let train = match &part {
+                    Part::Train { packet_number, payloads } => {
+                        prefix_at(data, payloads).map(|prefix| (*payloads, *packet_number, prefix))
+                    }
+                    Part::Single { .. } => None,
+                };
+                let goes_on = match (&open, &train) {
+                    (Some(before), Some(here)) => is_continued(before, here),
+                    _ => false,
+                };
+                open = train.filter(|(payloads, ..)| payloads.last_len == payloads.len);
+                parts.push(ChunkPart { chunk, part, goes_on });
+            }
+        }
+        parts
+    }
+
     /// Opens packets that lie back to back, all of one length but the last, in place.
     ///
     /// Packets with consecutive numbers that have nothing but a DATAGRAM frame to their end become
@@ -174,6 +218,23 @@ impl Opener<'_> {
         }
         parts
     }
+}
+
+fn prefix_at(data: &[u8], payloads: &Equal) -> Option<[u8; COMMON_PREFIX]> {
+    data.get(payloads.start..)?.first_chunk().copied()
+}
+
+/// Tells whether a train at the start of a buffer goes on with the one at the end of another.
+fn is_continued(
+    (before, before_number, before_prefix): &(Equal, u64, [u8; COMMON_PREFIX]),
+    (here, number, prefix): &(Equal, u64, [u8; COMMON_PREFIX]),
+) -> bool {
+    let follows = u64::try_from(before.count)
+        .is_ok_and(|count| before_number.checked_add(count) == Some(*number));
+    let is_as_long = here.len == before.len || (here.count == 1 && here.len < before.len);
+    // The same place in their packets: headers of the same length.
+    let place = |payloads: &Equal| payloads.start.checked_rem(payloads.stride);
+    follows && is_as_long && prefix == before_prefix && place(here) == place(before)
 }
 
 impl Equal {

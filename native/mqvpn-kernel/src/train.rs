@@ -133,6 +133,17 @@ impl Shape {
 }
 
 impl Link {
+    fn stripped(&self, count: usize) -> Option<Self> {
+        let Shape::Equal(equal) = &self.shape else { return None };
+        let shape = Shape::Equal(Equal {
+            start: equal.start.checked_add(count)?,
+            len: equal.len.checked_sub(count)?,
+            last_len: equal.last_len.checked_sub(count)?,
+            ..*equal
+        });
+        Some(Self { bytes: Arc::clone(&self.bytes), shape, before: self.before })
+    }
+
     fn whole(&self, index: usize) -> Option<&[u8]> {
         let Shape::Equal(equal) = &self.shape else { return None };
         let start = index.checked_mul(equal.stride)?.checked_add(equal.start)?;
@@ -163,7 +174,7 @@ impl Train {
     }
 
     /// Adds the packets of another whole train behind those of this one, which are all of one length.
-    pub(crate) fn append(&mut self, other: &Self) {
+    pub fn append(&mut self, other: &Self) {
         let count = self.count;
         let shifted = other
             .links()
@@ -239,17 +250,15 @@ impl Train {
     /// Takes some bytes off the front of each packet; nothing where that is not possible.
     #[must_use]
     pub fn stripped(&self, count: usize) -> Option<Self> {
-        let Links::One(Link { bytes, shape: Shape::Equal(equal), before }) = &self.links else {
-            return None;
+        let links = match &self.links {
+            Links::One(link) => Links::One(link.stripped(count)?),
+            Links::Many(links) => {
+                let stripped: Option<Vec<Link>> =
+                    links.iter().map(|link| link.stripped(count)).collect();
+                Links::Many(Arc::new(stripped?))
+            }
         };
-        let shape = Shape::Equal(Equal {
-            start: equal.start.checked_add(count)?,
-            len: equal.len.checked_sub(count)?,
-            last_len: equal.last_len.checked_sub(count)?,
-            ..*equal
-        });
-        let link = Link { bytes: Arc::clone(bytes), shape, before: *before };
-        Some(Self { links: Links::One(link), ..*self })
+        Some(Self { links, ..*self })
     }
 
     /// Makes one packet.

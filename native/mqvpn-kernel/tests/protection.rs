@@ -4,7 +4,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use mqvpn_kernel::keys::{CipherSuite, KeyLengthError, PacketKeys};
-use mqvpn_kernel::open::{Opened, Opener, ReceiveContext};
+use mqvpn_kernel::open::{ChunkPart, Opened, Opener, Part, ReceiveContext};
 use mqvpn_kernel::packet_number::Length;
 use mqvpn_kernel::seal::{SealError, Sealer, ShortHeader};
 
@@ -124,6 +124,96 @@ fn whatever_is_cut_off_or_changed_does_not_open() {
             let mut changed = good.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(opener.open(&mut changed), Opened::Packet { .. }), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn of_a_forged_packet_the_end_stays() {
+    // RFC 9000 s10.3.1: it may be a stateless reset token.
+    for (suite, key_len) in SUITES {
+        let keys = keys(suite, key_len);
+        let mut packet = sealed(&keys, 70, b"payload of a packet");
+        let end = packet.len() - 16;
+        packet[end] ^= 1;
+        let token = packet[end..].to_vec();
+        assert_eq!(Opener::new(&keys, context(70)).open(&mut packet), Opened::Forged);
+        assert_eq!(packet[end..], token);
+    }
+}
+
+/// Length of every packet but the last of a batch.
+const SEGMENT_LEN: usize = 60;
+
+/// A packet of one segment, or a shorter one.
+fn segment(keys: &PacketKeys, number: u64, front: &[u8], missing: usize) -> Vec<u8> {
+    let room = SEGMENT_LEN - (1 + CID.len() + 2 + 16) - missing;
+    let mut payload = front.to_vec();
+    payload.resize(room, number.to_le_bytes()[0]);
+    sealed(keys, number, &payload)
+}
+
+/// Numbers of the first packets and counts of what was found, trains that go on as one.
+fn shapes(parts: &[ChunkPart]) -> Vec<(Option<u64>, usize)> {
+    let mut found: Vec<(Option<u64>, usize)> = Vec::new();
+    for ChunkPart { part, goes_on, .. } in parts {
+        match part {
+            Part::Train { payloads, .. } if *goes_on => {
+                found.last_mut().unwrap().1 += payloads.count;
+            }
+            Part::Train { packet_number, payloads } => {
+                found.push((Some(*packet_number), payloads.count));
+            }
+            Part::Single { opened: Opened::Packet { packet_number, .. }, .. } => {
+                found.push((Some(*packet_number), 1));
+            }
+            Part::Single { .. } => found.push((None, 1)),
+        }
+    }
+    found
+}
+
+#[test]
+fn packets_in_several_buffers_are_opened_as_in_one() {
+    let keys = keys(CipherSuite::Aes128Gcm, 16);
+    let opener = Opener::new(&keys, context(70));
+    let (plain, other): (&[u8], &[u8]) = (b"\x30\0\0", b"\x30\x01\0");
+    let mut forged = segment(&keys, 79, plain, 0);
+    forged[30] ^= 1;
+    let batches = [
+        (70..76).map(|number| segment(&keys, number, plain, 0)).collect(),
+        // A gap, another prefix, another kind of packet, a forged one.
+        vec![70, 71, 73, 74].into_iter().map(|number| segment(&keys, number, plain, 0)).collect(),
+        (70..76)
+            .map(|number| segment(&keys, number, if number < 73 { plain } else { other }, 0))
+            .collect(),
+        (70..76)
+            .map(|number| segment(&keys, number, if number == 72 { b"\x01" } else { plain }, 0))
+            .collect(),
+        vec![segment(&keys, 78, plain, 0), forged, segment(&keys, 80, plain, 0)],
+        // The last one is shorter.
+        vec![
+            segment(&keys, 70, plain, 0),
+            segment(&keys, 71, plain, 0),
+            segment(&keys, 72, plain, 9),
+        ],
+    ];
+    for packets in batches {
+        let packets: Vec<Vec<u8>> = packets;
+        let mut whole = packets.concat();
+        let expected = shapes(&opener.open_chunks([whole.as_mut_slice()], SEGMENT_LEN));
+        let singly = opener.open_segments(&mut packets.concat(), SEGMENT_LEN);
+        assert_eq!(expected.len(), singly.len());
+        for cuts in 0..1_u32 << (packets.len() - 1) {
+            let mut chunks: Vec<Vec<u8>> = vec![Vec::new()];
+            for (index, packet) in packets.iter().enumerate() {
+                if index > 0 && cuts >> (index - 1) & 1 == 1 {
+                    chunks.push(Vec::new());
+                }
+                chunks.last_mut().unwrap().extend(packet);
+            }
+            let slices = chunks.iter_mut().map(Vec::as_mut_slice);
+            assert_eq!(shapes(&opener.open_chunks(slices, SEGMENT_LEN)), expected, "{cuts:b}");
         }
     }
 }

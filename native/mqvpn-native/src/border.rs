@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyList, PySequence};
 
 /// Batches of fewer bytes are worked on with the lock of the interpreter held: giving it up and
 /// waiting for it costs more than the work.
-const MIN_UNLOCKED_BYTES: usize = 8192;
+pub const MIN_UNLOCKED_BYTES: usize = 8192;
 
 /// Runs a function; a panic in it becomes a `RuntimeError`.
 ///

@@ -3,6 +3,7 @@
 //! Its functions have the names, arguments and results of `mqvpn_core/dataplane/reference.py`.
 
 mod border;
+mod buffers;
 mod opening;
 mod packet_keys;
 mod reading;
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 
 /// Changes with every change of a signature or a result: a build that is left over from another
 /// version of the Python code must not be used.
-const ABI: u32 = 6;
+const ABI: u32 = 7;
 
 /// Data plane in Rust; go through `mqvpn_core.dataplane.kernel`.
 #[pymodule]
@@ -28,7 +29,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(opening::share_destination, module)?)?;
     module.add_class::<trains::PacketTrain>()?;
     module.add_class::<reading::DatagramReader>()?;
+    module.add_class::<buffers::DatagramBuffer>()?;
     module.add_function(wrap_pyfunction!(trains::split_frames, module)?)?;
     module.add_function(wrap_pyfunction!(trains::join_packets, module)?)?;
+    module.add_function(wrap_pyfunction!(trains::write_packets, module)?)?;
     Ok(())
 }

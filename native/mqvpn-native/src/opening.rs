@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use mqvpn_kernel::open::{self, Opened, Opener, Part, ReceiveContext};
+use mqvpn_kernel::open::{self, ChunkPart, Opened, Opener, Part, ReceiveContext};
 use mqvpn_kernel::packet_number;
 use mqvpn_kernel::train::{Equal, Shared, Train};
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyList;
 
-use crate::border::{bytes_of, guarded, unlocked};
+use crate::border::{MIN_UNLOCKED_BYTES, bytes_of, guarded, unlocked};
+use crate::buffers::DatagramBuffer;
 use crate::packet_keys::PacketKeys;
 use crate::trains::PacketTrain;
 use crate::values::Values;
@@ -55,37 +56,96 @@ pub fn open_batch<'py>(
     })
 }
 
+/// Received bytes, as Python has them.
+#[derive(FromPyObject)]
+pub enum Received<'py> {
+    /// As they were read; they are opened in place.
+    Buffer(Bound<'py, DatagramBuffer>),
+    /// Bytes that stay as they are.
+    Bytes(PyBackedBytes),
+}
+
 /// Do what `open_batch` does for packets back to back, and join what can stay together.
 #[pyfunction]
 pub fn open_segments<'py>(
     py: Python<'py>,
     keys: &Bound<'py, PacketKeys>,
     context: (u32, i64, usize, u8),
-    data: PyBackedBytes,
+    data: Received<'py>,
     segment_size: usize,
 ) -> PyResult<Bound<'py, PyList>> {
     guarded(|| {
         let context = read_context(context)?;
         let opener = Opener::new(&keys.get().keys, context);
-        let (buffer, parts) = unlocked(py, data.len(), || {
-            let mut buffer = data.to_vec();
-            let parts = opener.open_segments(&mut buffer, segment_size);
-            (buffer, parts)
-        });
-        let values = Values::get(py)?;
-        let list = PyList::empty(py);
-        let shared: Shared = Arc::new(buffer);
-        for part in parts {
-            list.append(make_part(py, values, &shared, &part)?)?;
-        }
-        Ok(list)
+        let (parts, buffers): (Vec<ChunkPart>, Vec<Shared>) = match data {
+            Received::Bytes(data) => unlocked(py, data.len(), || {
+                let mut buffer = data.to_vec();
+                let parts = opener.open_chunks([buffer.as_mut_slice()], segment_size);
+                let buffer: Shared = Arc::new(buffer);
+                (parts, vec![buffer])
+            }),
+            Received::Buffer(data) => {
+                let data = data.get();
+                let (parts, buffers) = unlocked(py, MIN_UNLOCKED_BYTES, || {
+                    data.open(|chunks| opener.open_chunks(chunks, segment_size))
+                })
+                .ok_or_else(|| PyValueError::new_err("these packets were opened before"))?;
+                (parts, buffers.into_iter().map(|buffer| -> Shared { buffer }).collect())
+            }
+        };
+        make_parts(py, &parts, &buffers)
     })
 }
 
 /// Tell whether packets back to back all have short headers with the same connection ID.
 #[pyfunction]
-pub fn share_destination(data: &[u8], segment_size: usize, cid_length: usize) -> PyResult<bool> {
-    guarded(|| Ok(open::share_destination(data, segment_size, cid_length)))
+pub fn share_destination(
+    data: Received<'_>,
+    segment_size: usize,
+    cid_length: usize,
+) -> PyResult<bool> {
+    guarded(|| {
+        Ok(match data {
+            Received::Bytes(data) => open::share_destination(&data, segment_size, cid_length),
+            Received::Buffer(data) => data.get().share_destination(segment_size, cid_length),
+        })
+    })
+}
+
+fn make_parts<'py>(
+    py: Python<'py>,
+    parts: &[ChunkPart],
+    buffers: &[Shared],
+) -> PyResult<Bound<'py, PyList>> {
+    let values = Values::get(py)?;
+    let list = PyList::empty(py);
+    let mut rest = parts;
+    while let Some((first, behind)) = rest.split_first() {
+        let count = behind.iter().take_while(|part| part.goes_on).count();
+        let (more, others) = behind.split_at_checked(count).unwrap_or_default();
+        rest = others;
+        let buffer = buffers
+            .get(first.chunk)
+            .ok_or_else(|| PyRuntimeError::new_err("there is no such buffer"))?;
+        let Part::Train { packet_number, payloads } = &first.part else {
+            list.append(make_part(py, values, buffer, &first.part)?)?;
+            continue;
+        };
+        if more.is_empty() {
+            list.append(make_part(py, values, buffer, &first.part)?)?;
+            continue;
+        }
+        let mut train = Train::from_equal(Shared::clone(buffer), *payloads);
+        for part in more {
+            if let (Some(buffer), Part::Train { payloads, .. }) =
+                (buffers.get(part.chunk), &part.part)
+            {
+                train.append(&Train::from_equal(Shared::clone(buffer), *payloads));
+            }
+        }
+        list.append(values.opened_train(py, *packet_number, PacketTrain { train })?)?;
+    }
+    Ok(list)
 }
 
 fn make_part<'py>(

@@ -1,8 +1,9 @@
 //! `DatagramReader`: many datagrams from a socket with one system call.
 
+use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
+use std::mem;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use nix::cmsg_space;
@@ -16,66 +17,99 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::border::guarded;
+use crate::buffers::{Buffer, DatagramBuffer, Pool};
 
 /// Most messages of one call.
 const MAX_MESSAGES: usize = 32;
-/// Room for one message: what the kernel joins has at most 64 KiB. Not a power of two, so that the
-/// starts of messages do not compete for the same places of the processor's caches.
-const MESSAGE_LEN: usize = 67_520;
 const ECN_MASK: u8 = 0b11;
+
+/// Bytes of a message that is kept where it was read; a smaller one is copied to its neighbours.
+const MIN_KEPT_LEN: usize = 16_384;
+/// Bytes of a batch that is worth more than plain `bytes`.
+const MIN_BATCH_LEN: usize = 8192;
+/// Room of a buffer that small messages are copied to, in messages.
+const FIRST_ROOM: usize = 4;
 
 /// Reads datagrams in batches; owns the room they are read into.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
 pub struct DatagramReader {
-    room: Mutex<Vec<u8>>,
+    slots: Mutex<Vec<Buffer>>,
+    pool: Pool,
 }
 
 #[pymethods]
 impl DatagramReader {
     #[new]
     fn new() -> Self {
-        let room = vec![0; MAX_MESSAGES.saturating_mul(MESSAGE_LEN)];
-        Self { room: Mutex::new(room) }
+        Self { slots: Mutex::default(), pool: Pool::default() }
     }
 
-    /// Read once; return what came, how many messages that were, and how many were of no use.
+    /// Read until nothing is left or it is enough; return what came, how many messages were of no
+    /// use, and the errors that the socket had to report in between.
     fn read<'py>(
         &self,
         py: Python<'py>,
         descriptor: i32,
         max_messages: usize,
-    ) -> PyResult<(Bound<'py, PyList>, usize, usize)> {
+        max_bytes: usize,
+    ) -> PyResult<(Bound<'py, PyList>, usize, Vec<i32>)> {
         guarded(|| {
-            let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = max_messages.min(MAX_MESSAGES);
-            let control = cmsg_space!(in6_pktinfo, i32, i32);
-            let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(count, Some(control));
-            let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-                room.chunks_mut(MESSAGE_LEN).map(|part| [IoSliceMut::new(part)]).collect();
-            let slices = slices.iter_mut().take(count);
-            let read =
-                match recvmmsg(descriptor, &mut headers, slices, MsgFlags::MSG_DONTWAIT, None) {
+            let mut batches = Batches::default();
+            let mut errors = Vec::new();
+            let mut unusable: usize = 0;
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut left = max_messages;
+            while left > 0 && batches.len < max_bytes {
+                let count = left.min(MAX_MESSAGES);
+                slots.resize_with(MAX_MESSAGES, Buffer::default);
+                let used = slots.get_mut(..count).unwrap_or_default();
+                for slot in used.iter_mut().filter(|slot| slot.has_no_room()) {
+                    *slot = self.pool.take();
+                }
+                match read_once(descriptor, used) {
                     Ok(messages) => {
-                        let mut read = Vec::with_capacity(count);
-                        read.extend(messages.map(|message| Message::of(&message)));
-                        read
+                        for (slot, message) in slots.iter_mut().zip(&messages) {
+                            if message.is_useful {
+                                batches.take(message, slot);
+                            } else {
+                                unusable = unusable.saturating_add(1);
+                            }
+                        }
+                        if messages.len() < count {
+                            break;
+                        }
+                        left = left.saturating_sub(messages.len());
                     }
-                    Err(Errno::EAGAIN) => Vec::new(),
-                    Err(error) => {
+                    Err(Errno::EAGAIN) => break,
+                    Err(error @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT)) => {
                         let error = io::Error::from(error);
                         return Err(PyOSError::new_err((error.raw_os_error(), error.to_string())));
                     }
-                };
-            let useful: Vec<(usize, Message)> =
-                read.iter().copied().enumerate().filter(|(_, message)| message.is_useful).collect();
-            let list = PyList::empty(py);
-            for batch in batches(&useful) {
-                let Some(messages) = useful.get(batch) else { continue };
-                list.append(make_read(py, messages, &room)?)?;
+                    Err(error) => {
+                        errors.push(io::Error::from(error).raw_os_error().unwrap_or_default());
+                        left = left.saturating_sub(1);
+                    }
+                }
             }
-            Ok((list, read.len(), read.len().saturating_sub(useful.len())))
+            drop(slots);
+            let list = PyList::empty(py);
+            for batch in batches.found {
+                list.append(batch.into_read(py)?)?;
+            }
+            Ok((list, unusable, errors))
         })
     }
+}
+
+/// Reads what a socket has into buffers, one message each.
+fn read_once(descriptor: i32, slots: &mut [Buffer]) -> nix::Result<Vec<Message>> {
+    let control = cmsg_space!(in6_pktinfo, i32, i32);
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slots.len(), Some(control));
+    let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+        slots.iter_mut().map(|slot| [IoSliceMut::new(slot.room())]).collect();
+    let messages =
+        recvmmsg(descriptor, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+    Ok(messages.map(|message| Message::of(&message)).collect())
 }
 
 /// What is known of a message besides its bytes.
@@ -87,13 +121,19 @@ struct Message {
     origin: Origin,
 }
 
-/// Where messages came from and how: what those of a batch share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Origin {
+/// Who sent a message, and to which of our addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Peer {
     host: Option<IpAddr>,
     port: u16,
     scope: u32,
     local: Option<IpAddr>,
+}
+
+/// Where messages came from and how: what those of a batch share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Origin {
+    peer: Peer,
     ecn: u8,
 }
 
@@ -102,10 +142,10 @@ impl Message {
         let mut origin = Origin::default();
         if let Some(address) = &message.address {
             if let Some(v4) = address.as_sockaddr_in() {
-                (origin.host, origin.port) = (Some(v4.ip().into()), v4.port());
+                (origin.peer.host, origin.peer.port) = (Some(v4.ip().into()), v4.port());
             } else if let Some(v6) = address.as_sockaddr_in6() {
-                (origin.host, origin.port) = (Some(v6.ip().into()), v6.port());
-                origin.scope = v6.scope_id();
+                (origin.peer.host, origin.peer.port) = (Some(v6.ip().into()), v6.port());
+                origin.peer.scope = v6.scope_id();
             }
         }
         let mut segment_len = message.bytes;
@@ -120,10 +160,10 @@ impl Message {
                     origin.ecn = lowest & ECN_MASK;
                 }
                 ControlMessageOwned::Ipv4PacketInfo(info) => {
-                    origin.local = Some(info.ipi_spec_dst.s_addr.to_ne_bytes().into());
+                    origin.peer.local = Some(info.ipi_spec_dst.s_addr.to_ne_bytes().into());
                 }
                 ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    origin.local = Some(info.ipi6_addr.s6_addr.into());
+                    origin.peer.local = Some(info.ipi6_addr.s6_addr.into());
                 }
                 _ => {}
             }
@@ -131,60 +171,94 @@ impl Message {
         let is_useful = message.bytes > 0
             && segment_len > 0
             && !message.flags.contains(MsgFlags::MSG_TRUNC)
-            && origin.host.is_some();
+            && origin.peer.host.is_some();
         Self { len: message.bytes, segment_len, is_useful, origin }
     }
-
-    /// Nothing can stand behind it in its batch.
-    fn ends_batch(&self) -> bool {
-        self.len.checked_rem(self.segment_len) != Some(0)
-    }
 }
 
-/// Finds messages in a row that are one batch: of one origin, with segments of one size of which
-/// only the very last is shorter.
-fn batches(messages: &[(usize, Message)]) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    let mut open: Option<&Message> = None;
-    for (index, (_, message)) in messages.iter().enumerate() {
-        let next = index.saturating_add(1);
-        if let (Some(first), Some(batch)) = (open, found.last_mut())
-            && first.origin == message.origin
-            && (message.segment_len == first.segment_len
-                || (message.len == message.segment_len && message.len < first.segment_len))
-        {
-            batch.end = next;
-            if message.len.checked_rem(first.segment_len) != Some(0) {
-                open = None;
+/// What was read, by where it came from.
+#[derive(Default)]
+struct Batches {
+    found: Vec<Batch>,
+    /// The batch of each peer that may still grow.
+    growing: HashMap<Peer, usize>,
+    /// Bytes of all.
+    len: usize,
+}
+
+/// Datagrams of one origin, of one length but the last.
+struct Batch {
+    origin: Origin,
+    segment_len: usize,
+    chunks: Vec<Buffer>,
+    len: usize,
+}
+
+impl Batches {
+    /// Takes the message in a buffer, and the buffer itself if that is worth it.
+    ///
+    /// The order of the datagrams of a peer stays; among peers it means nothing.
+    fn take(&mut self, message: &Message, slot: &mut Buffer) {
+        self.len = self.len.saturating_add(message.len);
+        slot.set_len(message.len);
+        let peer = message.origin.peer;
+        let position = self.growing.get(&peer).copied();
+        let batch = position.and_then(|position| self.found.get_mut(position));
+        if let Some(batch) = batch.filter(|batch| batch.takes(message)) {
+            batch.add(message, slot);
+            if message.len.checked_rem(batch.segment_len) != Some(0) {
+                self.growing.remove(&peer);
             }
-            continue;
+            return;
         }
-        found.push(index..next);
-        open = (!message.ends_batch()).then_some(message);
+        let mut batch = Batch {
+            origin: message.origin,
+            segment_len: message.segment_len,
+            chunks: Vec::new(),
+            len: 0,
+        };
+        batch.add(message, slot);
+        if message.len.checked_rem(message.segment_len) == Some(0) {
+            self.growing.insert(peer, self.found.len());
+        } else {
+            self.growing.remove(&peer);
+        }
+        self.found.push(batch);
     }
-    found
 }
 
-fn make_read<'py>(
-    py: Python<'py>,
-    messages: &[(usize, Message)],
-    room: &[u8],
-) -> PyResult<Bound<'py, PyTuple>> {
-    let total = messages.iter().fold(0_usize, |sum, (_, message)| sum.saturating_add(message.len));
-    let data = PyBytes::new_with(py, total, |to| {
-        let mut rest = to;
-        for (slot, message) in messages {
-            let from = room.get(slot.saturating_mul(MESSAGE_LEN)..).unwrap_or_default();
-            let Some((here, behind)) = rest.split_at_mut_checked(message.len) else { break };
-            here.copy_from_slice(from.get(..message.len).unwrap_or_default());
-            rest = behind;
+impl Batch {
+    /// A single shorter datagram may be the last of a batch.
+    fn takes(&self, message: &Message) -> bool {
+        self.origin == message.origin
+            && (message.segment_len == self.segment_len
+                || (message.len == message.segment_len && message.len < self.segment_len))
+    }
+
+    fn add(&mut self, message: &Message, slot: &mut Buffer) {
+        self.len = self.len.saturating_add(message.len);
+        if message.len >= MIN_KEPT_LEN {
+            self.chunks.push(mem::take(slot));
+            return;
         }
-        Ok(())
-    })?;
-    let origin = messages.first().map(|(_, message)| message.origin).unwrap_or_default();
-    let segment_len = messages.first().map_or(0, |(_, message)| message.segment_len);
-    let key = (packed(py, origin.host), origin.port, origin.scope, packed(py, origin.local));
-    (key, data, segment_len, origin.ecn).into_pyobject(py)
+        let bytes = (*slot).as_ref();
+        if !self.chunks.last_mut().is_some_and(|last| last.append(bytes)) {
+            let room = bytes.len().saturating_mul(FIRST_ROOM);
+            self.chunks.push(Buffer::copy_of(bytes, room));
+        }
+    }
+
+    fn into_read(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        let Peer { host, port, scope, local } = self.origin.peer;
+        let key = (packed(py, host), port, scope, packed(py, local));
+        let data = match self.chunks.as_slice() {
+            [only] if self.len < MIN_BATCH_LEN || self.len <= self.segment_len => {
+                PyBytes::new(py, only.as_ref()).into_any()
+            }
+            _ => Bound::new(py, DatagramBuffer::new(self.chunks))?.into_any(),
+        };
+        (key, data, self.segment_len, self.origin.ecn).into_pyobject(py)
+    }
 }
 
 fn packed(py: Python<'_>, address: Option<IpAddr>) -> Bound<'_, PyBytes> {

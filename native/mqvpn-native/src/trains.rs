@@ -1,11 +1,15 @@
 //! `PacketTrain`, `split_frames` and `join_packets` as Python sees them.
 
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use mqvpn_kernel::chain::split_frames as split;
-use mqvpn_kernel::frames::Content;
-use mqvpn_kernel::join::join_packets as join;
+use mqvpn_kernel::frames::{Content, FRAME_HEADER_LEN};
+use mqvpn_kernel::join::{Frame, join_packets as join};
 use mqvpn_kernel::train::{Shared, Train};
+use nix::errno::Errno;
+use nix::sys::uio::writev;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -121,16 +125,9 @@ pub fn join_packets<'py>(
     joins_udp: bool,
 ) -> PyResult<Bound<'py, PyList>> {
     guarded(|| {
-        let mut sources: Vec<Source> = Vec::new();
-        for parcel in parcels.try_iter()? {
-            sources.push(Source::of(&parcel?)?);
-        }
-        let mut packets: Vec<&[u8]> = Vec::with_capacity(sources.len());
-        for source in &sources {
-            source.add_to(&mut packets);
-        }
-        let total = sources.iter().fold(0_usize, |sum, source| sum.saturating_add(source.len()));
-        let frames = unlocked(py, total, || join(&packets, joins_udp));
+        let sources = Source::all(parcels)?;
+        let packets = packets_of(&sources);
+        let frames = unlocked(py, Source::total(&sources), || join(&packets, joins_udp));
         let list = PyList::empty(py);
         for frame in &frames {
             list.append(PyBytes::new_with(py, frame.len(), |room| {
@@ -140,6 +137,71 @@ pub fn join_packets<'py>(
         }
         Ok(list)
     })
+}
+
+/// Do what `join_packets` does and write the frames to a TUN device, from where the packets are.
+///
+/// Returns the bytes that were written, headers of frames aside, and the packets that were not.
+#[pyfunction]
+pub fn write_packets(
+    py: Python<'_>,
+    descriptor: i32,
+    parcels: &Bound<'_, PyAny>,
+    joins_udp: bool,
+) -> PyResult<(usize, usize)> {
+    guarded(|| {
+        let sources = Source::all(parcels)?;
+        let packets = packets_of(&sources);
+        Ok(unlocked(py, Source::total(&sources), || {
+            let mut written: usize = 0;
+            let mut dropped: usize = 0;
+            for frame in &join(&packets, joins_udp) {
+                match write_frame(descriptor, frame) {
+                    Ok(len) => {
+                        written = written.saturating_add(len.saturating_sub(FRAME_HEADER_LEN));
+                    }
+                    // An IP packet may always be lost; reading reports a device that is gone.
+                    Err(_) => dropped = dropped.saturating_add(frame.packet_count()),
+                }
+            }
+            (written, dropped)
+        }))
+    })
+}
+
+fn write_frame(descriptor: i32, frame: &Frame<'_>) -> nix::Result<usize> {
+    let front = frame.front();
+    let mut parts = Vec::with_capacity(frame.packet_count().saturating_add(1));
+    parts.push(IoSlice::new(front.as_bytes()));
+    parts.extend(frame.bodies().iter().map(|body| IoSlice::new(body)));
+    loop {
+        match write_parts(descriptor, &parts) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The one system call for which nothing vouches but its caller.
+#[allow(unsafe_code)]
+fn write_parts(descriptor: i32, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
+    if descriptor < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: the descriptor is not -1, and `TunDevice`, which owns it, closes it only in the thread
+    // that makes this call, so that it stays open during the call. No memory depends on it: a
+    // descriptor that were closed all the same could only make the call fail or write elsewhere.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    writev(borrowed, parts)
+}
+
+fn packets_of(sources: &[Source]) -> Vec<&[u8]> {
+    let count = sources.iter().fold(0_usize, |sum, source| sum.saturating_add(source.count()));
+    let mut packets = Vec::with_capacity(count);
+    for source in sources {
+        source.add_to(&mut packets);
+    }
+    packets
 }
 
 /// Packets for `join_packets`.
@@ -164,6 +226,23 @@ impl Source {
             .extract::<PyBackedBytes>()
             .map_err(|_| PyTypeError::new_err("a packet must be bytes or a train"))?;
         Ok(Self::Packet(packet))
+    }
+
+    fn all(parcels: &Bound<'_, PyAny>) -> PyResult<Vec<Self>> {
+        parcels.try_iter()?.map(|parcel| Self::of(&parcel?)).collect()
+    }
+
+    /// Bytes of all packets.
+    fn total(sources: &[Self]) -> usize {
+        sources.iter().fold(0, |sum, source| sum.saturating_add(source.len()))
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Packet(_) => 1,
+            Self::Made(packets) => packets.len(),
+            Self::Train(train) => train.len(),
+        }
     }
 
     fn len(&self) -> usize {

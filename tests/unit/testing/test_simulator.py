@@ -74,7 +74,7 @@ class Echo(IdleNode):
         self.outbox.append(
             Transmit(
                 four_tuple=batch.four_tuple,
-                data=batch.data,
+                data=bytes(batch.data),
                 segment_size=batch.segment_size,
                 ecn=0,
             )
