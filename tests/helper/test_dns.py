@@ -73,6 +73,17 @@ def test_what_was_not_there_is_not_there_afterwards(etc: Path) -> None:
     assert names(etc) == []
 
 
+def test_other_servers_do_not_take_the_place_of_what_the_user_had(etc: Path) -> None:
+    file = etc / "resolv.conf"
+    file.write_text("nameserver 192.0.2.53\n")
+    conf = ResolvConf(etc)
+    conf.write(SERVERS)
+    ResolvConf(etc).write(SERVERS[:1])
+    assert body(etc) == "nameserver 10.0.0.1\n"
+    conf.restore()
+    assert file.read_text() == "nameserver 192.0.2.53\n"
+
+
 def test_somebody_else_writes_the_file_meanwhile(etc: Path) -> None:
     """A DHCP client: the next plan sees to it, and in the end his words count."""
     file = etc / "resolv.conf"

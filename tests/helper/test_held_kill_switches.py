@@ -63,6 +63,17 @@ def test_what_was_taken_back_in_order_stays_away(tmp_path: Path) -> None:
     assert run("nft list ruleset") == ""
 
 
+def test_a_damaged_journal_is_no_word_that_somebody_has_opened_the_network(tmp_path: Path) -> None:
+    rules = _leave(tmp_path, KillSwitchMode.STANDARD)
+    held = _held(tmp_path)
+    held.look()
+    (journal,) = (tmp_path / "state").glob("*.journal")
+    journal.write_text("damaged")
+    run("nft flush ruleset")
+    assert held.put_back() == ("mqvpn0",)
+    assert run("nft --stateless list ruleset") == rules
+
+
 def test_rules_since_boot_come_back_even_if_nobody_has_seen_them(tmp_path: Path) -> None:
     rules = _leave(tmp_path, KillSwitchMode.ALWAYS)
     run("nft flush ruleset")

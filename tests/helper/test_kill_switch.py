@@ -52,6 +52,7 @@ def test_nothing_leaves_before_the_first_connection(tun: tuple[HostChanger, Open
     changer.apply(waiting())
     assert not sent(ELSEWHERE)
     assert not sent(ELSEWHERE, 53)
+    assert not sent(ELSEWHERE, 67)
     assert not sent("2001:db8:99::1")
     assert not sent(LAN)
     assert "state DOWN" in run("ip link show mqvpn0")

@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 from mqvpn_helper.host.failures import HostChangeError
-from mqvpn_helper.host.nft_rules import Nft, ruleset
-from mqvpn_helper.interface.host_plan import HostPlan
+from mqvpn_helper.host.nft_rules import Nft, portal_opening, ruleset
+from mqvpn_helper.interface.host_plan import (
+    CaptivePortal,
+    HostPlan,
+    KillSwitch,
+    KillSwitchMode,
+    ServerEndpoint,
+)
 from tests.helper.namespaces import run
-from tests.helper.plans import client_plan, server_plan
+from tests.helper.plans import SERVER4, client_plan, server_plan
 
 
 def rules_of(plan: HostPlan) -> str:
@@ -53,6 +59,69 @@ table inet mqvpn_mqvpn0 {
 }
 """
     )
+
+
+def test_whole_kill_switch() -> None:
+    """Every way past the tunnel, on one page; `test_kill_switch` tries them."""
+    servers = (ServerEndpoint(address=SERVER4, port=443),)
+    plan = HostPlan(
+        tun_name="mqvpn0",
+        mtu=1400,
+        kill_switch=KillSwitch(mode=KillSwitchMode.STANDARD, servers=servers),
+    )
+    assert (
+        rules_of(plan)
+        == """\
+table inet mqvpn_mqvpn0
+delete table inet mqvpn_mqvpn0
+table inet mqvpn_mqvpn0 {
+  set servers4 {
+    type ipv4_addr . inet_service
+    elements = { 203.0.113.7 . 443 }
+  }
+  set servers6 {
+    type ipv6_addr . inet_service
+  }
+  set portal {
+    type ifname
+    flags timeout
+  }
+  chain refused {
+    counter
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx type admin-prohibited
+  }
+  chain kill_switch {
+    type filter hook output priority filter - 10; policy drop;
+    oifname "lo" accept
+    oifname "mqvpn0" accept
+    meta mark 28017 ip daddr . udp dport @servers4 accept
+    meta mark 28017 ip6 daddr . udp dport @servers6 accept
+    udp sport 68 udp dport 67 accept
+    ip6 daddr { ff02::1:2, fe80::/10 } udp sport 546 udp dport 547 accept
+    ip6 hoplimit 255 icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept
+    ip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept
+    oifname @portal meta l4proto { tcp, udp } th dport { 53, 80, 443, 8080, 8443 } accept
+    meta l4proto { tcp, udp } th dport { 53, 853 } goto refused
+    goto refused
+  }
+  chain kill_switch_forward {
+    type filter hook forward priority filter - 10; policy drop;
+    oifname "mqvpn0" accept
+    iifname "mqvpn0" accept
+  }
+}
+"""  # noqa: E501 - a rule is a line
+    )
+
+
+def test_a_portal_whose_time_is_over_opens_nothing() -> None:
+    portal = CaptivePortal(interface="eth0", until=100.0)
+    switch = KillSwitch(mode=KillSwitchMode.STANDARD, servers=(), portal=portal)
+    plan = HostPlan(tun_name="mqvpn0", mtu=1400, kill_switch=switch)
+    assert 'portal { "eth0" timeout 500ms }' in portal_opening(plan, 99.5)
+    for now in (100.0, 101.0):
+        assert portal_opening(plan, now) == ""
 
 
 def test_clients_that_may_meet_are_not_kept_apart() -> None:

@@ -48,6 +48,8 @@ class FakeBus:
         self.polkit_questions: list[tuple[str, str, int]] = []
         self.polkit_answers: dict[str, tuple[bool, bool]] = {}
         self.is_polkit_silent = False
+        self.has_polkit = True
+        self.unanswered: list[Message] = []
         self.cancelled_questions: list[str] = []
         self.matches: list[str] = []
         self.logind_locks = 0
@@ -127,6 +129,13 @@ class FakeBus:
         self._news = trio.Event()
         await self._news.wait()
 
+    async def answer_late(self) -> None:
+        """Let polkit answer what it has been silent about."""
+        self.is_polkit_silent = False
+        waiting, self.unanswered = self.unanswered, []
+        for call in waiting:
+            await self._answer_as_polkit(call)
+
     async def _authenticate(self) -> None:
         stream = self._stream
         assert stream is not None
@@ -168,7 +177,7 @@ class FakeBus:
 
     async def _answer(self, call: Message) -> None:
         destination = str(call.header.fields[HeaderFields.destination])
-        if "PolicyKit" in destination:
+        if "PolicyKit" in destination and self.has_polkit:
             await self._answer_as_polkit(call)
         elif "login1" in destination:
             await self._answer_as_logind(call)
@@ -224,7 +233,7 @@ class FakeBus:
             case (subject, str() as action, _, int() as flags, _) if not self.is_polkit_silent:
                 await self._decide(call, subject, action, flags)
             case _:
-                pass
+                self.unanswered.append(call)
 
     async def _decide(self, call: Message, subject: object, action: str, flags: int) -> None:
         match subject:

@@ -12,7 +12,7 @@ from jeepney.low_level import HeaderFields, Message, MessageFlag, MessageType
 from mqvpn_helper.interface.bus_interface import METHODS
 from mqvpn_helper.interface.bus_names import BusError
 from mqvpn_helper.service.message_stream import MAX_MESSAGE_BYTES
-from mqvpn_helper.service.rate_limits import MAX_CALLS_AT_ONCE, SENDER_LIMIT
+from mqvpn_helper.service.rate_limits import MAX_CALLS_AT_ONCE, MAX_CALLS_OF_USER, SENDER_LIMIT
 from mqvpn_helper.service.subscriptions import MAX_SUBSCRIBERS_OF_USER
 from tests.service.fake_bus import CallFailedError
 from tests.service.scene import ALICE, BOB, Scene, helper_on_bus, run
@@ -119,6 +119,8 @@ def test_a_flood_is_turned_away_and_others_are_served() -> None:
             assert set(failures) == {TOO_MANY}
             assert len(failures) > SENDER_LIMIT.burst
             await scene.bob.properties()
+            # What one connection of hers was refused costs her others nothing.
+            await scene.bus.caller(ALICE).properties()
             await trio.sleep(60)
             await scene.alice.properties()
 
@@ -178,6 +180,37 @@ def test_calls_that_wait_for_a_password_do_not_pile_up() -> None:
                 assert text == "org.mqvpn.killswitch: the password was not given"
             assert len(scene.bus.cancelled_questions) == MAX_CALLS_AT_ONCE
             assert scene.machine.recovered == 0
+
+    run(main)
+
+
+def test_calls_of_many_connections_that_wait_for_a_password_do_not_pile_up_either() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            scene.bus.is_polkit_silent = True
+            for _ in range(MAX_CALLS_OF_USER):
+                call = scene.bus.caller(ALICE).make_call("SetKillSwitch", "s", ("off",))
+                await scene.bus.send(call)
+            with pytest.raises(CallFailedError) as failure:
+                await scene.alice.call("SetKillSwitch", "off")
+            assert failure.value.name == TOO_MANY
+            assert len(scene.bus.unanswered) == MAX_CALLS_OF_USER
+
+    run(main)
+
+
+def test_nobody_can_say_that_another_connection_is_gone() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            await scene.connect(scene.alice, tied=("b", True))
+            name = scene.alice.name
+            bus = "org.freedesktop.DBus"
+            await scene.bus.send_signal(
+                scene.bob.name, bus, "NameOwnerChanged", "sss", (name, name, "")
+            )
+            assert (await scene.alice.properties())["State"] == "up"
+            await scene.bus.drop(scene.alice)
+            await scene.changed("State", "off")
 
     run(main)
 

@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
+from mqvpn_helper.interface.host_plan import KillSwitchMode
 from mqvpn_helper.session.events import (
     EventReported,
     StateChanged,
@@ -44,6 +45,44 @@ def test_a_denial_is_a_typed_error_and_changes_nothing() -> None:
                 )
             assert "policy" in text
             assert scene.sessions == []
+
+    run(main)
+
+
+def test_without_polkit_root_alone_may_change_anything() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            scene.bus.has_polkit = False
+            for member, body in (("SetKillSwitch", ("off",)), ("Recover", ())):
+                text = await refused(scene.alice, BusError.NOT_AUTHORIZED, member, *body)
+                assert "polkit is not running" in text
+            with Pipe(b"") as secrets:
+                await refused(
+                    scene.alice, BusError.NOT_AUTHORIZED, "Connect", PROFILE, secrets.fileno()
+                )
+            assert (scene.machine.recovered, scene.sessions) == (0, [])
+            await scene.root.call("Recover")
+            assert scene.machine.recovered == 1
+
+    run(main)
+
+
+def test_who_was_asked_about_is_asked_about_again_when_the_tunnel_has_become_anothers() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            scene.bus.polkit_answers["org.mqvpn.killswitch"] = ALL_GRANTED
+            scene.bus.is_polkit_silent = True
+            call = scene.bob.make_call("SetKillSwitch", "s", ("off",))
+            serial = await scene.bus.send(call)
+            while not scene.bus.unanswered:
+                await scene.bus.wait_news()
+            scene.bus.is_polkit_silent = False
+            session = await scene.connect(scene.alice)
+            await scene.bus.answer_late()
+            reply = await scene.bus.next_message(scene.bob.name, reply_to=serial)
+            assert "org.mqvpn.others" in str(reply.body[0])
+            assert scene.bus.polkit_questions[-1][1] == "org.mqvpn.others"
+            assert KillSwitchMode.OFF not in session.wishes
 
     run(main)
 

@@ -182,13 +182,30 @@ def test_the_report_names_nobody() -> None:
             scene.bus.polkit_answers["org.mqvpn.diagnose"] = ALL_GRANTED
             session = await scene.connect(scene.alice)
             session.emit(PathStats(paths=(WLAN,), is_periodic=False))
+            session.emit(
+                EventReported(
+                    kind=BusEventKind.PATH_UP, path="wwan9", detail={"text": "at 198.51.100.9"}
+                )
+            )
+            failure = SessionError(kind=BusError.CORE_DIED, text="203.0.113.5 does not answer")
+            session.fail(failure)
+            await scene.changed("State", "error")
             (report,) = await scene.alice.call("CollectDiagnostics")
             assert hasattr(report, "to_raw_fd")
             fd = report.to_raw_fd()
             text = os.read(fd, 1 << 16).decode()
             os.close(fd)
             assert '"has_tun": true' in text
-            for secret in ("vpn.example.org", "home", "wlan0", "s3cret"):
-                assert secret not in text
+            assert failure.kind.value in text
+            names = (
+                "vpn.example.org",
+                "home",
+                "wlan0",
+                "wwan9",
+                "s3cret",
+                "198.51.100",
+                "203.0.113",
+            )
+            assert [name for name in names if name in text] == []
 
     run(main)

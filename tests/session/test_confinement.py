@@ -38,6 +38,7 @@ print(json.dumps({
     "caps": [status[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
     "no_new_privs": status["NoNewPrivs"].strip(),
     "groups": status["Groups"].strip(),
+    "secure bits": ctypes.CDLL(None).prctl(27, 0, 0, 0, 0),
     "uids": os.getresuid(),
     "cwd": os.getcwd(),
     "environment": sorted(os.environ),
@@ -68,7 +69,13 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         *("-m", "mqvpn_helper.session.confinement", *arguments),
     ]
     return subprocess.run(  # noqa: S603 - our own
-        command, capture_output=True, text=True, check=False, timeout=30, env={"LANG": "C.UTF-8"}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        env={"LANG": "C.UTF-8"},
+        extra_groups=[4, 27],
     )
 
 
@@ -79,6 +86,7 @@ def test_nothing_is_left() -> None:
     assert left["caps"] == ["0" * 16] * 5
     assert left["no_new_privs"] == "1"
     assert left["groups"] == ""
+    assert left["secure bits"] == 0b1110_0011  # NOROOT and NO_SETUID_FIXUP, locked; KEEP_CAPS off
     assert left["uids"] == [_UID] * 3
     assert left["cwd"] == "/"
     assert left["descriptors"] == ["0", "1", "2", "3"]  # the last is the listing's own

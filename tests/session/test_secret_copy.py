@@ -140,3 +140,15 @@ def test_the_copy_cannot_be_changed_by_whoever_wrote_it() -> None:
     assert os.read(reader, 10) == b"first"
     os.close(reader)
     copy.close()
+
+
+def test_what_was_copied_cannot_be_changed() -> None:
+    copy = _take(secret_pipe(b"a key"))
+    try:
+        writer = os.open(f"/proc/self/fd/{copy.fileno()}", os.O_WRONLY | os.O_CLOEXEC)
+        for change in (lambda: os.write(writer, b"x"), lambda: os.truncate(writer, 0)):
+            with pytest.raises(OSError, match="Operation not permitted"):
+                change()
+        os.close(writer)
+    finally:
+        copy.close()

@@ -116,3 +116,9 @@ def test_a_helper_that_has_to_end_leaves_the_kill_switch() -> None:
     assert stage.host.undone == [True]
     assert stage.end == Ended(error=None)
     assert [event.mode for event in stage.of(KillSwitchChanged)] == [KillSwitchMode.STANDARD]
+
+
+def test_a_kill_switch_that_is_always_in_force_is_never_told_to_be_off() -> None:
+    stage = perform(up, meanwhile=disconnect_soon, kill_switch="always")
+    assert stage.host.undone == [False]
+    assert [each.mode for each in stage.of(KillSwitchChanged)] == [KillSwitchMode.ALWAYS]

@@ -1,5 +1,6 @@
 """The memory on disk: what one helper writes the next one reads, once too often never."""
 
+import fcntl
 import os
 import socket
 import tempfile
@@ -115,6 +116,17 @@ def test_what_never_works_is_given_up(directory: Path) -> None:
     assert not list(directory.iterdir())
 
 
+def test_an_attempt_counts_although_the_helper_dies_of_it(directory: Path) -> None:
+    wish = _wish(tied=False)
+    _remember(_memory(directory, wish), wish)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        found = recall(directory, FileShelf())
+        assert found is not None
+        assert found.attempts == attempt
+        _read(found.secret)
+    assert recall(directory, FileShelf()) is None
+
+
 def test_what_has_worked_begins_anew(directory: Path) -> None:
     wish = _wish(tied=False)
     _remember(_memory(directory, wish, MAX_ATTEMPTS), wish, has_worked=True)
@@ -169,6 +181,41 @@ def test_systemd_keeps_the_secret_itself(directory: Path) -> None:
         next_shelf.clear(files)
         assert manager.recv(100) == remove
     assert [path.name for path in directory.iterdir()] == ["notify"]
+
+
+def test_systemd_is_told_to_forget_what_nobody_wants(directory: Path) -> None:
+    wish = _wish(tied=False)
+    remove = f"FDSTOREREMOVE=1\nFDNAME={SECRET_NAME}".encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
+        manager.bind(address := str(directory / "notify"))
+        wanted = WantedTunnel(wish=wish, owner=_ALICE, secret=None)
+        trio.run(memory_of(wanted, directory, ManagerShelf(address, None)).forget)
+        assert manager.recv(100) == remove
+        # A secret of systemd's without a wish on disk.
+        kept = secret_pipe()
+        assert recall(directory, ManagerShelf(address, kept)) is None
+        assert manager.recv(100) == remove
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(kept)
+
+
+def test_a_secret_never_lies_on_a_disk(tmp_path: Path) -> None:
+    disks = [each for each in (tmp_path, Path("/var/tmp")) if not _is_in_memory(each)]  # noqa: S108 - to find a disk
+    if not disks:
+        pytest.skip("there is no disk here")
+    with tempfile.TemporaryDirectory(prefix="mq-memory-", dir=disks[0]) as name:
+        wish = _wish(tied=False)
+        _remember(_memory(Path(name), wish), wish)
+        assert [path.suffix for path in Path(name).iterdir()] == [".wish"]
+
+
+def _is_in_memory(directory: Path) -> bool:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        try:
+            fcntl.fcntl(file.fileno(), fcntl.F_GET_SEALS)
+        except OSError:
+            return False
+        return True
 
 
 def test_descriptors_of_systemd_have_names() -> None:

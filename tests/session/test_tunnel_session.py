@@ -292,10 +292,16 @@ def test_an_emptied_firewall_is_put_right_at_once_and_told() -> None:
 
 
 def test_name_servers_of_the_machine_find_the_server_through_the_kill_switch() -> None:
+    async def finds_its_server(core: PlayedCore) -> None:
+        await core.greet()
+        found = UseServers(id=1, addresses=(ip_address("203.0.113.9"),))
+        assert await core.ask(found) == Done(id=1)
+        await until_told_to_leave(core)
+
     host = FakeSessionHost()
     host.name_servers_of_machine = (ip_address("192.0.2.53"),)
     stage = perform(
-        whole_tunnel,
+        finds_its_server,
         meanwhile=disconnect_soon,
         host=host,
         server="vpn.example.org",
@@ -304,3 +310,7 @@ def test_name_servers_of_the_machine_find_the_server_through_the_kill_switch() -
     switch = stage.host.plans[0].kill_switch
     assert switch is not None
     assert switch.name_servers == (ip_address("192.0.2.53"),)
+    # Once the server is known, nobody has to be asked past the tunnel any more.
+    later = stage.host.plans[-1].kill_switch
+    assert later is not None
+    assert later.name_servers == ()
