@@ -1,5 +1,6 @@
 """Looks at everything that can be wrong, and collects the report."""
 
+import contextlib
 import os
 import platform
 from collections.abc import Callable
@@ -156,11 +157,19 @@ def _window_of(page: QWidget) -> QWidget:
 
 def _look(profiles: ProfileStore, state: HelperState, now: float) -> MachineLook:
     """Look at the machine, and what the settings want; runs in a worker."""
-    try:
-        routes = profiles.read(state.profile).settings.routes
-    except UserError:
-        routes = TunnelRoutes.NONE  # somebody else's settings, or without a name
+    routes = _routes_of_the_tunnel(profiles, state)
     return look_around(now, state.addresses, wants_everything=routes is TunnelRoutes.DEFAULT)
+
+
+def _routes_of_the_tunnel(profiles: ProfileStore, state: HelperState) -> TunnelRoutes:
+    """What shall go into the tunnel, by the settings that it was made with."""
+    for name in profiles.names():
+        with contextlib.suppress(UserError):  # a damaged file is not the one in use
+            settings = profiles.read(name).settings
+            # The helper tells the title, which need not be what the file is called.
+            if settings.server == state.server and state.profile in (settings.name, name):
+                return settings.routes
+    return TunnelRoutes.NONE  # somebody else's settings
 
 
 def _own_facts() -> dict[str, str]:

@@ -11,7 +11,7 @@ OLDEST_DATE = 1_767_225_600.0
 
 _TIMEX_BYTES = 512  # more than struct timex of any machine; its first member says: change nothing
 _TIME_ERROR = 5
-_SOMEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+_SOMEWHERE = ((socket.AF_INET, "203.0.113.1"), (socket.AF_INET6, "2001:db8::1"))
 """Addresses that nobody has (RFC 5737, RFC 3849), so that only a default route leads there."""
 _ANY_PORT = 9
 

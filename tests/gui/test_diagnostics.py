@@ -12,7 +12,9 @@ from mqvpn_gui.app.machine_look import OLDEST_DATE, MachineLook, look_around
 from mqvpn_gui.bus.permission import Permission
 from mqvpn_gui.model.diagnosis import Check, MachineFacts, facts_from
 from mqvpn_gui.model.helper_state import OFFLINE, PathState, SplitLists
+from mqvpn_gui.user.profile_text import StoredProfile
 from mqvpn_gui.windows.diagnostics_page import DiagnosticsPage
+from mqvpn_helper.interface.profile import Profile
 from tests.gui.conftest import Office
 from tests.gui.looking import press, shown
 from tests.gui.private_bus import BusHelper
@@ -134,6 +136,24 @@ def test_button_looks_at_everything_and_shows_the_report(
     told = json.loads(report.toPlainText())
     assert told["helper"] == REPORT
     assert {"subject": "nftables", "in_order": False} in told["checks"]
+
+
+@pytest.mark.slow
+def test_settings_are_those_of_the_tunnel_whatever_their_file_is_called(
+    staffed: Office, helper: BusHelper, qtbot: QtBot
+) -> None:
+    settings = Profile(host="vpn.example.org", name="The office")
+    staffed.profiles.write("office", StoredProfile(settings=settings), overwrite=False)
+    (staffed.profiles.path_of("office").parent / "a.toml").write_text("[damaged")
+    helper.change(State=("s", "up"), Profile=("s", settings.name), Server=("s", settings.server))
+    qtbot.waitUntil(lambda: staffed.desk.helper.state.carries_traffic)
+    (page,) = staffed.desk.window.findChildren(DiagnosticsPage)
+    press(page, "&Check everything")
+    # Nothing here goes into a tunnel, and these settings want everything in it.
+    qtbot.waitUntil(
+        lambda: '"subject": "routes"' in page.findChildren(QPlainTextEdit)[0].toPlainText()
+    )
+    assert "as the settings say" not in " ".join(shown(page))
 
 
 @pytest.mark.slow
