@@ -39,6 +39,22 @@ KNOWN: tuple[str, ...] = (
     _marked("no link can be made of this profile: {0}"),
     _marked("remove some"),
     _marked("use 1 to {0} letters, digits and . _ - beginning with a letter or digit"),
+    _marked("the link would be longer than {0} characters"),
+    _marked("in front of @ stands the user's name alone; the key comes behind #"),
+    _marked("the server has brackets, but no IPv6 address inside"),
+    _marked("a pin is sha256/ and the Base64 of 32 bytes"),
+    _marked("there are more than {0} pins"),
+    _marked("the user name has characters that it cannot have"),
+    _marked("the name is not up to {0} printable characters"),
+    _marked("the template is not a path of visible ASCII characters"),
+    _marked(
+        "the link has a part that this version does not know; a newer mqvpn"
+        " may have made it, or it was changed on the way"
+    ),
+    _marked("{0} stands in the link twice"),
+    _marked("{0} has a % that two hexadecimal digits have to follow"),
+    _marked("a profile has at most {0} bytes"),
+    _marked("{0} must not stand in a profile"),
     # Files
     _marked("there is nothing to read"),
     _marked("paste a link that begins with mqvpn://"),
@@ -66,6 +82,17 @@ KNOWN: tuple[str, ...] = (
     _marked("{0}: is not a text in UTF-8"),
     _marked("{0} is for servers; left out"),
     _marked("{0} is decided by the helper; left out"),
+    _marked("{0} is neither true nor false"),
+    _marked("{0} is not a whole number"),
+    _marked("expected a JSON object"),
+    _marked("auth_key is not a key, but perhaps the hash that a server keeps"),
+    _marked("ca_file is not the name of a file"),
+    _marked("ca_file holds no certificate in PEM form"),
+    _marked("not usable TOML: nested too deep, or a number too long"),
+    _marked("a key stands in the JSON twice"),
+    _marked("not usable JSON: nested too deep, or an odd number"),
+    _marked("line {0}: {1} stands there twice"),
+    _marked("{0}: larger than {1} bytes"),
     # Keys
     _marked("a key has 1 to {0} visible ASCII characters without blanks"),
     _marked("copy it whole, as the server printed it"),
@@ -111,6 +138,9 @@ _INSTEAD: Mapping[str, str] = MappingProxyType(
         "there are {0} profiles already": _marked("there are {0} servers already"),
         "{0} cannot be the name of a profile": _marked("{0} cannot be the name of a server"),
         "copy it whole; docs/links.md describes what it looks like": _marked("copy it whole"),
+        "take it out; mqvpn profile set-key keeps it": _marked(
+            "take it out; the window asks for it and keeps it in the keyring"
+        ),
         "choose another --name, or say --force": _marked("choose another name"),
         "see docs/configuration.md": _marked("the documents of mqvpn name all keys"),
         "there are none yet: mqvpn profile import adds one": _marked("there are none yet: add one"),

@@ -1037,6 +1037,18 @@
       <translation>ein Schlüssel hat 1 bis {0} sichtbare ASCII-Zeichen ohne Leerzeichen</translation>
     </message>
     <message>
+      <source>a key stands in the JSON twice</source>
+      <translation>ein Name steht zweimal im JSON</translation>
+    </message>
+    <message>
+      <source>a pin is sha256/ and the Base64 of 32 bytes</source>
+      <translation>ein Pin ist sha256/ und das Base64 von 32 Bytes</translation>
+    </message>
+    <message>
+      <source>a profile has at most {0} bytes</source>
+      <translation>die Einstellungen eines Servers haben höchstens {0} Bytes</translation>
+    </message>
+    <message>
       <source>ask whoever runs the server for a link</source>
       <translation>bitten Sie den Betreiber des Servers um einen Link</translation>
     </message>
@@ -1045,8 +1057,20 @@
       <translation>bitten Sie den Betreiber des Servers um einen Link mit einem Pin</translation>
     </message>
     <message>
+      <source>auth_key is not a key, but perhaps the hash that a server keeps</source>
+      <translation>auth_key ist kein Schlüssel, sondern vielleicht der Hash, den ein Server aufbewahrt</translation>
+    </message>
+    <message>
       <source>behind {0}: two slashes and a server have to follow</source>
       <translation>hinter {0}: müssen zwei Schrägstriche und ein Server folgen</translation>
+    </message>
+    <message>
+      <source>ca_file holds no certificate in PEM form</source>
+      <translation>ca_file enthält kein Zertifikat in PEM-Form</translation>
+    </message>
+    <message>
+      <source>ca_file is not the name of a file</source>
+      <translation>ca_file ist nicht der Name einer Datei</translation>
     </message>
     <message>
       <source>cannot be {0}</source>
@@ -1067,6 +1091,10 @@
     <message>
       <source>cut the picture down to the code</source>
       <translation>schneiden Sie das Bild auf den Code zu</translation>
+    </message>
+    <message>
+      <source>expected a JSON object</source>
+      <translation>erwartet wird ein JSON-Objekt</translation>
     </message>
     <message>
       <source>give its file to the other device instead</source>
@@ -1099,6 +1127,10 @@
     <message>
       <source>import the file in place of its text</source>
       <translation>öffnen Sie die Datei statt ihres Textes</translation>
+    </message>
+    <message>
+      <source>in front of @ stands the user's name alone; the key comes behind #</source>
+      <translation>vor @ steht nur der Name des Benutzers; der Schlüssel kommt hinter #</translation>
     </message>
     <message>
       <source>is below {0}</source>
@@ -1137,12 +1169,24 @@
       <translation>Zeile {0} ist kein bekanntes SCHLÜSSEL = WERT ihres Abschnitts</translation>
     </message>
     <message>
+      <source>line {0}: {1} stands there twice</source>
+      <translation>Zeile {0}: {1} steht dort zweimal</translation>
+    </message>
+    <message>
       <source>look for a window that asks for its password; {0}</source>
       <translation>suchen Sie ein Fenster, das nach seinem Passwort fragt; {0}</translation>
     </message>
     <message>
       <source>no link can be made of this profile: {0}</source>
       <translation>daraus lässt sich kein Link machen: {0}</translation>
+    </message>
+    <message>
+      <source>not usable JSON: nested too deep, or an odd number</source>
+      <translation>kein brauchbares JSON: zu tief verschachtelt, oder eine seltsame Zahl</translation>
+    </message>
+    <message>
+      <source>not usable TOML: nested too deep, or a number too long</source>
+      <translation>kein brauchbares TOML: zu tief verschachtelt, oder eine Zahl zu lang</translation>
     </message>
     <message>
       <source>not valid JSON in line {0}: {1}</source>
@@ -1175,6 +1219,10 @@
     <message>
       <source>start one (GNOME Keyring, KWallet, KeePassXC); {0}</source>
       <translation>starten Sie einen (GNOME Keyring, KWallet, KeePassXC); {0}</translation>
+    </message>
+    <message>
+      <source>take it out; the window asks for it and keeps it in the keyring</source>
+      <translation>nehmen Sie ihn heraus; das Fenster fragt danach und bewahrt ihn im Schlüsselbund auf</translation>
     </message>
     <message>
       <source>take it straight on, with a white edge all around</source>
@@ -1241,12 +1289,24 @@
       <translation>der Link ist nicht brauchbar: {0}</translation>
     </message>
     <message>
+      <source>the link has a part that this version does not know; a newer mqvpn may have made it, or it was changed on the way</source>
+      <translation>der Link hat einen Teil, den diese Version nicht kennt; vielleicht hat ihn ein neueres mqvpn gemacht, oder er wurde unterwegs verändert</translation>
+    </message>
+    <message>
       <source>the link has characters that links cannot have</source>
       <translation>der Link hat Zeichen, die Links nicht haben können</translation>
     </message>
     <message>
       <source>the link is longer than {0} characters</source>
       <translation>der Link ist länger als {0} Zeichen</translation>
+    </message>
+    <message>
+      <source>the link would be longer than {0} characters</source>
+      <translation>der Link würde länger als {0} Zeichen</translation>
+    </message>
+    <message>
+      <source>the name is not up to {0} printable characters</source>
+      <translation>der Name besteht nicht aus höchstens {0} druckbaren Zeichen</translation>
     </message>
     <message>
       <source>the network process ended by itself</source>
@@ -1281,6 +1341,10 @@
       <translation>der Server will diesen Tunnel nicht</translation>
     </message>
     <message>
+      <source>the server has brackets, but no IPv6 address inside</source>
+      <translation>der Server hat Klammern, aber keine IPv6-Adresse darin</translation>
+    </message>
+    <message>
       <source>the server is not the expected one</source>
       <translation>der Server ist nicht der erwartete</translation>
     </message>
@@ -1301,8 +1365,20 @@
       <translation>das System lehnt eine Änderung am Netz ab</translation>
     </message>
     <message>
+      <source>the template is not a path of visible ASCII characters</source>
+      <translation>die Vorlage ist kein Pfad aus sichtbaren ASCII-Zeichen</translation>
+    </message>
+    <message>
       <source>the text names the file {0}</source>
       <translation>der Text nennt die Datei {0}</translation>
+    </message>
+    <message>
+      <source>the user name has characters that it cannot have</source>
+      <translation>der Name des Benutzers hat Zeichen, die er nicht haben kann</translation>
+    </message>
+    <message>
+      <source>there are more than {0} pins</source>
+      <translation>es sind mehr als {0} Pins</translation>
     </message>
     <message>
       <source>there are none yet: add one</source>
@@ -1397,12 +1473,20 @@
       <translation>{0} konnte nicht geschrieben werden: {1}</translation>
     </message>
     <message>
+      <source>{0} has a % that two hexadecimal digits have to follow</source>
+      <translation>{0} hat ein %, auf das zwei hexadezimale Ziffern folgen müssen</translation>
+    </message>
+    <message>
       <source>{0} is decided by the helper; left out</source>
       <translation>{0} bestimmt der Hilfsdienst; weggelassen</translation>
     </message>
     <message>
       <source>{0} is for servers; left out</source>
       <translation>{0} ist für Server; weggelassen</translation>
+    </message>
+    <message>
+      <source>{0} is neither true nor false</source>
+      <translation>{0} ist weder wahr noch falsch</translation>
     </message>
     <message>
       <source>{0} is no text</source>
@@ -1429,6 +1513,10 @@
       <translation>{0} ist keine Rate</translation>
     </message>
     <message>
+      <source>{0} is not a whole number</source>
+      <translation>{0} ist keine ganze Zahl</translation>
+    </message>
+    <message>
       <source>{0} is not an amount of data</source>
       <translation>{0} ist keine Datenmenge</translation>
     </message>
@@ -1437,12 +1525,24 @@
       <translation>{0} ist zu groß</translation>
     </message>
     <message>
+      <source>{0} must not stand in a profile</source>
+      <translation>{0} darf nicht in den Einstellungen eines Servers stehen</translation>
+    </message>
+    <message>
+      <source>{0} stands in the link twice</source>
+      <translation>{0} steht zweimal im Link</translation>
+    </message>
+    <message>
       <source>{0}: is not a regular file</source>
       <translation>{0}: ist keine gewöhnliche Datei</translation>
     </message>
     <message>
       <source>{0}: is not a text in UTF-8</source>
       <translation>{0}: ist kein Text in UTF-8</translation>
+    </message>
+    <message>
+      <source>{0}: larger than {1} bytes</source>
+      <translation>{0}: größer als {1} Bytes</translation>
     </message>
   </context>
   <context>
