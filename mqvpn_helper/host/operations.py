@@ -133,8 +133,7 @@ class HostChanger:
             HostChangeError: the plan is impossible or the machine refused.
         """
         check_plan(plan)
-        tun = self._tun
-        if tun is None or tun.name != plan.tun_name:
+        if (tun := self._tun) is None or tun.name != plan.tun_name:
             raise HostChangeError(f"the plan is for {plan.tun_name}, which is not our TUN device")
         plan = as_of_now(plan)
         has_table = self._firewall.check(plan)
@@ -162,8 +161,7 @@ class HostChanger:
         Raises:
             HostChangeError: something could not be undone; the journal still has it.
         """
-        tun = self._tun
-        if tun is None:
+        if (tun := self._tun) is None:
             return
         keep = KillSwitchMode.STANDARD if keep_kill_switch else KillSwitchMode.ALWAYS
         failures = Failures()
@@ -254,10 +252,9 @@ class HostChanger:
             ways = PhysicalWays(netlink, link.ifindex)
             try:
                 return self._apply_locked(plan, link, netlink, has_table=has_table)
-            except HostChangeError as error:
+            except HostChangeError:
                 if not ways.have_changed():
                     raise
-                _LOGGER.debug("the links have changed meanwhile (%s): once more", error)
         return self._apply_locked(plan, link, netlink, has_table=has_table)
 
     def _apply_locked(
