@@ -34,6 +34,7 @@ from mqvpn_core.app.worker_orders import (
     Begin,
     Reload,
     Stop,
+    UsersGone,
     decode_order,
     receive_begin,
 )
@@ -110,8 +111,8 @@ class WorkerBooks(ServerBooks):
             pool.lose(lost)
 
     def note_gone(self, users: frozenset[str | None]) -> None:
-        """These are no longer users at the next change of the configuration."""
-        self._gone = users
+        """These as well are no longer users at the next change of the configuration."""
+        self._gone |= users
 
     @override
     def note_change(self) -> None:
@@ -119,7 +120,7 @@ class WorkerBooks(ServerBooks):
 
     @override
     def change_config(self, config: ServerConfig) -> Callable[[str | None], bool]:
-        gone = self._gone
+        gone, self._gone = self._gone, frozenset()
         return lambda user: user not in gone
 
     @override
@@ -239,8 +240,9 @@ async def _obey(core: ServerCore, links: _Links) -> ExitCode:
                 links.books.lose(lost)
                 core.keeper.look_at_all()
                 core.driver.kick()
+            case UsersGone() as gone:
+                links.books.note_gone(gone.users)
             case Reload() as reload:
-                links.books.note_gone(reload.gone)
                 core.change_config(reload.config)
             case Begin():
                 _log.error("ordered to begin twice")

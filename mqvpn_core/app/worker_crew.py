@@ -14,6 +14,7 @@ leases of its clients are the parent's, and the next process takes them on. Pack
 do not know yet are answered by stateless resets (RFC 9000 s10.3), so they come back at once.
 """
 
+import errno
 import logging
 import math
 import socket
@@ -22,10 +23,11 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import product
 
 import trio
 
-from mqvpn_core.app.worker_orders import Begin, Order, Reload, Stop, encode_order, for_worker
+from mqvpn_core.app.worker_orders import Begin, Order, Stop, encode_order, for_worker, reload_orders
 from mqvpn_core.config import ServerConfig
 from mqvpn_core.errors import DecodeError, HostError, HostLostError
 from mqvpn_core.quic.connection_steering import ConnectionSteering, SteeringKey
@@ -157,8 +159,7 @@ class WorkerCrew:
     def reload(self, config: ServerConfig, gone: frozenset[str | None]) -> None:
         """Have all go by another configuration, and close the tunnels of some users."""
         self._config = config
-        order = Reload(config=for_worker(config), gone=gone)
-        for worker in self._workers:
+        for worker, order in product(self._workers, reload_orders(config, gone)):
             self._order(worker, order)
 
     def stop(self) -> None:
@@ -266,20 +267,12 @@ class WorkerCrew:
                         self._order(worker, AddressMoved(address=address, worker=owner))
                     if self._stopping.is_set():
                         self._order(worker, Stop())
-                    status, events = (
-                        trio.SocketStream(trio.socket.from_stdlib_socket(each))
-                        for each, _ in streams
-                    )
+                    of = trio.socket.from_stdlib_socket
+                    status, events = (trio.SocketStream(of(each)) for each, _ in streams)
                     worker.asker = ControlAsker(status)
-                    nursery.start_soon(
-                        self._command, process, trio.socket.from_stdlib_socket(channel), to_send
-                    )
-                    nursery.start_soon(
-                        self._answer, worker, process, trio.socket.from_stdlib_socket(desk)
-                    )
-                    nursery.start_soon(
-                        self._hear, worker, process, trio.socket.from_stdlib_socket(channel)
-                    )
+                    nursery.start_soon(self._command, process, of(channel), to_send)
+                    nursery.start_soon(self._answer, worker, process, of(desk))
+                    nursery.start_soon(self._hear, worker, process, of(channel))
                     nursery.start_soon(self._read_status, worker, process, worker.asker)
                     nursery.start_soon(self._follow, process, ControlAsker(events))
                     code = await process.wait()
@@ -345,7 +338,10 @@ class WorkerCrew:
         async for order in orders:
             try:
                 await channel.send(encode_order(order))
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:  # the next process begins with all of it
+                    _log.error("an order is too long for process %d: killed", process.pid)
+                    process.kill()
                 return  # it is ending
             if isinstance(order, Stop):
                 await trio.sleep(CLOSING_PATIENCE)

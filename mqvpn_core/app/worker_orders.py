@@ -2,8 +2,10 @@
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
+from math import isqrt
 from typing import TypeAlias, cast
 
 from mqvpn_core.config import ServerConfig
@@ -18,6 +20,9 @@ from mqvpn_helper.interface.host_plan import HostPlan
 
 MAX_ORDER_BYTES = 1 << 20
 """Longest order."""
+MAX_USERS_OF_ORDER = 64
+"""So few that the shortest buffer of a socket takes them, however long their names are."""
+_DEVIATIONS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +50,19 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsersGone:
+    """The next `Reload` closes the tunnels of these users."""
+
+    users: frozenset[str | None]
+    """Some of them: all may be more than one message holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
     """The configuration was read again."""
 
     config: ServerConfig
     """Settings, as `for_worker` leaves them."""
-    gone: frozenset[str | None]
-    """Whose tunnels are to be closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +70,11 @@ class Stop:
     """Close all tunnels in order and end."""
 
 
-Order: TypeAlias = Begin | Reload | Stop | AddressMoved | LeaseLost
+Order: TypeAlias = Begin | UsersGone | Reload | Stop | AddressMoved | LeaseLost
 
 _KINDS: Mapping[str, type[Order]] = {
     "begin": Begin,
+    "users_gone": UsersGone,
     "reload": Reload,
     "stop": Stop,
     "address_moved": AddressMoved,
@@ -77,6 +89,7 @@ def for_worker(config: ServerConfig) -> ServerConfig:
     Args:
         config: those of the server.
     """
+    mean = -(-config.max_clients // config.workers)
     return replace(
         config,
         users={},
@@ -85,7 +98,23 @@ def for_worker(config: ServerConfig) -> ServerConfig:
         lease_file=None,
         control_socket=None,
         max_handshakes=-(-config.max_handshakes // config.workers),
+        # Chance spreads them: this many standard deviations more are not seen in a lifetime.
+        max_clients=min(config.max_clients, mean + _DEVIATIONS * (isqrt(mean) + 1)),
     )
+
+
+def reload_orders(config: ServerConfig, gone: Collection[str | None]) -> list[Order]:
+    """Return what makes one worker go by another configuration.
+
+    Args:
+        config: that of the server.
+        gone: users whose tunnels are to be closed.
+    """
+    users = iter(gone)
+    orders: list[Order] = []
+    while some := frozenset(islice(users, MAX_USERS_OF_ORDER)):
+        orders.append(UsersGone(users=some))
+    return [*orders, Reload(config=for_worker(config))]
 
 
 def encode_order(order: Order) -> bytes:

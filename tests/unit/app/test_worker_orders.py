@@ -15,10 +15,12 @@ from mqvpn_core.app.worker_orders import (
     Order,
     Reload,
     Stop,
+    UsersGone,
     decode_order,
     encode_order,
     for_worker,
     receive_begin,
+    reload_orders,
 )
 from mqvpn_core.config import HostPort, RetryMode, ServerConfig
 from mqvpn_core.config.secret_values import HashedKey, Secret
@@ -47,6 +49,7 @@ CONFIG = ServerConfig(
     workers=3,
     max_handshakes=256,
 )
+SHORTEST_BUFFER = 212992  # net.core.wmem_max as Linux sets it
 PLAN = HostPlan(
     tun_name="mqvpn0",
     mtu=1400,
@@ -68,8 +71,10 @@ BEGIN = Begin(
 )
 ORDERS: tuple[Order, ...] = (
     BEGIN,
-    Reload(config=for_worker(CONFIG), gone=frozenset({None, "alice", "bob"})),
-    Reload(config=for_worker(replace(CONFIG, mtu=None, subnet6=None)), gone=frozenset()),
+    UsersGone(users=frozenset({None, "alice", "bob"})),
+    UsersGone(users=frozenset()),
+    Reload(config=for_worker(CONFIG)),
+    Reload(config=for_worker(replace(CONFIG, mtu=None, subnet6=None))),
     Stop(),
     AddressMoved(address=ip_address("10.0.0.7"), worker=2),
     AddressMoved(address=ip_address("fd00::7"), worker=None),
@@ -94,6 +99,26 @@ def test_a_worker_is_given_no_keys_and_its_share_of_the_handshakes() -> None:
     assert KEY.digest.hex() not in data
     assert "alice" not in data
     assert BEGIN.config.max_handshakes == 86
+
+
+@pytest.mark.parametrize(
+    ("clients", "workers", "share"), [(1000, 1, 1000), (2, 2, 2), (10000, 4, 2806)]
+)
+def test_a_worker_has_its_share_of_the_clients(clients: int, workers: int, share: int) -> None:
+    config = for_worker(replace(CONFIG, max_clients=clients, workers=workers))
+    assert config.max_clients == share
+
+
+def test_any_number_of_users_may_go_at_once() -> None:
+    users = frozenset(
+        {None, *(f"{number}\N{ROCKET}".ljust(255, "\N{ROCKET}") for number in range(999))}
+    )
+    *gone, reload = reload_orders(CONFIG, users)
+    told = [order.users for order in gone if isinstance(order, UsersGone)]
+    assert len(told) == len(gone)
+    assert frozenset().union(*told) == users
+    assert reload == Reload(config=for_worker(CONFIG))
+    assert max(len(encode_order(order)) for order in gone) < SHORTEST_BUFFER
 
 
 @pytest.mark.parametrize(
