@@ -162,6 +162,11 @@ def _style_sheet(chosen: Colours) -> str:
         QPushButton[class="choice"]:focus {{ border: 2px solid {chosen.text}; padding: 3px 9px; }}
         QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; padding: 6px 18px; }}
         QPushButton[class="main"]:disabled {{ background: {chosen.border}; color: {chosen.faint}; }}
+        QCheckBox::indicator:unchecked {{
+            background: {chosen.card};
+            border: 1px solid {chosen.faint};
+            border-radius: 2px;
+        }}
         QListWidget::item {{ padding: 7px 6px; }}
         QScrollBar:vertical {{ background: transparent; border: none; width: 10px; margin: 0; }}
         QScrollBar::handle:vertical {{

@@ -138,8 +138,7 @@ class Graph(QWidget):
 
     def _paint_legend(self, painter: QPainter, area: QRectF, interfaces: list[str]) -> None:
         if not interfaces:
-            painter.setPen(QColor(self._colours.faint))
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, _tr("nothing measured yet"))
+            self._paint_emptiness(painter, area)
             return
         x = area.left()
         names = self._history.interfaces
@@ -152,6 +151,13 @@ class Graph(QWidget):
             painter.setPen(QColor(self._colours.text))
             painter.drawText(QPointF(x + 28, _TOP / 2 + 5), interface)
             x += 28 + width + 16
+
+    def _paint_emptiness(self, painter: QPainter, area: QRectF) -> None:
+        # Between two lines of the scale: on one of them the words would be struck through.
+        row = area.height() / _ROWS
+        box = QRectF(area.left(), area.top() + row, area.width(), row)
+        painter.setPen(QColor(self._colours.faint))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, _tr("nothing measured yet"))
 
 
 def quantity_name(quantity: Quantity) -> str:

@@ -39,6 +39,8 @@ from mqvpn_gui.windows.profile_editor import ProfileEditor
 from mqvpn_gui.windows.servers_page import ServersPage
 from mqvpn_gui.windows.settings_page import SettingsPage
 from mqvpn_gui.windows.share_dialog import ShareDialog
+from mqvpn_gui.words.messages import sentences
+from mqvpn_gui.words.states import link_name
 from mqvpn_gui.words.translation import install_translation
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from mqvpn_helper.interface.profile import Profile
@@ -137,8 +139,14 @@ def scenes(colours: Colours) -> Iterator[tuple[str, Callable[[], QWidget]]]:
     yield "diagnostics", lambda: _window(_diagnostics(), "diagnostics")
     yield "add-server", _add_server
     yield "add-server-refused", _add_server_refused
-    yield "key", lambda: KeyDialog("Office", _NO_KEY, can_keep=True, can_unlock=False)
-    yield "key-locked", lambda: KeyDialog("Office", _LOCKED, can_keep=False, can_unlock=True)
+    yield (
+        "key",
+        lambda: KeyDialog("Office", _said("KeyDesk", _NO_KEY), can_keep=True, can_unlock=False),
+    )
+    yield (
+        "key-locked",
+        lambda: KeyDialog("Office", _said("KeyDesk", _LOCKED), can_keep=False, can_unlock=True),
+    )
     yield "share", lambda: ShareDialog("Office", _LINK, has_key=True)
     for tab in range(4):
         yield f"editor-{tab + 1}", partial(_editor, tab)
@@ -194,15 +202,23 @@ def _diagnostics() -> QWidget:
 def _add_server() -> QWidget:
     dialog = AddServerDialog()
     dialog.give_text(_LINK)
-    dialog.show_found("Office", "vpn.example.org:443", "the key in the link", (), has_key=True)
-    dialog.show_trial("It works over WiFi wlan0 18 ms, LTE wwan0 41 ms.", is_good=True)
+    checks = _said("ServersDesk", "the key in the link")
+    dialog.show_found("Office", "vpn.example.org:443", checks, (), has_key=True)
+    links = f"{link_name(WIFI)} 18 ms, {link_name(LTE)} 41 ms"
+    dialog.show_trial(_said("ConnectionTest", "It works over {0}.").format(links), is_good=True)
     return dialog
+
+
+def _said(who: str, text: str) -> str:
+    """What a part of the program says, in the language of the picture."""
+    return QCoreApplication.translate(who, text)
 
 
 def _add_server_refused() -> QWidget:
     dialog = AddServerDialog()
     dialog.give_text("mqvpn://")
-    dialog.show_problem("the link cannot be used: it has no server; copy it whole")
+    advice = "copy it whole; docs/links.md describes what it looks like"
+    dialog.show_problem(sentences("the link cannot be used: there is no link", advice))
     return dialog
 
 
