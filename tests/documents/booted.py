@@ -1,6 +1,6 @@
 """A Debian with systemd, booted by systemd-nspawn in a network of its own. Needs root.
 
-What it writes is in memory and gone with it.
+What it writes is in memory and gone with it, unless it is asked to keep it.
 """
 
 import subprocess
@@ -77,16 +77,20 @@ class Booted:
 
 
 @contextmanager
-def booted(root: Path, network: NetworkNamespace, log: Path) -> Iterator[Booted]:
-    """Hold a booted Debian for the length of a block.
+def booted(
+    root: Path, network: NetworkNamespace, log: Path, *, keeps_files: bool = False
+) -> Iterator[Booted]:
+    """Hold a booted Debian for the length of a block; at its end it is shut down in order.
 
     Args:
-        root: what it starts as; nothing is written there.
+        root: what it starts as.
         network: its network.
         log: what it says while it boots.
+        keeps_files: write to ``root``, so that the next boot finds it.
     """
     command = [
-        *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--volatile=overlay"),
+        *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit"),
+        f"--volatile={'no' if keeps_files else 'overlay'}",
         *(f"--directory={root}", f"--network-namespace-path={network.path}"),
         *("--capability=CAP_NET_ADMIN", "--boot"),
     ]

@@ -3,11 +3,13 @@
 Takes minutes, so it wants ``CI_LONG=1``.
 """
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mqvpn_helper.interface.invite_link import SCHEME, decode_invite_link
 from tests.documents.blocks import blocks
 from tests.documents.test_quick_starts import SERVER_NAME, link_in
 from tests.documents.two_debians import TwoDebians, two_debians
@@ -32,6 +34,21 @@ def scene(directory: Path, debian: Path) -> Iterator[TwoDebians]:
 def block(name: str) -> str:
     """The commands of that name."""
     return blocks()[name].text
+
+
+def test_a_server_that_asks_as_in_the_readme(scene: TwoDebians) -> None:
+    install, init, start = blocks()["readme-server"].commands
+    scene.server.run(install)
+    # On a terminal, with all that is offered taken but the name.
+    on_terminal = f"script --quiet --return --command {shlex.quote(init)} /dev/null"
+    told = scene.server.run(on_terminal, given=f"{SERVER_NAME}\n\n\n\n\n")
+    assert "First user [me]" in told
+    link = decode_invite_link(next(each for each in told.split() if each.startswith(SCHEME)))
+    assert (link.host, link.user) == (SERVER_NAME, "me")
+    scene.server.run(start)
+    scene.server.wait(
+        lambda: "active" in scene.server.run("systemctl is-active mqvpn-server || true"), "server"
+    )
 
 
 def test_from_packages_to_a_tunnel_and_back(scene: TwoDebians) -> None:

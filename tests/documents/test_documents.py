@@ -15,6 +15,14 @@ from tests.documents.programs import man_pages
 
 _CODE = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE_HEAD = re.compile(r"^(.*)\n```([a-z]*)\n(.*\n)(?:(?!```).*\n)*```$", re.MULTILINE)
+_RUN = re.compile(r"<!-- run: (?P<name>[a-z-]+) -->")
+_NOT_RUN = re.compile(r"<!-- not run: \S.* -->")
+_ASKED_FOR = re.compile(r'(?:block|blocks\(\)|all_but_last|follow)[(\[]"([a-z-]+)"')
+_DATA = {"toml", "python", "js"}
+_COMMAND = re.compile(
+    r"(?!.* {4})(apt|pip|pipx|podman|flatpak|systemctl|\./run|python3?|mqvpn(-\w+)?) [a-z.-]"
+)
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 _GENERATED = {"docs/manual.md"}
 _NOT_OPTIONS_OF_OURS = {"--help", "--version"}
@@ -63,6 +71,50 @@ def test_blocks_are_shell(name: str) -> None:
     assert done.returncode == 0
 
 
+def test_every_block_of_commands_is_run_or_says_why_not() -> None:
+    """Every fenced block says what it is; one for a shell has a mark above it."""
+    wrong = [
+        f"{path.relative_to(ROOT)}: {above} {language} {first}"
+        for path in documents()
+        if str(path.relative_to(ROOT)) not in _GENERATED
+        for above, language, first in _FENCE_HEAD.findall(_text(path))
+        if not _is_accounted_for(above, language, first)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("above", "language", "first"),
+    [
+        ("", "", "mqvpn status"),
+        ("", "sh", "mqvpn status"),
+        ("<!-- not run: -->", "sh", "mqvpn status"),
+        ("<!-- run: no-such-block -->", "sh", "mqvpn status"),
+        ("", "text", "mqvpn status"),
+        ("", "text", "apt install mqvpn"),
+    ],
+)
+def test_blocks_without_a_test_would_be_found(above: str, language: str, first: str) -> None:
+    assert not _is_accounted_for(above, language, first)
+
+
+def _is_accounted_for(above: str, language: str, first: str) -> bool:
+    if language != "sh":
+        is_data = language in _DATA or language == "text"
+        return is_data and not (language == "text" and _COMMAND.match(first))
+    if _NOT_RUN.fullmatch(above):
+        return True
+    mark = _RUN.fullmatch(above)
+    return mark is not None and mark["name"] in blocks() and mark["name"] in _named_in_tests()
+
+
+@cache
+def _named_in_tests() -> frozenset[str]:
+    """The blocks that tests ask for."""
+    texts = [_text(path) for path in (ROOT / "tests").rglob("*.py")]
+    return frozenset(name for text in texts for name in _ASKED_FOR.findall(text))
+
+
 def test_commands_of_the_documents_have_the_options_that_stand_there() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {line}"
@@ -103,7 +155,7 @@ def test_wrong_commands_would_be_found(line: str) -> None:
 
 
 def _command_lines(text: str) -> Iterator[str]:
-    fences = "\n".join(_FENCE.findall(text))
+    fences = "\n".join(_FENCE.findall(text)).replace("\\\n", " ")
     for line in [*fences.splitlines(), *_CODE.findall(_FENCE.sub("", text))]:
         command = line.strip().removeprefix("$ ").removeprefix("sudo ").split("  #")[0]
         if re.match(r"mqvpn(-[a-z]+)? [a-z-]+", command):

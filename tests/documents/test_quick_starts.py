@@ -133,6 +133,17 @@ def test_a_machine_without_a_desktop(scene: Scene) -> None:
     assert not scene.has_tunnel()
 
 
+def test_a_server_with_a_certificate_of_an_authority(farm: Machines, installed: Machine) -> None:
+    server = farm.make("certified", None, [installed])
+    live = f"/etc/letsencrypt/live/{SERVER_NAME}"
+    names = f"--cert {live}/fullchain.pem --key {live}/privkey.pem"
+    server.run(f"mkdir -p {live}; mqvpn-core gencert --name {SERVER_NAME} {names}")
+    link = decode_invite_link(link_in(server.run(block("server-authority")).out))
+    assert link.host == SERVER_NAME
+    assert f"{live}/privkey.pem" in server.run("cat /etc/mqvpn/server.toml").out
+    assert server.run("mqvpn-core check-config /etc/mqvpn/server.toml").code == 0
+
+
 def _configuration(link: InviteLink) -> str:
     """The file of the quick start, with the pin of this server."""
     text = (ROOT / "docs/quick-start-laptop.md").read_text(encoding="utf-8")

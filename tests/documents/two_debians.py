@@ -39,7 +39,12 @@ def two_debians(debian: Path, directory: Path) -> Iterator[TwoDebians]:
         world = held.enter_context(build_world())
         server = held.enter_context(booted(debian, world.server, directory / "server-boot.log"))
         laptop = held.enter_context(booted(debian, world.client, directory / "laptop-boot.log"))
-        laptop.run("groupadd vpn; useradd --create-home --home-dir /srv/alice --groups vpn alice")
-        laptop.run(f"echo {SERVER_IPV4} {SERVER_NAME} >> /etc/hosts")
-        laptop.run(f"cat > {_RULES}; chmod 644 {_RULES}", given=blocks()["helper-rules"].text)
+        settle_in(laptop)
         yield TwoDebians(world=world, server=server, laptop=laptop)
+
+
+def settle_in(laptop: Booted) -> None:
+    """Give a laptop its user, and the name of the server."""
+    laptop.run("groupadd vpn; useradd --create-home --home-dir /srv/alice --groups vpn alice")
+    laptop.run(f"echo {SERVER_IPV4} {SERVER_NAME} >> /etc/hosts")
+    laptop.run(f"cat > {_RULES}; chmod 644 {_RULES}", given=blocks()["helper-rules"].text)

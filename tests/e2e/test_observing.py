@@ -4,12 +4,14 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +29,7 @@ from mqvpn_core.runtime.control_codec import (
 )
 from mqvpn_core.runtime.event_values import CoreEvent, EventKind, decode_event
 from mqvpn_core.runtime.status_values import PathStatus
+from tests.documents.blocks import blocks
 from tests.e2e.multipath_lab import MultipathLab, Traffic, open_multipath_lab
 from tests.e2e.topology import eventually
 
@@ -268,6 +271,17 @@ def test_every_connection_leaves_a_trace_with_its_paths(lab: MultipathLab, trace
         assert {event["path"] for event in sent} >= {"0", "1"}
         assert any('"frame_type": "datagram"' in json.dumps(event) for event in sent)
     assert _group(traces, "client") == _group(traces, "server")
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
+def test_traces_are_read_by_the_commands_of_the_documents(traces: Path) -> None:
+    (traces / "TRACE.sqlog").write_bytes(b"\x1e".join([b"", *_lines(traces, "client")]))
+    run = partial(subprocess.run, cwd=traces, capture_output=True, text=True, check=True)
+    run(["sh", "-ec", blocks()["trace-path"].text])
+    kept = [json.loads(each) for each in (traces / "path1.sqlog").read_text().split("\x1e")[1:]]
+    assert {each.get("path") for each in kept} == {None, "1"}
+    told = run(["sh", "-ec", blocks()["trace-events"].text]).stdout
+    assert "1\tvalidated" in {each.partition("\t")[2] for each in told.splitlines()}
 
 
 def _read_trace(traces: Path, side: str) -> Trace:
