@@ -214,6 +214,8 @@ class LightClient:
         elif connection.handshake_complete:
             self._attach()
         self.socket.send(connection.transmits(now))
+        if connection.is_behind:
+            self.socket.send(connection.transmits(now))
         for refused in self.socket.take_refused():
             connection.on_send_refused(refused, now)
         if connection.is_ending:

@@ -138,6 +138,8 @@ class ClientEnd(End):
     @override
     def _transmits(self, now: Instant) -> list[Transmit]:
         transmits = self.connection.transmits(now)
+        if self.connection.is_behind:
+            transmits += self.connection.transmits(now)
         self.due_at = earlier(self.connection.next_timeout(), self.session.next_timeout())
         return transmits
 
@@ -203,6 +205,8 @@ class ServerEnd(End):
     @override
     def _transmits(self, now: Instant) -> list[Transmit]:
         transmits = self._endpoint.transmits(now)
+        if self._endpoint.is_behind:
+            transmits += self._endpoint.transmits(now)
         self.due_at = earlier(self._endpoint.next_timeout(), self._session_due)
         return transmits
 
