@@ -10,6 +10,7 @@ from mqvpn_core.quic.path_manager import MAX_VALIDATING_PATHS
 from mqvpn_core.testing.link_elements import (
     Delay,
     Direction,
+    DropNth,
     Loss,
     OneWay,
 )
@@ -75,6 +76,20 @@ def test_mp_31_an_unvalidated_path_gets_three_times_what_came() -> None:
         assert 1 not in pair.server.paths
         scene.assert_alive()
         scene.rules.finish()
+
+
+def test_mp_31_the_limit_holds_for_a_client_that_says_nothing_more() -> None:
+    """Its first datagram is all that comes: an answer and two challenges are three times that."""
+    silent = DropNth(frozenset(range(1, 100)), Direction.UP)
+    with MultiPair(1, MULTIPATH_PAIR, [(LINK_DELAY,), (LINK_DELAY, silent)]) as pair:
+        scene = fresh(pair)
+        pair.open(1)
+        scene.run(5.0)
+        tap = scene.rules.wiretap
+        first, *_ = tap.of(is_from_client=True, path_id=1)
+        answers = tap.of(is_from_client=False, path_id=1)
+        sent = sum(len(packet.datagram.payload) for packet in answers)
+        assert 0 < sent <= 3 * len(first.datagram.payload)
 
 
 def test_mp_32_a_response_goes_where_the_challenge_came_from() -> None:

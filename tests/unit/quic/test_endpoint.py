@@ -83,6 +83,17 @@ def test_a_short_initial_is_ignored() -> None:
     assert not server.connections
 
 
+def test_an_initial_with_a_short_connection_id_is_ignored() -> None:
+    """RFC 9000 s7.2: at least 8 bytes that cannot be guessed."""
+    server = endpoint()
+    data, address = first_flight()
+    length = data[5]
+    short = data[:5] + b"\x07" + data[6:13] + data[6 + length :] + bytes(length - 7)
+    assert decode_long_header(short).destination_cid == data[6:13]
+    assert deliver(server, short, address) == []
+    assert not server.connections
+
+
 def test_an_unknown_version_is_negotiated_without_state() -> None:
     server = endpoint()
     data, address = first_flight()

@@ -199,6 +199,13 @@ class TestReceivedPackets:
         assert received.is_duplicate(10)
         assert not received.is_duplicate(11)
 
+    def test_the_oldest_number_of_the_window_is_still_told_apart(self) -> None:
+        received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
+        receive(received, 1, now=1.0)
+        receive(received, DUPLICATE_WINDOW, now=1.0)
+        assert received.is_duplicate(1)
+        assert not received.is_duplicate(2)
+
     def test_acknowledged_packets_are_still_duplicates(self) -> None:
         received = ReceivedPackets(max_ack_delay=MAX_ACK_DELAY)
         receive(received, 0, 1, 2, now=1.0)

@@ -1,4 +1,4 @@
-"""None"""
+"""Protection of 1-RTT packets: keys, numbers, forgeries, limits (RFC 9001 s5, s6.6)."""
 
 import pytest
 from aioquic._crypto import AEAD, HeaderProtection
@@ -7,6 +7,7 @@ from aioquic.tls import CipherSuite as StockSuite
 
 from mqvpn_core.dataplane.kernel import CipherSuite, PacketKeys, ShortHeader, seal_batch
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
+from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.key_phases import RESERVED_PACKETS
 from mqvpn_core.quic.key_schedule import QUIC_VERSION_2, aead_limits, key_schedule
 from mqvpn_core.quic.protection import (
@@ -15,6 +16,7 @@ from mqvpn_core.quic.protection import (
     packet_number_length,
     sealed_overhead,
 )
+from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
 from mqvpn_core.wire.code_points import TransportErrorCode
 from tests.unit.quic.protected_ends import (
     CID,
@@ -28,6 +30,8 @@ from tests.unit.quic.protected_ends import (
     secret_bytes,
     settle,
 )
+
+FOUR_TUPLE = FourTuple(SocketAddress("192.0.2.1", 443), SocketAddress("192.0.2.2", 5000))
 
 
 class TestKeySchedule:
@@ -158,7 +162,9 @@ class TestSealAndOpen:
         # What is too short or has no fixed bit never reaches the AEAD.
         assert server.protection.failed_open_count == 1
 
-    def test_reserved_bits_are_a_violation(self) -> None:
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_reserved_bits_are_a_violation(self, count: int) -> None:
+        """Of a packet alone, and of one among several that were read at once."""
         _, server = ends()
         key, iv, header_key = derive_key_iv_hp(
             cipher_suite=StockSuite(SUITE), secret=secret_bytes(SUITE, 1), version=VERSION_1
@@ -166,9 +172,28 @@ class TestSealAndOpen:
         plain_header = b"\x4b" + CID + bytes(4)
         sealed = AEAD(b"aes-128-gcm", key, iv).encrypt(b"payload", plain_header, 0)
         packet = HeaderProtection(b"aes-128-ecb", header_key).apply(plain_header, sealed)
+        run = ReceivedDatagrams(FOUR_TUPLE, packet * count, len(packet), 0)
+
+        def open_all() -> None:
+            if count == 1:
+                server.open([packet])
+            server.protection.open_run(
+                path_id=0, largest_received=-1, cid_length=len(CID), run=run, now=at(0.0)
+            )
+
         with pytest.raises(RemoteProtocolError) as caught:
-            server.open([packet])
+            open_all()
         assert caught.value.error_code == TransportErrorCode.PROTOCOL_VIOLATION
+
+    def test_forgeries_of_another_key_phase_count_too(self) -> None:
+        client, server = ends()
+        settle(client, server, 0.0)
+        client.protection.initiate_update(at(1.0))
+        (packet,) = client.seal()
+        before = server.protection.failed_open_count
+        assert server.open([packet[:-1] + bytes([packet[-1] ^ 1])], now=1.0) == [None]
+        assert server.protection.failed_open_count == before + 1
+        assert server.protection.receive_key_phase == 0
 
     def test_too_many_forgeries_end_the_connection(self) -> None:
         _, server = ends()

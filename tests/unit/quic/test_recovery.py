@@ -1,4 +1,4 @@
-"""None"""
+"""Round trips, losses and probe time-outs (RFC 9002 s5, s6)."""
 
 import pytest
 

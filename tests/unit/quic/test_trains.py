@@ -16,7 +16,7 @@ from mqvpn_core.dataplane.parcels import (
     first_packet,
     payload_per_packet,
 )
-from mqvpn_core.ids import FourTuple
+from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.datagram_packing import contents_by_packet, pack_datagrams
 from mqvpn_core.quic.datagram_queue import Flow
 from mqvpn_core.quic.events import DatagramsReceived
@@ -225,6 +225,34 @@ def test_duplicates_of_a_train_are_dropped(wire: Wire) -> None:
     transmits = wire.send([train])
     wire.receive([*transmits, *transmits])
     assert wire.pair.server.received_datagrams == [PREFIX + packet for packet in expand([train])]
+
+
+def test_duplicates_within_one_read_are_dropped(wire: Wire) -> None:
+    (transmit,) = wire.send([train_of(6)])
+    again = Transmit(
+        four_tuple=transmit.four_tuple,
+        data=transmit.data + transmit.data,
+        segment_size=transmit.segment_size,
+        ecn=0,
+    )
+    wire.receive([again])
+    expected = [PREFIX + packet for packet in expand([train_of(6)])]
+    assert wire.pair.server.received_datagrams == expected
+
+
+def test_a_client_takes_no_train_from_an_address_that_it_does_not_know(wire: Wire) -> None:
+    """RFC 9000 s9: from an unknown server address, packets are discarded."""
+    pair, now = wire.pair, wire.pair.simulator.now
+    pair.server.connection.queue_datagrams(PREFIX, [train_of(6)], now)
+    (transmit,) = pair.server.connection.transmits(now)
+    here, there = transmit.four_tuple.remote, transmit.four_tuple.local
+    for remote in (SocketAddress("203.0.113.66", 443), there):
+        four_tuple = FourTuple(here, remote)
+        batch = ReceivedDatagrams(four_tuple, transmit.data, transmit.segment_size, 0)
+        assert pair.client.received_datagrams == []
+        pair.client.connection.receive_datagrams(batch, now)
+        pair.client.collect()
+    assert len(pair.client.received_datagrams) == 6
 
 
 def test_trains_that_overtake_each_other_arrive(wire: Wire) -> None:
