@@ -7,7 +7,7 @@ its lines as a line of its own. Known secrets are cut out of every line, as a la
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +17,7 @@ from mqvpn_core.app.journal import JournalHandler, priority
 from mqvpn_core.app.one_line import one_line
 from mqvpn_core.config import LogLevel, Secret
 from mqvpn_core.config.describe import HIDDEN
+from mqvpn_helper.interface.service_notices import is_journal
 
 _LEVELS = {
     LogLevel.ERROR: logging.ERROR,
@@ -119,16 +120,6 @@ def _formatter(
         secrets=hidden,
         with_priority=with_priority,
     )
-
-
-def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Tell whether what is written to ``stream`` goes to the journal (systemd.exec(5))."""
-    named = environment.get("JOURNAL_STREAM", "")
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError, AttributeError):  # a stream without descriptor
-        return False
-    return named == f"{status.st_dev}:{status.st_ino}"
 
 
 def _summary(error: BaseException | None) -> str:

@@ -1,7 +1,9 @@
 """What a program and systemd tell each other (sd_notify(3), sd_watchdog_enabled(3)), as values."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TextIO
 
 _MICROSECONDS = 1_000_000
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
@@ -82,3 +84,17 @@ def ready(status: str) -> bytes:
 def doing(status: str) -> bytes:
     """Say what the program does, for ``systemctl status``."""
     return f"STATUS={' '.join(status.split())}".encode()
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Return whether what is written to a stream goes to the journal (systemd.exec(5)).
+
+    Args:
+        stream: standard output or error.
+        environment: of this process.
+    """
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):  # a stream without descriptor
+        return False
+    return environment.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"

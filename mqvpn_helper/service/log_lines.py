@@ -1,11 +1,12 @@
 """What the helper writes to standard error: lines for people, with priorities for the journal."""
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import TextIO
 
 from typing_extensions import override
+
+from mqvpn_helper.interface.service_notices import is_journal
 
 # sd-daemon(3), from the gravest down: the first that is reached counts.
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
@@ -21,7 +22,7 @@ def set_up_logging(stream: TextIO, environment: Mapping[str, str], *, is_verbose
         is_verbose: every change of a state as well.
     """
     handler = logging.StreamHandler(stream)
-    if _is_journal(stream, environment):
+    if is_journal(stream, environment):
         handler.setFormatter(_JournalLines("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
@@ -39,12 +40,3 @@ class _JournalLines(logging.Formatter):
         reached = (number for level, number in _PRIORITIES if record.levelno >= level)
         priority = next(reached, _DEBUG)
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
-
-
-def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether what is written goes to the journal (systemd.exec(5))."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # a stream without descriptor
-        return False
-    return environment.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"

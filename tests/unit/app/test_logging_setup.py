@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mqvpn_core.app.logging_setup import LineFormatter, is_journal, set_up_logging
+from mqvpn_core.app.logging_setup import LineFormatter, set_up_logging
 from mqvpn_core.config import LogLevel, Secret
+from mqvpn_helper.interface.service_notices import is_journal
 
 OWN_KEY = "a-very-own-secret"
 
