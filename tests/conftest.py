@@ -6,6 +6,7 @@
 
 import ctypes
 import os
+import signal
 import stat
 import threading
 from functools import cache
@@ -52,6 +53,15 @@ def netns_obstacle() -> str | None:
     if _unshare_fails():
         return "may not create network namespaces"
     return None
+
+
+def pytest_configure() -> None:
+    """Have children hear SIGINT, also where this process was started in the background.
+
+    A shell lets such a process ignore it, and whatever that starts inherits this.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
