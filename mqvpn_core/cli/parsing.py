@@ -63,7 +63,9 @@ class Parser(argparse.ArgumentParser):
     def _refuse_option(self, option: str, others: Mapping[str, str]) -> NoReturn:
         if option in others:
             self.error(f"{option} is an option of {PROGRAM} {others[option]}")
-        near = nearest(option, self._known())
+        near = nearest(option, (*self._known(), *others))
+        if near is not None and near not in self._known():
+            near += f", an option of {PROGRAM} {others[near]}"
         self.error(f"unknown option {quote(option)}" + (f"; did you mean {near}?" if near else ""))
 
     def _known(self) -> Iterable[str]:

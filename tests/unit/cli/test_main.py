@@ -59,6 +59,7 @@ def test_version_names_the_kernel(mqvpn: CommandLine) -> None:
         (["client", "--mtu=5", "--zzzzzz"], "unknown option '--zzzzzz'; see mqvpn-core client"),
         (["client", "--subnet", "x"], "--subnet is an option of mqvpn-core server"),
         (["server", "--pin", "x"], "--pin is an option of mqvpn-core client"),
+        (["client", "--listenn", "x"], "did you mean --listen, an option of mqvpn-core server?"),
         (["client", "--mtu"], "argument --mtu: expected one argument"),
         (["client", "a", "b"], "one argument too many"),
         (["client"], "a client needs server"),
