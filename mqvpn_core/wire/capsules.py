@@ -105,10 +105,6 @@ class CapsuleParser:
         self._buffer = bytearray()
         self._skip_bytes = 0
         self._failure: DecodeError | None = None
-        self.skipped_unknown_count = 0
-        """Capsules of unknown type so far."""
-        self.discarded_datagram_count = 0
-        """DATAGRAM capsules that were too long so far."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -169,17 +165,13 @@ class CapsuleParser:
         return capsules
 
     def _is_skipped(self, capsule_type: int, length: int) -> bool:
-        """Tell, and count, whether a capsule is to be skipped."""
+        """Tell whether a capsule is to be skipped."""
         if capsule_type not in _KNOWN_TYPES:
-            self.skipped_unknown_count += 1
             return True
         if capsule_type == CapsuleType.DATAGRAM:
             # RFC 9297 s3.5: a length "known to be so large as to not be usable": "SHOULD discard
             # the capsule without buffering its contents".
-            if length <= self._limits.max_datagram_bytes:
-                return False
-            self.discarded_datagram_count += 1
-            return True
+            return length > self._limits.max_datagram_bytes
         if length > self._limits.max_control_bytes:
             raise UnacceptableCapsuleError(f"capsule type {capsule_type} of {length} bytes")
         return False
