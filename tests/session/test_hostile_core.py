@@ -17,6 +17,7 @@ from mqvpn_helper.host.tun import OpenedTun, open_tun
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     MAX_MESSAGE_BYTES,
+    MAX_PATHS,
     PROTOCOL_VERSION,
     CoreMessage,
     CoreRequest,
@@ -24,17 +25,19 @@ from mqvpn_helper.interface.control_messages import (
     FindLink,
     Hello,
     LinkFound,
+    PathsReport,
     Refused,
     StateReport,
     UseNetwork,
     UseServers,
 )
-from mqvpn_helper.session.core_link import PACKETS, REPORTS, REQUESTS
+from mqvpn_helper.interface.core_coding import encode_core_message
+from mqvpn_helper.session.core_link import BYTES, PACKETS, REPORTS, REQUESTS
 from mqvpn_helper.session.core_run import EXIT_LIMIT, GREETING_LIMIT, LEAVE_LIMIT
 from mqvpn_helper.session.events import EventReported, StateChanged
 from mqvpn_helper.session.tunnel_session import MAX_DEATHS
 from tests.helper.namespaces import fresh_namespace
-from tests.session.samples import GATEWAY, LAN
+from tests.session.samples import GATEWAY, LAN, PATH
 from tests.session.stage import (
     FakeSessionHost,
     PlayedCore,
@@ -272,6 +275,16 @@ def test_a_flood_of_reports_is_thinned_out() -> None:
     told = len(stage.of(EventReported))
     assert sent > told
     assert told <= REPORTS.burst + REPORTS.rate * 120
+
+
+def test_a_flood_of_long_messages_is_slowed_down_by_their_length() -> None:
+    paths = tuple(replace(PATH, interface=f"wlan{number}") for number in range(MAX_PATHS))
+    message = PathsReport(paths=paths, is_periodic=False)
+    length = len(encode_core_message(message))
+    waiting = 1 << 20  # what the socket holds
+    seconds = 4
+    _, sent = _flood(message, seconds)
+    assert sent * length <= BYTES.burst + BYTES.rate * seconds + waiting
 
 
 def test_a_flood_of_states_is_slowed_down() -> None:
