@@ -40,6 +40,10 @@ class CarrierView:
     """Bytes of every packet that are no frames."""
     is_starting: bool = False
     """How fast it is has still to be found out."""
+    shortest_rtt: float = 0.0
+    """Seconds, without what its own queue adds; 0 when unknown."""
+    acked_bytes: int = 0
+    """Bytes of UDP payload of which the peer said that they arrived, since the path was new."""
 
     @property
     def frame_capacity(self) -> int:

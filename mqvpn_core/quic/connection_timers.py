@@ -78,7 +78,9 @@ class ConnectionTimers:
     def set_pacing(self, now: Instant) -> None:
         """Remember when pacing lets the next packet leave, if something waits."""
         self._pacing_at = None
-        if len(self._sources.datagrams) or self._sources.engine_has_frames:
+        datagrams = self._sources.datagrams
+        has_padding = datagrams.tried_path is not None
+        if len(datagrams) or has_padding or self._sources.engine_has_frames:
             self._pacing_at = earliest(
                 path.current.recovery.next_pacing_time(now)
                 for path in self._parts.manager.sending_paths()

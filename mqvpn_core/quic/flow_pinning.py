@@ -11,6 +11,7 @@ from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_queue import Flow, FlowRing
 from mqvpn_core.quic.path_load import PathLoad
+from mqvpn_core.quic.path_trial import PathTrial
 
 REVIEW_SECONDS = 0.5
 """Between two looks at how the paths are used; at most one flow is moved each time."""
@@ -22,7 +23,10 @@ SETTLING_SECONDS = 0.75
 
 _EXPLORATION_SECONDS = 600.0
 _GAIN = 1.25
+_GAIN_ALONE = 1.15
+_GAIN_FAR = 1.5
 _UNFAIRNESS = 1.5
+_MARGIN = 1.3
 _MIN_SHARE_KEPT = 0.25
 _MUCH_FASTER = 0.7
 _NOTICEABLE_SECONDS = 0.005
@@ -31,20 +35,26 @@ _NOTICEABLE_SECONDS = 0.005
 class FlowPinning:
     """Pins flows to paths and keeps a ring of them for each path.
 
-    Reads: ``flow_counts``, ``ring``. Writes: ``follow`` the paths, ``place`` a flow that has
-    something to send, ``move``, ``release``, ``review`` now and then, ``forget_path``, ``clear``.
+    Reads: ``flow_counts``, ``ring``, ``tried_path``. Writes: ``follow`` the paths, ``place`` a flow
+    that has something to send, ``release``, ``review`` now and then, ``forget_path``.
     """
 
     def __init__(self, make_ring: Callable[[], FlowRing]) -> None:
         self._make_ring = make_ring
         self._loads: dict[PathId, PathLoad] = {}
         self._open: list[PathLoad] = []
+        self._trial: PathTrial | None = None
         self._reviewed_at: Instant | None = None
 
     @property
     def flow_counts(self) -> dict[PathId, int]:
         """How many flows are pinned to each path."""
         return {path_id: len(load.flows) for path_id, load in self._loads.items()}
+
+    @property
+    def tried_path(self) -> PathId | None:
+        """The path that has to be filled with padding to learn what it carries, if there is one."""
+        return None if self._trial is None else self._trial.path_id
 
     def ring(self, path_id: PathId) -> FlowRing | None:
         """Flows of a path that have something to send, None when it never had any."""
@@ -109,6 +119,8 @@ class FlowPinning:
 
     def forget_path(self, path_id: PathId) -> list[Flow]:
         """Drop what is known of a path that is gone; return its flows, which are in no ring."""
+        if path_id == self.tried_path:
+            self._trial = None
         load = self._loads.pop(path_id, None)
         if load is None:
             return []
@@ -123,6 +135,8 @@ class FlowPinning:
         One of those that want all they can get at most, and those that want little to where they
         are much faster.
         """
+        if self._trial is not None:
+            self._follow_trial(self._trial, now)
         if self._reviewed_at is None or now - self._reviewed_at < REVIEW_SECONDS:
             return
         elapsed = now - self._reviewed_at
@@ -188,18 +202,47 @@ class FlowPinning:
             for donor in self._open:
                 if donor is receiver or donor.order != receiver.order or not donor.bulk:
                     continue
-                # Who is alone on a good path loses more by a bad choice than a good one brings.
+                if len(donor.bulk) == 1:
+                    # Who is alone on a good path loses more by a bad choice than a good one brings.
+                    self._try(receiver, donor, now)
+                    continue
                 is_crowded = (
-                    len(donor.bulk) > 1
-                    and donor.used_rate > donor.comfortable_rate()
+                    donor.used_rate > donor.comfortable_rate()
                     and receiver.hoped_rate(donor.rate()) > donor.share()
                 )
-                if is_crowded or _is_much_faster(receiver, donor):
+                if is_crowded or _is_much_nearer(receiver, donor):
                     flow = _rested(donor.bulk, receiver, now)
                     if flow is not None:
                         receiver.explored_at = now
                         return flow, receiver
         return None
+
+    def _try(self, receiver: PathLoad, donor: PathLoad, now: Instant) -> None:
+        """Let padding find out whether a flow that has a path to itself would fare better."""
+        assert receiver.view is not None
+        if self._trial is not None:
+            return
+        if donor.is_pressed:
+            wanted_rate = _gain_alone(donor, receiver) * donor.potential_rate()
+        elif _is_much_nearer(receiver, donor):
+            wanted_rate = _GAIN_ALONE * donor.used_rate
+        else:
+            return
+        wanted_rate *= _MARGIN
+        if receiver.demonstrated_rate < wanted_rate:
+            receiver.explored_at = now
+            self._trial = PathTrial(receiver.view, wanted_rate=wanted_rate, now=now)
+
+    def _follow_trial(self, trial: PathTrial, now: Instant) -> None:
+        load = self._loads.get(trial.path_id)
+        if load is None or load not in self._open:
+            self._trial = None
+            return
+        assert load.view is not None
+        trial.follow(load.view, now)
+        if trial.is_over:
+            load.note_trial(trial.rate, now)
+            self._trial = None
 
     def _bring_home(self, now: Instant) -> None:
         """Move what wants little, but soon, to the fastest path."""
@@ -253,6 +296,12 @@ def _is_worth_it(donor: PathLoad, receiver: PathLoad, *, has_spare: bool) -> boo
     """Tell whether a bulk flow of one path should go to another one."""
     if not donor.bulk:
         return False
+    is_alone = len(donor.bulk) == 1
+    if is_alone and has_spare and donor.is_pressed:
+        # Nothing would be left here, so the other path has to be known to be better.
+        free = receiver.demonstrated_rate - receiver.used_rate
+        if free > _gain_alone(donor, receiver) * donor.potential_rate():
+            return True
     if not donor.is_full:
         # Nothing presses, but a much better path may have become free.
         need = donor.used_rate / len(donor.bulk)
@@ -262,24 +311,37 @@ def _is_worth_it(donor: PathLoad, receiver: PathLoad, *, has_spare: bool) -> boo
             > _UNFAIRNESS * need
         )
         is_nearer = (
-            _is_much_faster(receiver, donor)
+            _is_much_nearer(receiver, donor)
             and receiver.used_rate + need < receiver.comfortable_rate()
         )
         return has_spare and (carries_more or is_nearer)
-    if len(donor.bulk) == 1:
-        # Nothing would be left here, so the other path has to be known to be better.
-        return has_spare and receiver.demonstrated_rate > _GAIN * donor.rate()
+    if is_alone:
+        return False
     if has_spare and (not receiver.bulk or receiver.prospect() > _MIN_SHARE_KEPT * donor.share()):
         return True
     return receiver.order == donor.order and receiver.prospect() > _UNFAIRNESS * donor.share()
 
 
+def _gain_alone(donor: PathLoad, receiver: PathLoad) -> float:
+    """Say how many times as much a path has to carry for a flow to leave one that it has alone.
+
+    Where round trips take longer, its window is too small at first and takes seconds to grow.
+    """
+    return _GAIN_FAR if _is_noticeable(donor.round_trip, receiver.distance) else _GAIN_ALONE
+
+
 def _is_much_faster(one: PathLoad, other: PathLoad) -> bool:
-    """Tell whether a person would notice that round trips take longer on the other path."""
-    return (
-        one.round_trip < _MUCH_FASTER * other.round_trip
-        and other.round_trip - one.round_trip > _NOTICEABLE_SECONDS
-    )
+    """Tell whether a person would notice that round trips take longer on the other path now."""
+    return _is_noticeable(one.round_trip, other.round_trip)
+
+
+def _is_much_nearer(one: PathLoad, other: PathLoad) -> bool:
+    """Tell the same of paths whose queues are empty: a flow that moves takes its queue along."""
+    return _is_noticeable(one.distance, other.distance)
+
+
+def _is_noticeable(shorter: float, longer: float) -> bool:
+    return shorter < _MUCH_FASTER * longer and longer - shorter > _NOTICEABLE_SECONDS
 
 
 def _rested(flows: Iterable[Flow], receiver: PathLoad, now: Instant) -> Flow | None:

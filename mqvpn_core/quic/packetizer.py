@@ -18,7 +18,6 @@ from mqvpn_core.quic.aioquic_bridge.path_builder import (
     PathPacketBuilder,
     PlainPacket,
 )
-from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_packing import (
     contents_by_packet,
     group_segments,
@@ -30,6 +29,7 @@ from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.outgoing_acks import OutgoingAcks
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD, PacketSources
+from mqvpn_core.quic.path_views import view_of
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.protection import (
     packet_number_length,
@@ -44,6 +44,9 @@ from mqvpn_core.wire.path_frames import PathChallenge, PathResponse, encode_path
 MAX_NON_ELICITING_STREAK = 32
 """ACK-only packets in a row after which a PING asks for an ACK (RFC 9000 s13.2.4): without it a
 pure receiver never learns which of its acknowledgements have arrived."""
+
+MAX_PADDING_PACKETS = 64
+"""Packets of padding that leave at once."""
 
 _PING = bytes([FrameType.PING])
 
@@ -60,7 +63,8 @@ class Packetizer:
         transmits: list[Transmit] = []
         for path in paths:
             transmits += self._build_first(path, now)
-        if with_bulk and len(self._sources.datagrams):
+        datagrams = self._sources.datagrams
+        if with_bulk and (len(datagrams) or datagrams.tried_path is not None):
             transmits += self._build_bulk(paths, now)
         for path in paths:
             # What nothing else has taken along.
@@ -90,12 +94,14 @@ class Packetizer:
         """DATAGRAM packets of all paths: the choice of a path is made now, not when queuing."""
         datagrams = self._sources.datagrams
         carriers = [path for path in paths if path.may_carry_data and not path.current.is_blocked]
-        allocation = datagrams.allocate([_view(path, now) for path in carriers], now)
+        allocation = datagrams.allocate([view_of(path, now) for path in carriers], now)
         transmits: list[Transmit] = []
         for path in carriers:
             items = allocation.get(path.path_id)
             if items:
                 transmits += self.send_datagrams(path, items, now, keep=len(carriers) > 1)
+            if path.path_id == datagrams.tried_path:
+                transmits += self._padding(path, now)
             if datagrams.is_drained(path.path_id):
                 path.current.recovery.on_application_limited()
         return transmits
@@ -217,12 +223,39 @@ class Packetizer:
             now: the time.
             keep: remember what is in which packet, for another path should this one fail.
         """
-        network_path = path.current
-        packets = pack_datagrams(items, network_path.pmtu.current - PACKET_OVERHEAD)
+        packets = pack_datagrams(items, path.current.pmtu.current - PACKET_OVERHEAD)
         payloads = [payload for payload, _ in packets]
+        return self._send_runs(path, payloads, contents_by_packet(packets) if keep else (), now)
+
+    def _padding(self, path: Path, now: Instant) -> list[Transmit]:
+        """Fill the room of a path with packets of which only the acknowledgement matters."""
+        current = path.current
+        size = current.pmtu.current
+        budget = current.recovery.send_budget(now)
+        room = current.amplification_room()
+        count = min((budget if room is None else min(budget, room)) // size, MAX_PADDING_PACKETS)
+        if count <= 0:
+            return []
+        return self._send_runs(path, [_PING.ljust(size - PACKET_OVERHEAD, b"\0")] * count, (), now)
+
+    def _send_runs(
+        self,
+        path: Path,
+        payloads: list[Payload],
+        contents: Sequence[Sequence[Datagram]],
+        now: Instant,
+    ) -> list[Transmit]:
+        """Seal packets that ask for an acknowledgement and hold nothing that must arrive.
+
+        Args:
+            path: the path.
+            payloads: of the packets, in order; an acknowledgement that is due comes behind them.
+            contents: which datagrams are in which packet, if that has to be remembered.
+            now: the time.
+        """
+        network_path = path.current
         acknowledged = self._acks.append_to(payloads, path, now)
         first, sealed = self._seal_runs(path, payloads)
-        contents = contents_by_packet(packets) if keep else ()
         path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
         four_tuple = network_path.four_tuple
@@ -357,37 +390,3 @@ class Packetizer:
         if run.ack_eliciting:
             self._sources.engine.note_ack_eliciting_sent(now)
             path.note_question(run.count, now, is_first=not had_unanswered)
-
-
-def _view(path: Path, now: Instant) -> CarrierView:
-    """What the scheduler has to know of a path."""
-    current = path.current
-    recovery = current.recovery
-    budget = recovery.send_budget(now)
-    room = current.amplification_room()
-    smoothed_rtt = recovery.rtt.smoothed
-    return CarrierView(
-        path_id=path.path_id,
-        use=path.use,
-        peer_is_backup=path.peer_is_backup,
-        is_suspect=path.is_suspect,
-        smoothed_rtt=smoothed_rtt,
-        rate=_rate(path, smoothed_rtt),
-        send_budget=budget if room is None else min(budget, room),
-        max_packet_bytes=current.pmtu.current,
-        packet_overhead=PACKET_OVERHEAD,
-        is_starting=recovery.congestion.is_in_slow_start,
-    )
-
-
-def _rate(path: Path, smoothed_rtt: float) -> float:
-    """Bytes a second that a path may carry; 0 while nobody knows."""
-    if not smoothed_rtt:
-        return 0.0
-    congestion = path.current.recovery.congestion
-    rate = congestion.congestion_window / smoothed_rtt
-    if congestion.bandwidth is not None:
-        # The window may be larger than the path; as long as it starts up the path may be larger.
-        in_start = congestion.is_in_slow_start
-        rate = max(rate, congestion.bandwidth) if in_start else congestion.bandwidth
-    return rate if path.rate_limit is None else min(rate, path.rate_limit)

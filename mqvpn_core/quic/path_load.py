@@ -23,6 +23,8 @@ _BURST_BYTES = 128 * 1024
 _MAX_USED_SHARE = 0.8
 _BULK_SHARE = 0.25
 _COMFORT = 0.7
+# What a path is expected to carry of which nothing is known, however near its end is.
+_TRUSTED_RATE = 1e6
 # A path whose rate rises by so much from one look to the next has not found its limit yet.
 _GROWTH = 1.25
 _NEVER = Instant(float("-inf"))
@@ -32,7 +34,7 @@ class PathLoad:
     """Flows of one path and conclusions from how they fare.
 
     A: rate, prospect, share, has_spare, has_long_backlog, is_proven, takes
-    C: open, shut, take_in, let_go, review
+    C: open, shut, note_trial, take_in, let_go, review
     """
 
     def __init__(self, ring: FlowRing) -> None:
@@ -59,9 +61,10 @@ class PathLoad:
         self.opened_at = _NEVER
         """Since when it may carry datagrams."""
         self.explored_at = _NEVER
-        """When a flow was moved here only to find out what it carries."""
+        """When a flow was moved here, or a trial begun, only to find out what it carries."""
         self._measured_at = _NEVER
         self._largest_used = (0.0, _NEVER)
+        self._tried = (0.0, _NEVER)
         self._taken_before = 0
 
     @property
@@ -91,6 +94,17 @@ class PathLoad:
         assert self.view is not None
         return self.view.smoothed_rtt
 
+    @property
+    def distance(self) -> float:
+        """Seconds that a round trip takes when nothing stands in the way."""
+        assert self.view is not None
+        return self.view.shortest_rtt or self.view.smoothed_rtt
+
+    @property
+    def is_pressed(self) -> bool:
+        """It carries about all that it can, or more is wanted of it."""
+        return self.is_full or self.used_rate > _COMFORT * self.rate()
+
     def open(self, view: CarrierView, now: Instant) -> None:
         """It may carry datagrams; called again with every news of it."""
         if self.view is None:
@@ -104,6 +118,12 @@ class PathLoad:
         self.is_full = False
         # What it carried while it died says nothing about how it is when it comes back.
         self.measured_rate = 0.0
+
+    def note_trial(self, rate: float, now: Instant) -> None:
+        """It carried so many bytes per second in a trial (`path_trial`)."""
+        self._tried = (rate, now)
+        if rate >= self._largest_used[0]:
+            self._largest_used = (rate, now)
 
     def take_in(self, flow: Flow) -> None:
         """Let a flow be here, which counts until it turns out how much it sends."""
@@ -135,12 +155,18 @@ class PathLoad:
         largest, used_at = self._largest_used
         if rate >= largest or now - used_at > _MEASUREMENT_SECONDS:
             self._largest_used = (rate, now)
+        if now - self._tried[1] > _MEASUREMENT_SECONDS:
+            self._tried = (0.0, now)
 
     def rate(self) -> float:
         """Bytes per second that it is believed to carry."""
         if self.measured_rate or self.view is None:
             return self.measured_rate
         return self.view.expected_rate
+
+    def potential_rate(self) -> float:
+        """Bytes per second that it carries for a flow that uses it well."""
+        return self.measured_rate or max(self.rate(), self.used_rate, self._tried[0])
 
     def hoped_rate(self, best_rate: float) -> float:
         """Bytes per second that it may carry.
@@ -155,7 +181,8 @@ class PathLoad:
         assert self.view is not None
         if self.is_proven:
             return _COMFORT * self.measured_rate
-        return _COMFORT * max(self._largest_used[0], _COMFORT * self.view.initial_rate)
+        trusted_rate = min(self.view.initial_rate, _TRUSTED_RATE)
+        return _COMFORT * max(self._largest_used[0], _COMFORT * trusted_rate)
 
     def has_spare(self) -> bool:
         """It would carry more, and a good deal more than it does."""

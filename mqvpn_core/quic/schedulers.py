@@ -54,7 +54,7 @@ class DatagramScheduler:
     """Datagrams that wait, and the decision where they go.
 
     A: ``len``, ``waiting_bytes``, the drop counters, ``strategy``, ``flows_by_path``,
-       ``is_drained``
+       ``tried_path``, ``is_drained``
     C: ``push``, ``requeue``, ``copy_elsewhere``, ``set_strategy``, ``allow_duplicates``,
        ``forget_path``
     D: ``allocate``
@@ -153,8 +153,15 @@ class DatagramScheduler:
         """How many flows are pinned to each path; empty for strategies that pin none."""
         return self._pinning.flow_counts if self._pins else {}
 
+    @property
+    def tried_path(self) -> PathId | None:
+        """The path whose room shall be filled with padding, to learn what it carries."""
+        return self._pinning.tried_path if self._pins else None
+
     def is_drained(self, path_id: PathId) -> bool:
         """Tell whether nothing waits that this path would take: it lacks data, not room."""
+        if path_id == self.tried_path:
+            return False
         if not len(self):
             return True
         if self._strategy is Strategy.BACKUP and self._only_path not in {None, path_id}:
@@ -257,7 +264,7 @@ class DatagramScheduler:
         if now - self._swept_at >= _SWEEP_SECONDS:
             self._sweep(now)
         usable = usable_paths(views)
-        if not usable or not len(self):
+        if not usable or (not len(self) and self.tried_path is None):
             return {}
         if self._manages_queues:
             self._totals.target = queue_target(usable)

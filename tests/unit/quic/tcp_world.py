@@ -34,8 +34,10 @@ class Window:
     cut_at: float = -1.0
     smoothed_rtt: float = 0.0
 
-    def on_acked(self, rtt: float, now: float) -> None:
+    def on_acked(self, rtt: float, now: float, *, may_grow: bool = True) -> None:
         self.smoothed_rtt += (rtt - self.smoothed_rtt) / 8 if self.smoothed_rtt else rtt
+        if not may_grow:
+            return
         if self.size < self.threshold:
             self.size += 1
             return
@@ -68,6 +70,8 @@ class Bottleneck:
     in_flight: int = 0
     free_at: float = 0.0
     delivered_bytes: int = 0
+    acked_bytes: int = 0
+    padding_bytes: int = 0
     tokens: float = 10.0 * PACKET
     refilled_at: float = 0.0
 
@@ -88,6 +92,9 @@ class Bottleneck:
             send_budget=max(0, int(min(room, self.tokens))),
             max_packet_bytes=PACKET,
             packet_overhead=OVERHEAD,
+            is_starting=self.window.size < self.window.threshold,
+            shortest_rtt=2 * self.delay,
+            acked_bytes=self.acked_bytes,
         )
 
 
@@ -191,7 +198,11 @@ class TcpWorld:
         for path_id, datagrams in self.scheduler.allocate(views, Instant(self.now)).items():
             for _, payload in datagrams:
                 self._transmit(self.paths[path_id], first_packet(payload))
-        wakes_at = self.now + (0.001 if len(self.scheduler) else 0.05)
+        if self.scheduler.tried_path is not None:
+            self._pad(self.paths[self.scheduler.tried_path])
+        wakes_at = self.now + (
+            0.001 if len(self.scheduler) or self.scheduler.tried_path is not None else 0.05
+        )
         if not self.now < self._wakes_at <= wakes_at:
             self._wakes_at = wakes_at
             self.at(wakes_at, lambda: None)
@@ -207,10 +218,24 @@ class TcpWorld:
             flow.next_serial += 1
         self.scheduler.push(PREFIX, payloads, Instant(self.now))
 
+    def _pad(self, path: Bottleneck) -> None:
+        while path.view(self.now).send_budget >= PACKET:
+            path.padding_bytes += PACKET
+            self._carry(path, lambda: None, lambda: None)
+
     def _transmit(self, path: Bottleneck, payload: bytes) -> None:
         flow = self.flows[payload[0]]
         flow.paths.add(path.path_id)
         serial = int.from_bytes(payload[1:5], "big")
+        self._carry(
+            path,
+            lambda: self._on_arrived(path, flow, serial),
+            lambda: flow.on_acked(serial, self.now),
+        )
+
+    def _carry(
+        self, path: Bottleneck, on_arrived: Callable[[], None], on_acked: Callable[[], None]
+    ) -> None:
         path.in_flight += PACKET
         path.tokens -= PACKET
         sent_at = self.now
@@ -221,8 +246,8 @@ class TcpWorld:
             return
         path.free_at = starts_at + PACKET / path.rate
         arrives_at = path.free_at + path.delay
-        self.at(arrives_at, lambda: self._on_arrived(path, flow, serial))
-        self.at(arrives_at + path.delay, lambda: self._on_acked(path, flow, serial, sent_at))
+        self.at(arrives_at, on_arrived)
+        self.at(arrives_at + path.delay, lambda: self._on_acked(path, sent_at, on_acked))
 
     def _on_arrived(self, path: Bottleneck, flow: TcpFlow, serial: int) -> None:
         path.delivered_bytes += SEGMENT
@@ -230,10 +255,13 @@ class TcpWorld:
         flow.reordered_count += serial < flow.largest_arrived
         flow.largest_arrived = max(flow.largest_arrived, serial)
 
-    def _on_acked(self, path: Bottleneck, flow: TcpFlow, serial: int, sent_at: float) -> None:
+    def _on_acked(self, path: Bottleneck, sent_at: float, on_acked: Callable[[], None]) -> None:
+        share = 1 / 2 if path.window.size < path.window.threshold else 7 / 8
+        is_used = path.in_flight >= share * path.window.size * PACKET
         path.in_flight -= PACKET
-        path.window.on_acked(self.now - sent_at, self.now)
-        flow.on_acked(serial, self.now)
+        path.acked_bytes += PACKET
+        path.window.on_acked(self.now - sent_at, self.now, may_grow=is_used)
+        on_acked()
 
     def _on_lost(self, path: Bottleneck, sent_at: float) -> None:
         path.in_flight -= PACKET
@@ -251,4 +279,5 @@ def bottleneck(
         delay=delay,
         buffer_bytes=int(rate * buffer),
         opens_at=opens_at,
+        window=Window(smoothed_rtt=2 * delay),
     )

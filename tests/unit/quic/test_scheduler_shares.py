@@ -155,3 +155,43 @@ def test_minrtt_spills_over_to_the_slower_path() -> None:
 def test_the_backup_strategy_keeps_to_one_path() -> None:
     world = settled(equal(), 16, strategy="backup")
     assert sorted(path.delivered_bytes > 0 for path in world.paths.values()) == [False, True]
+
+
+@pytest.mark.parametrize("delays", [(0.001, 0.001), (0.005, 0.005), (0.020, 0.016), (0.016, 0.020)])
+@pytest.mark.parametrize("megabits", [(16, 6), (6, 16)])
+def test_a_flow_that_is_alone_ends_up_on_the_path_that_carries_most(
+    megabits: tuple[float, float], delays: tuple[float, float]
+) -> None:
+    paths = [bottleneck(i, *link) for i, link in enumerate(zip(megabits, delays, strict=True))]
+    alone = TcpWorld([bottleneck(0, max(megabits), min(delays))], 1)
+    world = TcpWorld(paths, 1)
+    for each in (alone, world):
+        each.run(3.5)
+        each.forget_the_past()
+        each.run(8)
+    assert world.goodput() >= 0.95 * alone.goodput()
+    assert world.flows[0].paths == {PathId(megabits.index(max(megabits)))}
+
+
+def test_a_slower_path_is_found_out_with_padding_alone() -> None:
+    world = TcpWorld(unequal(), 1)
+    world.run(8)
+    assert world.flows[0].paths == {FAST}
+    # Less than a second of what it carries.
+    assert 0 < world.paths[SLOW].padding_bytes < world.paths[SLOW].rate
+    assert world.paths[FAST].padding_bytes == 0
+
+
+def test_what_is_known_of_a_path_is_not_asked_again() -> None:
+    world = TcpWorld(unequal(), 1)
+    world.run(4)
+    before = world.paths[SLOW].padding_bytes
+    world.run(30)
+    assert world.paths[SLOW].padding_bytes == before
+
+
+def test_a_far_path_has_to_carry_a_good_deal_more() -> None:
+    world = TcpWorld([bottleneck(0, 10, 0.005), bottleneck(1, 12, 0.1)], 1)
+    world.run(8)
+    assert world.flows[0].paths == {FAST}
+    assert world.paths[SLOW].padding_bytes > 0
