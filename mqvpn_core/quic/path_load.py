@@ -23,6 +23,9 @@ _BURST_BYTES = 128 * 1024
 _MAX_USED_SHARE = 0.8
 _BULK_SHARE = 0.25
 _COMFORT = 0.7
+# Round trips that take so much longer than the shortest one wait in a queue.
+_QUEUED = 1.5
+_QUEUED_SECONDS = 0.003
 # What a path is expected to carry of which nothing is known, however near its end is.
 _TRUSTED_RATE = 1e6
 # A path whose rate rises by so much from one look to the next has not found its limit yet.
@@ -102,8 +105,15 @@ class PathLoad:
 
     @property
     def is_pressed(self) -> bool:
-        """It carries about all that it can, or more is wanted of it."""
-        return self.is_full or self.used_rate > _COMFORT * self.rate()
+        """It carries about all that it can, or more is wanted of it.
+
+        What holds a flow back is often a queue somewhere on the way, with room left in our window.
+        """
+        return (
+            self.is_full
+            or self.used_rate > _COMFORT * self.rate()
+            or self.round_trip > _QUEUED * self.distance + _QUEUED_SECONDS
+        )
 
     def open(self, view: CarrierView, now: Instant) -> None:
         """It may carry datagrams; called again with every news of it."""
@@ -165,8 +175,8 @@ class PathLoad:
         return self.view.expected_rate
 
     def potential_rate(self) -> float:
-        """Bytes per second that it carries for a flow that uses it well."""
-        return self.measured_rate or max(self.rate(), self.used_rate, self._tried[0])
+        """Bytes per second that it carries, when it is pressed, for a flow that uses it well."""
+        return self.measured_rate or max(self.used_rate, self._tried[0])
 
     def hoped_rate(self, best_rate: float) -> float:
         """Bytes per second that it may carry.

@@ -157,7 +157,7 @@ def test_the_backup_strategy_keeps_to_one_path() -> None:
     assert sorted(path.delivered_bytes > 0 for path in world.paths.values()) == [False, True]
 
 
-@pytest.mark.parametrize("delays", [(0.001, 0.001), (0.005, 0.005), (0.020, 0.016), (0.016, 0.020)])
+@pytest.mark.parametrize("delays", [(0.001, 0.001), (0.020, 0.016)])
 @pytest.mark.parametrize("megabits", [(16, 6), (6, 16)])
 def test_a_flow_that_is_alone_ends_up_on_the_path_that_carries_most(
     megabits: tuple[float, float], delays: tuple[float, float]
