@@ -8,7 +8,7 @@ from mqvpn_core.errors import ConfigError
 from mqvpn_core.runtime.plan_keeper import PlanKeeper
 from mqvpn_core.runtime.portal_keeper import PortalKeeper
 from mqvpn_helper.interface.bus_names import MAX_PORTAL_SECONDS
-from tests.runtime.test_plan_keeper import GUARDED, OPEN, PlanningHost, connect
+from tests.runtime.plan_keeper_scene import GUARDED, OPEN, PlanningHost, connect
 from tests.runtime.virtual_time import run_virtual
 
 
