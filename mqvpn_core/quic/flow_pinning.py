@@ -27,6 +27,8 @@ _GAIN_ALONE = 1.15
 _GAIN_FAR = 1.5
 _UNFAIRNESS = 1.5
 _MARGIN = 1.3
+# Bytes per second: less is what acknowledges a download, or a call.
+_WORTH_A_TRIAL = 125_000.0
 _MIN_SHARE_KEPT = 0.25
 _MUCH_FASTER = 0.7
 _NOTICEABLE_SECONDS = 0.005
@@ -220,13 +222,12 @@ class FlowPinning:
     def _try(self, receiver: PathLoad, donor: PathLoad, now: Instant) -> None:
         """Let padding find out whether a flow that has a path to itself would fare better."""
         assert receiver.view is not None
-        if self._trial is not None:
+        if self._trial is not None or donor.used_rate < _WORTH_A_TRIAL:
             return
-        if donor.is_pressed:
-            wanted_rate = _gain_alone(donor, receiver) * donor.potential_rate()
-        elif _is_much_nearer(receiver, donor):
+        wanted_rate = _rate_to_leave_for(donor, receiver)
+        if wanted_rate is None and _is_much_nearer(receiver, donor):
             wanted_rate = _GAIN_ALONE * donor.used_rate
-        else:
+        if wanted_rate is None:
             return
         wanted_rate *= _MARGIN
         if receiver.demonstrated_rate < wanted_rate:
@@ -297,10 +298,11 @@ def _is_worth_it(donor: PathLoad, receiver: PathLoad, *, has_spare: bool) -> boo
     if not donor.bulk:
         return False
     is_alone = len(donor.bulk) == 1
-    if is_alone and has_spare and donor.is_pressed:
+    if is_alone and has_spare:
         # Nothing would be left here, so the other path has to be known to be better.
-        free = receiver.demonstrated_rate - receiver.used_rate
-        if free > _gain_alone(donor, receiver) * donor.potential_rate():
+        needed_rate = _rate_to_leave_for(donor, receiver)
+        free_rate = receiver.demonstrated_rate - receiver.used_rate
+        if needed_rate is not None and free_rate > needed_rate:
             return True
     if not donor.is_full:
         # Nothing presses, but a much better path may have become free.
@@ -322,12 +324,18 @@ def _is_worth_it(donor: PathLoad, receiver: PathLoad, *, has_spare: bool) -> boo
     return receiver.order == donor.order and receiver.prospect() > _UNFAIRNESS * donor.share()
 
 
-def _gain_alone(donor: PathLoad, receiver: PathLoad) -> float:
-    """Say how many times as much a path has to carry for a flow to leave one that it has alone.
+def _rate_to_leave_for(donor: PathLoad, receiver: PathLoad) -> float | None:
+    """Say what a path has to carry for a flow to leave the one that it has alone, if anything.
 
     Where round trips take longer, its window is too small at first and takes seconds to grow.
     """
-    return _GAIN_FAR if _is_noticeable(donor.round_trip, receiver.distance) else _GAIN_ALONE
+    if donor.is_pressed:
+        is_far = _is_noticeable(donor.round_trip, receiver.distance)
+        return (_GAIN_FAR if is_far else _GAIN_ALONE) * donor.potential_rate()
+    if donor.is_queued and not _is_much_nearer(donor, receiver):
+        # It may be a flow that has all it wants, as what acknowledges a download; no harm then.
+        return _GAIN_ALONE * donor.potential_rate()
+    return None
 
 
 def _is_much_faster(one: PathLoad, other: PathLoad) -> bool:

@@ -105,15 +105,13 @@ class PathLoad:
 
     @property
     def is_pressed(self) -> bool:
-        """It carries about all that it can, or more is wanted of it.
+        """It carries about all that its window allows, or more is wanted of it."""
+        return self.is_full or self.used_rate > _COMFORT * self.rate()
 
-        What holds a flow back is often a queue somewhere on the way, with room left in our window.
-        """
-        return (
-            self.is_full
-            or self.used_rate > _COMFORT * self.rate()
-            or self.round_trip > _QUEUED * self.distance + _QUEUED_SECONDS
-        )
+    @property
+    def is_queued(self) -> bool:
+        """Something waits on the way: what holds its flows back may be there and not here."""
+        return self.round_trip > _QUEUED * self.distance + _QUEUED_SECONDS
 
     def open(self, view: CarrierView, now: Instant) -> None:
         """It may carry datagrams; called again with every news of it."""
@@ -175,8 +173,11 @@ class PathLoad:
         return self.view.expected_rate
 
     def potential_rate(self) -> float:
-        """Bytes per second that it carries, when it is pressed, for a flow that uses it well."""
-        return self.measured_rate or max(self.used_rate, self._tried[0])
+        """Bytes per second that it carries for a flow that uses it well."""
+        if self.is_proven:
+            return self.measured_rate
+        believed = self.rate() if self.is_pressed else self.demonstrated_rate
+        return max(believed, self.used_rate, self._tried[0])
 
     def hoped_rate(self, best_rate: float) -> float:
         """Bytes per second that it may carry.
