@@ -276,8 +276,14 @@ class FlowPinning:
             return options[0]
         best_rate = max(load.rate() for load in options)
 
+        nearest = min(options, key=lambda load: load.distance)
+        has_room = nearest.used_rate <= nearest.comfortable_rate()
+
         def expected_share(load: PathLoad) -> float:
-            return load.hoped_rate(best_rate) / (len(load.contenders) + 1)
+            # With room nearby, far away is no place to begin in the mere hope that it carries much.
+            is_far = has_room and _is_much_nearer(nearest, load)
+            rate = load.rate() if is_far else load.hoped_rate(best_rate)
+            return rate / (len(load.contenders) + 1)
 
         # The first of equals: they are sorted by round-trip time.
         return max(options, key=expected_share)
