@@ -8,11 +8,13 @@ import ctypes
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -37,6 +39,18 @@ def fresh_namespace() -> Iterator[None]:
         os.close(before)
 
 
+def with_mounts_of_its_own(work: Callable[[], None]) -> None:
+    """Do something in a thread whose mounts nobody else sees; they vanish with the thread."""
+
+    def apart() -> None:
+        _check(_LIBC.unshare(_CLONE_NEWNS))
+        run("mount --make-rprivate /")
+        work()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(apart).result()
+
+
 def run(command: str) -> str:
     """Run a command line in the present namespace and return what it prints."""
     done = subprocess.run(  # noqa: S603 - the tests' own commands
@@ -59,10 +73,16 @@ def add_uplink(name: str = "eth0", network: int = 2) -> None:
         _wait_for("state UP", f"ip link show {end}")
         _wait_for("ff00::/8", f"ip -6 route show table local dev {end}")
     run(f"ip addr add 192.0.{network}.2/24 dev {name}")
-    run(f"ip addr add 2001:db8:{network}::2/64 dev {name} nodad")
-    _wait_for(f"2001:db8:{network}::2", f"ip -6 route show table local dev {name}")
+    add_ipv6_address(f"2001:db8:{network}::2/64", name)
     run(f"ip route add default via 192.0.{network}.1 dev {name} metric {network}00")
     run(f"ip route add default via fe80::1 dev {name} metric {network}00")
+
+
+def add_ipv6_address(address: str, device: str) -> None:
+    """Add an address, and wait until packets to it arrive here instead of taking a route."""
+    run(f"ip -6 address add {address} dev {device} nodad")
+    host, _, _ = address.partition("/")
+    _wait_for(f"local {host}", f"ip -6 route show table local dev {device}")
 
 
 def _wait_for(text: str, command: str) -> None:

@@ -11,7 +11,7 @@ import trio.testing
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.runtime.udp_sockets import UdpSocket
-from tests.helper.namespaces import add_uplink, run
+from tests.helper.namespaces import add_ipv6_address, add_uplink, run
 from tests.helper.packets import Tap
 from tests.runtime.udp_scene import ANY4, Opener, to
 
@@ -28,7 +28,7 @@ from tests.runtime.udp_scene import ANY4, Opener, to
 def test_wildcard_socket_answers_from_the_address_it_was_asked_at(
     opener: Opener, wildcard: str, addresses: list[str]
 ) -> None:
-    run("ip -6 address add 2001:db8::77/128 dev lo nodad")
+    add_ipv6_address("2001:db8::77/128", "lo")
     server = opener(wildcard)
     port = server.local_address.port
     client = opener(addresses[0])
@@ -177,7 +177,7 @@ def test_socket_of_a_link_uses_no_other(opener: Opener) -> None:
 @pytest.mark.netns
 @pytest.mark.usefixtures("namespace")
 def test_link_local_address_of_a_link(opener: Opener) -> None:
-    run("ip address add fe80::2/64 dev eth0 nodad")
+    add_ipv6_address("fe80::2/64", "eth0")
     run("ip neigh add fe80::9 lladdr 02:00:00:00:00:01 dev eth0 nud permanent")
     sender = opener("fe80::2", interface="eth0")
     assert sender.local_address.host == "fe80::2"
