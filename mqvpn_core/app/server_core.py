@@ -58,7 +58,7 @@ class ServerPorts:
 class ServerCore:
     """Everything of a running server but its tasks.
 
-    A: `books`, `endpoint`, `driver`, `keeper`, `site`, `mtu`, `records`, `scheduler`.
+    A: `books`, `endpoint`, `driver`, `keeper`, `site`, `mtu`, `records`, `detour`, `scheduler`.
     C: `change_config`, `set_scheduler`, `close`.
     """
 
@@ -101,6 +101,8 @@ class ServerCore:
         """Moves the packets."""
         self.mtu = MtuFollower(ports.host, ports.plan, self.keeper.smallest_mtu)
         """Keeps the TUN device as small as needed."""
+        self.detour = ports.detour
+        """One of several workers: the way to the others."""
 
     def change_config(self, config: ServerConfig) -> None:
         """Change to another configuration; tunnels stay, but for users that are gone."""

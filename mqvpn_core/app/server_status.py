@@ -97,6 +97,8 @@ class ServerStatus:
         counters["strays"] = self._keeper.stray_count
         counters["refused_by_host"] = self._driver.refused_packet_count
         counters["internal_errors"] = self._driver.fault_count
+        if self._core.detour is not None:
+            counters["lost_between_workers"] = self._core.detour.lost_count
         status = without_clients(
             self._mtu.plan, self._listening, self._core.scheduler, since=self._since
         )

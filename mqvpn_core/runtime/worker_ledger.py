@@ -34,6 +34,14 @@ class _Account:
     leases: dict[IPAddress, Lease] = field(default_factory=dict)
     tunnels: Counter[str | None] = field(default_factory=Counter)
 
+    def give_back(self, user: str | None) -> None:
+        """Note one tunnel less; who has none is forgotten, names may be without number."""
+        if not self.tunnels[user]:
+            raise DecodeError("gives back a tunnel that it does not have")
+        self.tunnels[user] -= 1
+        if not self.tunnels[user]:
+            del self.tunnels[user]
+
 
 class WorkerLedger:
     """Books of all workers.
@@ -78,13 +86,12 @@ class WorkerLedger:
                     question.authorization, question.peer_host, now
                 )
             case TakeTunnel():
-                is_taken = self._quota.take(question.user)
-                account.tunnels[question.user] += is_taken
-                return is_taken
+                if not self._quota.take(question.user):
+                    return False
+                account.tunnels[question.user] += 1
+                return True
             case GiveBackTunnel():
-                if not account.tunnels[question.user]:
-                    raise DecodeError("gives back a tunnel that it does not have")
-                account.tunnels[question.user] -= 1
+                account.give_back(question.user)
                 self._quota.give_back(question.user)
                 return True
             case AcquireAddress():
@@ -107,12 +114,7 @@ class WorkerLedger:
     @property
     def users(self) -> frozenset[str | None]:
         """Who has tunnels."""
-        return frozenset(
-            user
-            for account in self._accounts
-            for user, count in account.tunnels.items()
-            if count > 0
-        )
+        return frozenset(user for account in self._accounts for user in account.tunnels)
 
     def next_notice(self) -> tuple[int, Notice] | None:
         """Return the oldest notice not handed out yet, and for which worker it is."""

@@ -127,6 +127,7 @@ def _check_every_flow_arrives(crowd: Crowd) -> None:
                     sender.sendto(b"flow %d" % number, receiver.getsockname())
             received = {receiver.recv(100) for _ in range(FLOWS)}
         assert received == {b"flow %d" % number for number in range(FLOWS)}
+    assert current_status(crowd.server).counters["lost_between_workers"] == 0
 
 
 def test_death_of_a_worker_costs_only_its_clients_a_reconnect(crowd: Crowd) -> None:

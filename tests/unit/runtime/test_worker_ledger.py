@@ -80,6 +80,18 @@ def test_tunnels_count_over_all_workers(ledger: WorkerLedger) -> None:
     assert ledger.users == {"alice", "bob", "carol"}
 
 
+def test_who_has_no_tunnel_is_not_remembered(ledger: WorkerLedger) -> None:
+    names = [f"user {number}" for number in range(3)]
+    for name in names:
+        assert ledger.answer(0, TakeTunnel(user=name), NOW) is True
+    for number in range(100):
+        assert ledger.answer(1, TakeTunnel(user=f"stranger {number}"), NOW) is False
+    assert ledger.users == set(names)
+    for name in names:
+        assert ledger.answer(0, GiveBackTunnel(user=name), NOW) is True
+    assert not ledger.users
+
+
 def test_what_a_dead_worker_had_is_free_again(ledger: WorkerLedger) -> None:
     for _ in range(2):
         ledger.answer(0, TakeTunnel(user="alice"), NOW)
