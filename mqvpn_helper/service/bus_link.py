@@ -58,7 +58,7 @@ class _Waiter:
     """Somebody who waits for a reply."""
 
     arrived: trio.Event = field(default_factory=trio.Event)
-    reply: Incoming | None = None
+    reply: Arrival | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class BusLink:
         """Call a method of somebody else and return the body of the reply.
 
         Raises:
-            BusReplyError: it answered with an error.
+            BusReplyError: it answered with an error, or with what cannot be read.
         """
         incoming = await self.call_for_fds(message)
         try:
@@ -189,6 +189,8 @@ class BusLink:
         finally:
             del self._waiters[serial]
         assert waiter.reply is not None
+        if isinstance(waiter.reply, Unreadable):
+            raise BusReplyError("", waiter.reply.reason)
         if waiter.reply.header.message_type is MessageType.error:
             raise _reply_error(waiter.reply)
         return waiter.reply
@@ -225,15 +227,13 @@ class BusLink:
         if header.message_type in (MessageType.method_call, MessageType.signal):
             receive(arrival)
             return
-        if isinstance(arrival, Unreadable):
-            return
         serial = header.fields.get(HeaderFields.reply_serial)
         waiter = self._waiters.get(serial) if isinstance(serial, int) else None
-        if waiter is None:
-            arrival.close()
-        else:
+        if waiter is not None:
             waiter.reply = arrival
             waiter.arrived.set()
+        elif isinstance(arrival, Incoming):
+            arrival.close()
 
     async def _write(self) -> None:
         while True:

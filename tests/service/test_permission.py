@@ -2,6 +2,8 @@
 
 import pytest
 import trio
+from jeepney import new_method_return
+from jeepney.low_level import HeaderFields
 
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.host_plan import KillSwitchMode
@@ -63,6 +65,28 @@ def test_without_polkit_root_alone_may_change_anything() -> None:
             assert (scene.machine.recovered, scene.sessions) == (0, [])
             await scene.root.call("Recover")
             assert scene.machine.recovered == 1
+
+    run(main)
+
+
+def test_an_answer_of_polkit_that_cannot_be_read_is_no_answer() -> None:
+    async def main() -> None:
+        async with helper_on_bus() as scene:
+            scene.bus.is_polkit_silent = True
+            serial = await scene.bus.send(scene.alice.make_call("SetKillSwitch", "s", ("off",)))
+            while not scene.bus.unanswered:
+                await scene.bus.wait_news()
+            asked = trio.current_time()
+            reply = new_method_return(scene.bus.unanswered[0], "(bba{ss})", ((True, False, {}),))
+            with Pipe(b"") as superfluous:
+                await scene.bus.send_bytes(reply.serialise(serial=1), [superfluous.fileno()])
+            refusal = await scene.bus.next_message(scene.alice.name, reply_to=serial)
+            assert (
+                refusal.header.fields[HeaderFields.error_name] == BusError.NOT_AUTHORIZED.bus_name
+            )
+            assert "polkit is not running" in str(refusal.body[0])
+            # Nobody waited until polkit was given up.
+            assert trio.current_time() - asked < 1
 
     run(main)
 
