@@ -7,7 +7,6 @@ one; a container that mounts the file itself only lets its contents be changed.
 import errno
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from mqvpn_helper.host.failures import HostChangeError
@@ -118,15 +117,8 @@ class ResolvConf:
             if error.errno not in _NOT_HERE:
                 raise
             self._draft.unlink(missing_ok=True)
-            self._copy_backup_apart()
+            # A mount; the backup is a copy then, and no second name of what is changed here.
             self.path.write_text(text, encoding="ascii")
-
-    def _copy_backup_apart(self) -> None:
-        """Make sure that changing the file in place does not change the backup as well."""
-        with suppress(FileNotFoundError):
-            if self.path.samefile(self._backup):
-                shutil.copy2(self.path, self._draft)
-                self._draft.replace(self._backup)
 
     def _bring_back(self) -> None:
         try:

@@ -11,6 +11,7 @@ from mqvpn_helper.host.dns_file import ResolvConf
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.host_plan import DnsMethod
+from tests.helper.namespaces import run, with_mounts_of_its_own
 
 SERVERS = (ip_address("10.0.0.1"), ip_address("fd00::1"))
 TUN = OpenedTun(fd=-1, name="mqvpn0", ifindex=7)
@@ -106,6 +107,28 @@ def test_file_that_cannot_be_written(etc: Path) -> None:
     (etc / "resolv.conf").mkdir()
     with pytest.raises(HostChangeError, match=r"cannot change .*resolv\.conf"):
         ResolvConf(etc).write(SERVERS)
+
+
+@pytest.mark.netns
+def test_file_that_is_mounted_is_changed_where_it_is(tmp_path: Path, etc: Path) -> None:
+    """As in a container: nothing can take its place, and no second name leads to it."""
+    outside, file = tmp_path / "outside", etc / "resolv.conf"
+    outside.write_text("nameserver 192.0.2.53\n")
+    file.touch()
+
+    def story() -> None:
+        run(f"mount --bind {outside} {file}")
+        conf = ResolvConf(etc)
+        conf.write(SERVERS[:1])
+        conf.write(SERVERS)
+        assert body(etc) == OURS
+        assert names(etc) == ["resolv.conf", "resolv.conf.before-mqvpn"]
+        conf.restore()
+        assert file.read_text() == "nameserver 192.0.2.53\n"
+        assert names(etc) == ["resolv.conf"]
+
+    with_mounts_of_its_own(story)
+    assert outside.read_text() == "nameserver 192.0.2.53\n"
 
 
 @pytest.mark.parametrize(
