@@ -1,10 +1,7 @@
 """A client's driver with fakes on every side."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import trio
-import trio.testing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.runtime.client_driver import (
@@ -16,6 +13,7 @@ from tests.runtime.fakes import (
     FakeTransport,
     FakeTun,
 )
+from tests.runtime.virtual_time import at_work
 
 
 class CountingObserver:
@@ -40,10 +38,13 @@ class Scene:
         self.observer = CountingObserver()
         self.driver = ClientDriver(self.transport, [self.socket])
 
+    def running(self) -> AbstractAsyncContextManager[None]:
+        return at_work(self.driver.run)
+
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.driver.run)
-            await trio.testing.wait_all_tasks_blocked()
+    async def carrying(self) -> AsyncIterator[None]:
+        """Run with a tunnel that is up."""
+        async with self.running():
+            self.driver.attach(self.session, self.observer)
+            self.driver.carry(self.tun)
             yield
-            nursery.cancel_scope.cancel()

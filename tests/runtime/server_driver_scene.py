@@ -1,9 +1,8 @@
 """A server's driver with fakes on every side."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
-import trio
 import trio.testing
 
 from mqvpn_core.dataplane.packets import Parcel
@@ -18,6 +17,7 @@ from tests.runtime.fakes import (
     FakeTun,
     datagram,
 )
+from tests.runtime.virtual_time import at_work
 
 LISTEN = SocketAddress("192.0.2.1", 443)
 
@@ -148,13 +148,8 @@ class Scene:
             self.endpoint, self.keeper, [self.socket], self.tun
         )
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.driver.run)
-            await trio.testing.wait_all_tasks_blocked()
-            yield
-            nursery.cancel_scope.cancel()
+    def running(self) -> AbstractAsyncContextManager[None]:
+        return at_work(self.driver.run)
 
     async def client_sends(self, number: int, *texts: bytes) -> None:
         self.socket.arrive(*[from_client(number, text) for text in texts])

@@ -65,9 +65,7 @@ def test_what_the_connection_put_off_is_done_in_the_same_round() -> None:
 def test_packets_cross_in_both_directions() -> None:
     async def main() -> None:
         scene = Scene()
-        async with scene.running():
-            scene.driver.attach(scene.session, scene.observer)
-            scene.driver.carry(scene.tun)
+        async with scene.carrying():
             scene.tun.route_in(b"up1", b"up2")
             scene.socket.arrive(datagram(b"ip:down"), datagram(b"ip:bad"))
             await trio.testing.wait_all_tasks_blocked()
@@ -83,9 +81,7 @@ def test_what_the_host_answers_at_once_leaves_in_the_same_round() -> None:
     async def main() -> None:
         scene = Scene()
         scene.tun = AnsweringTun()
-        async with scene.running():
-            scene.driver.attach(scene.session, scene.observer)
-            scene.driver.carry(scene.tun)
+        async with scene.carrying():
             scene.socket.arrive(datagram(b"ip:data"))
             await trio.testing.wait_all_tasks_blocked()
             assert scene.tun.written == [b"data"]
@@ -114,9 +110,7 @@ def test_one_wake_up_does_a_bounded_amount_of_work() -> None:
         scene = Scene()
         scene.socket.arrive(*[datagram(b"x")] * (MAX_READS + MAX_READS_UNDER_LOAD + 1))
         scene.tun.route_in(*[b"p"] * (MAX_PACKETS + 1))
-        async with scene.running():
-            scene.driver.attach(scene.session, scene.observer)
-            scene.driver.carry(scene.tun)
+        async with scene.carrying():
             await trio.sleep(2 * WINDOW)
             reads = [count for count in scene.socket.reads if count]
             assert reads == [MAX_READS, MAX_READS_UNDER_LOAD, 1]
@@ -128,9 +122,7 @@ def test_one_wake_up_does_a_bounded_amount_of_work() -> None:
 def test_under_load_everything_is_looked_at_together_at_intervals() -> None:
     async def main() -> None:
         scene = Scene()
-        async with scene.running():
-            scene.driver.attach(scene.session, scene.observer)
-            scene.driver.carry(scene.tun)
+        async with scene.carrying():
             await trio.testing.wait_all_tasks_blocked()
             scene.socket.arrive(*[datagram(b"x")] * HIGH_COUNT)
             await trio.testing.wait_all_tasks_blocked()

@@ -32,9 +32,7 @@ def test_a_device_that_is_removed_while_it_is_written_ends_the_driver() -> None:
     async def main() -> None:
         scene = Scene()
         scene.tun = Removed()
-        async with scene.running():
-            scene.driver.attach(scene.session, scene.observer)
-            scene.driver.carry(scene.tun)
+        async with scene.carrying():
             scene.socket.arrive(datagram(b"ip:data"))
             await trio.testing.wait_all_tasks_blocked()
             assert scene.driver.finished.is_set()

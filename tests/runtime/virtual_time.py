@@ -1,6 +1,7 @@
 """Runs trio code on a clock that jumps over every wait."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
@@ -17,3 +18,13 @@ def run_virtual(main: Callable[[], Awaitable[T]], *, limit: float = 3600.0) -> T
             return await main()
 
     return trio.run(limited, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@asynccontextmanager
+async def at_work(run: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Have ``run`` at work for the length of a block, which begins when it waits for something."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield
+        nursery.cancel_scope.cancel()

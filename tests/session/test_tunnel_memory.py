@@ -103,28 +103,23 @@ def test_another_device_takes_the_place_of_the_first(directory: Path) -> None:
     assert len(list(directory.iterdir())) == 2
 
 
-def test_what_never_works_is_given_up(directory: Path) -> None:
+@pytest.mark.parametrize(
+    "dies_of_it",
+    [False, True],
+    ids=["each helper remembers it anew", "each helper dies before it can"],
+)
+def test_what_never_works_is_given_up(directory: Path, *, dies_of_it: bool) -> None:
     wish = _wish(tied=False)
     _remember(_memory(directory, wish), wish)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         found = recall(directory, FileShelf())
         assert found is not None
         assert found.attempts == attempt
-        _remember(_memory(directory, wish, found.attempts), wish)
-        _read(found.secret)
+        assert _read(found.secret) == SECRET
+        if not dies_of_it:
+            _remember(_memory(directory, wish, found.attempts), wish)
     assert recall(directory, FileShelf()) is None
     assert not list(directory.iterdir())
-
-
-def test_an_attempt_counts_although_the_helper_dies_of_it(directory: Path) -> None:
-    wish = _wish(tied=False)
-    _remember(_memory(directory, wish), wish)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        found = recall(directory, FileShelf())
-        assert found is not None
-        assert found.attempts == attempt
-        _read(found.secret)
-    assert recall(directory, FileShelf()) is None
 
 
 def test_what_has_worked_begins_anew(directory: Path) -> None:
