@@ -104,9 +104,13 @@ def test_an_unknown_version_is_negotiated_without_state() -> None:
 
 
 def test_a_version_negotiation_packet_is_never_answered() -> None:
+    """RFC 9000 s6.1: two servers could otherwise keep each other busy."""
     server = endpoint()
-    data, address = first_flight()
-    assert deliver(server, data[:1] + bytes(4) + data[5:], address) == []
+    _, address = first_flight()
+    packet = b"\xc0" + bytes(4) + b"\x08" + b"d" * 8 + b"\x08" + b"s" * 8 + b"\x1a" * 1200
+    assert decode_long_header(packet).version == 0
+    assert deliver(server, packet, address) == []
+    assert not server.connections
 
 
 def test_retry_keeps_no_state_and_the_token_opens_the_connection() -> None:

@@ -1,4 +1,4 @@
-"""None"""
+"""Datagrams from queue to path: order, limits, ages, and which path a strategy gives them."""
 
 import pytest
 
