@@ -7,7 +7,7 @@ change goes through one plan, made from the user's wishes and from what the serv
 import contextlib
 import fcntl
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import assert_never
 
@@ -47,11 +47,14 @@ from mqvpn_helper.session.request_rules import (
     RequestRefusedError,
     allowed_servers,
     check_network,
+    neighbours,
 )
 from mqvpn_helper.session.threaded_host import SessionHost
 
 _LOGGER = logging.getLogger(__name__)
 _TUNSETPERSIST = 0x400454CB
+# Without the address: a core could make up as many as it likes.
+_NOT_TUNNELLED = "a name that leads into a network of this machine is not tunnelled there"
 
 
 class HostKeeper:
@@ -189,11 +192,20 @@ class HostKeeper:
                 tun_ifindex=self._tun.ifindex,
             )
             check_network(self.facts.profile, request, machine)
-            facts = replace(self.facts, network=request)
+            network = self._without_neighbours(request, machine)
+            facts = replace(self.facts, network=network)
             report = await self._apply(facts)
             self.facts = facts
-        self._emit(self._assigned(request))
+        self._emit(self._assigned(network))
         return Done(id=request.id, warnings=report.warnings)
+
+    def _without_neighbours(self, request: UseNetwork, machine: MachineFacts) -> UseNetwork:
+        left_out = neighbours(request, machine)
+        if left_out:
+            self._complain_once([_NOT_TUNNELLED])
+        return replace(
+            request, included=tuple(each for each in request.included if each not in left_out)
+        )
 
     async def _find_link(self, request: FindLink) -> LinkFound:
         link = await self._host.link_towards(request.address)
@@ -215,11 +227,14 @@ class HostKeeper:
         self._note_dns(report.dns_method)
         if report.firewall_was_emptied:
             self._complain(FIREWALL_IS_BACK)
-        for warning in report.warnings:
-            if warning not in self._warned:
-                self._complain(warning)
-        self._warned.update(report.warnings)
+        self._complain_once(report.warnings)
         return report
+
+    def _complain_once(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            if text not in self._warned:
+                self._warned.add(text)
+                self._complain(text)
 
     def _complain(self, text: str) -> None:
         _LOGGER.warning("%s", text)

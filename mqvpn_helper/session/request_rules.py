@@ -7,7 +7,7 @@ the local network, past the tunnel, or to open the kill switch further than the 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mqvpn_helper.host.routes import INTO_TUNNEL_PROTOCOL, Route
+from mqvpn_helper.host.routes import INTO_TUNNEL_PROTOCOL, Route, covers
 from mqvpn_helper.interface.control_messages import UseNetwork, UseServers
 from mqvpn_helper.interface.host_plan import IPAddress, IPInterface, IPNetwork
 from mqvpn_helper.interface.profile import Profile
@@ -89,6 +89,28 @@ def check_network(profile: Profile, asked: UseNetwork, facts: MachineFacts) -> N
             raise RequestRefusedError(f"{name} is no link to the network")
 
 
+def neighbours(asked: UseNetwork, facts: MachineFacts) -> tuple[IPAddress, ...]:
+    """Return what the core would lead into the tunnel although it is in a network of this machine.
+
+    A name of the user's may well lead there, at home or in the office; its traffic stays there.
+    Only the profile itself, by an address or a network, can take it away.
+
+    Args:
+        asked: the request.
+        facts: the machine.
+    """
+    attached = [
+        route
+        for route in facts.routes
+        if not _is_of_tunnel(route, facts) and _is_attached_network(route)
+    ]
+    return tuple(
+        address
+        for address in asked.included
+        if any(covers(route.destination, address) for route in attached)
+    )
+
+
 def _check_address(profile: Profile, address: IPInterface, beside: Iterable[Route]) -> None:
     if not (profile.ipv4 if address.version == 4 else profile.ipv6):  # noqa: PLR2004 - IP version
         raise RequestRefusedError(f"{address} is of a family that the profile does not want")
@@ -101,10 +123,11 @@ def _check_address(profile: Profile, address: IPInterface, beside: Iterable[Rout
     for route in beside:
         if route.gateway is not None and route.gateway == address.ip:
             raise RequestRefusedError(f"{address} is the gateway of this machine")
-        # The kernel would send the whole subnet into the tunnel.
-        if _is_host(address.network) or route.gateway is not None:
+        # The kernel would send the whole subnet into the tunnel. A single address only becomes our
+        # own: its neighbour cannot be reached meanwhile, and nothing of his is led anywhere.
+        if _is_host(address.network) or not _is_attached_network(route):
             continue
-        if route.destination.prefixlen and _overlap(address.network, route.destination):
+        if _overlap(address.network, route.destination):
             raise RequestRefusedError(f"{address} collides with the network {route.destination}")
 
 
@@ -125,15 +148,22 @@ def _check_route(network: IPNetwork, beside: Iterable[Route]) -> None:
     if network.prefixlen and _is_special(network.network_address):
         raise RequestRefusedError(f"{network} cannot be reached through a tunnel")
     for route in beside:
-        if route.gateway is None and route.destination.prefixlen:
-            if _is_inside(network, route.destination):
-                raise RequestRefusedError(f"{network} is in the network of this machine")
-        elif route.gateway is not None and route.gateway in network and _is_host(network):
+        if _is_attached_network(route) and _is_inside(network, route.destination):
+            raise RequestRefusedError(f"{network} is in the network of this machine")
+        if route.gateway is not None and route.gateway in network and _is_host(network):
             raise RequestRefusedError(f"{network} is the gateway of this machine")
 
 
 def _is_of_tunnel(route: Route, facts: MachineFacts) -> bool:
     return route.ifindex == facts.tun_ifindex or route.protocol == INTO_TUNNEL_PROTOCOL
+
+
+def _is_attached_network(route: Route) -> bool:
+    """Whether the machine is in what the route leads to.
+
+    A default route over a link without a gateway, or a half of one as other VPNs make it, is none.
+    """
+    return route.gateway is None and route.destination.prefixlen > 1
 
 
 def _is_special(address: IPAddress) -> bool:

@@ -108,6 +108,21 @@ def test_its_own_routes_count_only_where_the_profile_asks_for_them() -> None:
     assert [str(each) for each in stage.host.plans[-1].routes] == ["0.0.0.0/1", "128.0.0.0/1"]
 
 
+def test_a_name_leads_no_neighbour_into_the_tunnel() -> None:
+    asked = tuple(map(ip_address, ("192.168.1.7", "198.51.100.7")))
+
+    async def ask(core: PlayedCore) -> None:
+        await core.greet()
+        for _ in range(2):
+            await core.ask(replace(_network(), included=asked))
+        await until_told_to_leave(core)
+
+    stage = perform(ask, meanwhile=_disconnect_late, split_include=["work.example.org"])
+    assert [str(each) for each in stage.host.plans[-1].routes] == ["198.51.100.7/32"]
+    (told,) = (event.detail.get("text") for event in stage.of(EventReported))
+    assert told == "a name that leads into a network of this machine is not tunnelled there"
+
+
 _PACKETS = [
     b"",
     b"\x00" * 100,

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 import pytest
 
+from mqvpn_helper.host.routes import Route
 from mqvpn_helper.interface.control_messages import UseNetwork, UseServers
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import SplitSettings
@@ -13,6 +14,7 @@ from mqvpn_helper.session.request_rules import (
     RequestRefusedError,
     allowed_servers,
     check_network,
+    neighbours,
 )
 from tests.session.samples import GATEWAY, LAN, MACHINE
 
@@ -152,3 +154,20 @@ def test_addresses_of_names_count_only_where_the_profile_has_names() -> None:
     for wrong in ("127.0.0.1", "224.0.0.1", GATEWAY):
         with pytest.raises(RequestRefusedError):
             check_network(profile, replace(asked, excluded=(ip_address(wrong),)), MACHINE)
+
+
+def test_names_lead_no_neighbour_into_the_tunnel() -> None:
+    names = ("192.168.1.77", "2001:db8:1::5", "10.9.0.1", "2001:db8:2::5")
+    asked = replace(_network("10.0.0.2/32"), included=tuple(map(ip_address, names)))
+    profile = replace(NAMED, split=SplitSettings(include_names=("work.example.org",)))
+    check_network(profile, asked, MACHINE)  # what the name leads to at home is no attack
+    assert [str(each) for each in neighbours(asked, MACHINE)] == ["192.168.1.77", "2001:db8:1::5"]
+
+
+def test_half_of_everything_is_no_network_of_the_machine() -> None:
+    half = Route(destination=ip_network("0.0.0.0/1"), ifindex=5, protocol=3)
+    beside_another_vpn = replace(MACHINE, routes=(*MACHINE.routes, half))
+    asked = _network("10.0.0.2/24", routes=("10.9.0.0/16",))
+    check_network(ADVERTISED, asked, beside_another_vpn)
+    named = replace(asked, included=(ip_address("10.9.0.1"),))
+    assert neighbours(named, beside_another_vpn) == ()
