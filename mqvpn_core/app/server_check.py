@@ -1,7 +1,7 @@
 """What may be wrong with a server of this machine, looked at from outside: the doctor.
 
-Nothing is changed and nothing is sent. Each finding is a subject, a verdict and a line that says
-what to do.
+Nothing is changed, and nothing leaves the machine unless somebody asks for another one. Each
+finding is a subject, a verdict and a line that says what to do.
 """
 
 import datetime as dt
@@ -18,9 +18,10 @@ from pathlib import Path
 from mqvpn_core.app.certificates import check_server_files, load_certificates
 from mqvpn_core.app.config_files import Sources, load_config
 from mqvpn_core.app.control_client import fetch_status
+from mqvpn_core.app.port_probe import Answer, Probe, addresses_of, ask_port
 from mqvpn_core.app.privileges import missing_privilege
 from mqvpn_core.app.server_init import WayOut, find_way_out
-from mqvpn_core.config import ServerConfig
+from mqvpn_core.config import HostPort, ServerConfig
 from mqvpn_core.config.setting import Role
 from mqvpn_core.errors import ConfigError, HostError
 from mqvpn_core.runtime.udp_opening import DEFAULT_BUFFER_BYTES
@@ -29,6 +30,7 @@ _FEW_DAYS = 14
 _LEAST_MTU = 1280  # RFC 8200 s5
 _COMFORTABLE_MTU = 1400
 _PATIENCE = 10.0
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - of a configuration
 
 
 class Verdict(enum.Enum):
@@ -40,6 +42,16 @@ class Verdict(enum.Enum):
     """It works, and may not for long, or not for everybody."""
     WRONG = "wrong"
     """A server does not work like this."""
+
+
+_NOTHING_CAME = {
+    Answer.REFUSAL: "the machine is there, and no server listens",
+    Answer.SILENCE: (
+        "nothing comes back: the server is off, a firewall before it drops the port, or the network"
+        " here lets no UDP out"
+    ),
+    Answer.NO_WAY: "this machine has no way there",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +94,8 @@ class Machine:
     """What this process lacks for a tunnel."""
     chains: Callable[[], str | None] = _list_chains
     """``nft -j list chains``; None when it cannot be had."""
+    ask: Callable[[str, int], Probe] = ask_port
+    """Asks a server whether it is there."""
 
 
 def examine(file: Path, machine: Machine, now: dt.datetime) -> tuple[Finding, ...]:
@@ -102,11 +116,41 @@ def examine(file: Path, machine: Machine, now: dt.datetime) -> tuple[Finding, ..
     return (
         *_settings(file, config, warnings),
         *_certificate(config, file, now),
-        *_port(config, is_running=is_running),
+        *_port(machine, config, is_running=is_running),
         *_kernel(machine, is_running=is_running),
         *_firewall(machine, config, is_running=is_running),
         *_way_out(machine),
     )
+
+
+def examine_from_outside(
+    server: HostPort, ask: Callable[[str, int], Probe] = ask_port
+) -> tuple[Finding, ...]:
+    """Look whether a server of another machine can be reached from this one.
+
+    Args:
+        server: where clients find it.
+        ask: asks one address.
+    """
+    try:
+        where = addresses_of(server.host, server.port)
+    except OSError as error:
+        text = f"cannot resolve {server.host}: {error.strerror}"
+        return (Finding(subject="name", verdict=Verdict.WRONG, text=text),)
+    probes = [ask(*each) for each in where]
+    is_reached = any(probe.answer is Answer.VERSIONS for probe in probes)
+    return tuple(_outcome(probe, server.port, is_reached=is_reached) for probe in probes)
+
+
+def _outcome(probe: Probe, port: int, *, is_reached: bool) -> Finding:
+    where = f"{probe.address}, UDP port {port}"
+    if probe.answer is Answer.VERSIONS:
+        text = f"{where}: answers after {probe.seconds * 1000:.0f} ms"
+        return Finding(subject="port", verdict=Verdict.GOOD, text=text)
+    # Without IPv6 here nothing is wrong with a server that has it.
+    is_harmless = is_reached and probe.answer is Answer.NO_WAY
+    verdict = Verdict.DOUBTFUL if is_harmless else Verdict.WRONG
+    return Finding(subject="port", verdict=verdict, text=f"{where}: {_NOTHING_CAME[probe.answer]}")
 
 
 def _settings(file: Path, config: ServerConfig, warnings: tuple[str, ...]) -> Iterator[Finding]:
@@ -137,12 +181,11 @@ def _certificate(config: ServerConfig, file: Path, now: dt.datetime) -> Iterator
     yield Finding(subject="certificate", verdict=verdict, text=text)
 
 
-def _port(config: ServerConfig, *, is_running: bool) -> Iterator[Finding]:
+def _port(machine: Machine, config: ServerConfig, *, is_running: bool) -> Iterator[Finding]:
     for address in config.listen:
         where = f"UDP port {address.port}"
         if is_running:
-            advice = f"the server listens; {where} has to be open in every firewall before it"
-            yield Finding(subject="port", verdict=Verdict.GOOD, text=advice)
+            yield _answers(machine, address)
             continue
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         try:
@@ -156,6 +199,19 @@ def _port(config: ServerConfig, *, is_running: bool) -> Iterator[Finding]:
         else:
             text = f"{where} is free, and the server is not running"
             yield Finding(subject="port", verdict=Verdict.DOUBTFUL, text=text)
+
+
+def _answers(machine: Machine, address: HostPort) -> Finding:
+    where = f"UDP port {address.port}"
+    probe = machine.ask(_ANY_ADDRESS.get(address.host, address.host), address.port)
+    if probe.answer is not Answer.VERSIONS:
+        text = f"the server runs, and does not answer at {where} on this machine itself"
+        return Finding(subject="port", verdict=Verdict.WRONG, text=text)
+    text = (
+        f"the server answers; {where} has to be open in every firewall before it. From elsewhere"
+        " this shows it: mqvpn-core server check --reach HOST"
+    )
+    return Finding(subject="port", verdict=Verdict.GOOD, text=text)
 
 
 def _kernel(machine: Machine, *, is_running: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.cli.parsing import Parser
 from mqvpn_core.cli.users import DEFAULT_CONFIG, users
-from mqvpn_core.config.parsing import host, integer, pool_ipv4, pool_ipv6, user
+from mqvpn_core.config.parsing import host, integer, pool_ipv4, pool_ipv6, server_address, user
 from mqvpn_core.errors import ConfigError
 
 _T = TypeVar("_T")
@@ -90,11 +90,19 @@ def check(arguments: Sequence[str]) -> int:
         metavar="FILE",
         help=f"of the server (default: {DEFAULT_CONFIG})",
     )
+    parser.add_argument(
+        "--reach",
+        metavar="HOST[:PORT]",
+        help="look from here whether a server answers there, and at nothing else; takes no key",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     namespace = parser.parse(arguments, _NO_OTHERS)
-    findings = server_check.examine(
-        Path(namespace.config), server_check.Machine(), dt.datetime.now(dt.UTC)
-    )
+    if namespace.reach is not None:
+        findings = server_check.examine_from_outside(server_address(namespace.reach))
+    else:
+        findings = server_check.examine(
+            Path(namespace.config), server_check.Machine(), dt.datetime.now(dt.UTC)
+        )
     if namespace.json:
         report = [
             {"subject": each.subject, "verdict": each.verdict.value, "text": each.text}

@@ -26,9 +26,10 @@ def test_from_nothing_to_a_tunnel(lab: Lab) -> None:
     (line,) = (each for each in told.output.splitlines() if each.startswith(f"{SCHEME}://"))
     link = decode_invite_link(line)
     config = ("--config", str(place / "server.toml"))
+    with (place / "server.toml").open("a") as settings:
+        settings.write(f'control_socket = "{lab.directory}/server.sock"\n')
     command = [
         *(executable(), "server", *config),
-        *("--control-socket", str(lab.directory / "server.sock")),
         *("--lease-file", str(lab.directory / "leases.json")),
     ]
     server = start_program("server", lab.world.server, command, lab.directory)
@@ -45,3 +46,10 @@ def test_from_nothing_to_a_tunnel(lab: Lab) -> None:
     found = lab.run(lab.world.server, [executable(), "server", "check", *config])
     assert "ok       certificate" in found.output
     assert f"way out      eth0, address {SERVER_IPV4}" in found.output
+    assert "ok       port         the server answers; UDP port 443" in found.output
+    reach = [executable(), "server", "check", "--reach", SERVER_IPV4]
+    reached = lab.run(lab.world.client, reach)
+    assert (reached.code, "answers after" in reached.output) == (0, True), reached.output
+    assert server.stop() == 0
+    reached = lab.run(lab.world.client, reach)
+    assert (reached.code, "no server listens" in reached.output) == (1, True), reached.output

@@ -14,7 +14,9 @@ import pytest
 from typing_extensions import override
 
 from mqvpn_core.app import server_check, server_init
+from mqvpn_core.app.certificates import load_certificates
 from mqvpn_core.app.config_files import Sources, load_config
+from mqvpn_core.app.port_probe import Answer, Probe
 from mqvpn_core.app.server_check import Machine, Verdict
 from mqvpn_core.app.server_init import WayOut
 from mqvpn_core.config import ServerConfig
@@ -147,7 +149,9 @@ def test_networks_that_are_used_are_not_offered(tmp_path: Path) -> None:
     assert way is None or way.interface == "eth0"
 
 
-def _machine(tmp_path: Path, chains: str, forward: int = 1) -> Machine:
+def _machine(
+    tmp_path: Path, chains: str, forward: int = 1, answer: Answer = Answer.VERSIONS
+) -> Machine:
     for name, text in (
         ("net/ipv4/ip_forward", str(forward)),
         ("net/core/rmem_max", "212992"),
@@ -163,6 +167,7 @@ def _machine(tmp_path: Path, chains: str, forward: int = 1) -> Machine:
         way_out=lambda: WayOut(interface="eth0", address="192.168.0.2"),
         privilege=lambda: None,
         chains=lambda: chains,
+        ask=lambda address, _port: Probe(address=address, answer=answer),
     )
 
 
@@ -186,9 +191,30 @@ def test_what_the_doctor_finds(
     assert seen["MTU", Verdict.DOUBTFUL] == "1300 bytes on eth0"
     assert "open in every firewall" in seen["port", Verdict.GOOD]
     early = server_check.examine(
-        file, _machine(tmp_path, chains), dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
+        file,
+        _machine(tmp_path, chains, answer=Answer.SILENCE),
+        dt.datetime(2001, 1, 1, tzinfo=dt.UTC),
     )
-    assert ("clock", Verdict.WRONG) in {(each.subject, each.verdict) for each in early}
+    wrong = {each.subject: each.text for each in early if each.verdict is Verdict.WRONG}
+    assert "clock" in wrong
+    assert "does not answer at UDP port 8443" in wrong["port"]
+
+
+@pytest.mark.parametrize(
+    ("days", "verdict", "text"),
+    [(40, Verdict.GOOD, "valid for 40 more days"), (3, Verdict.DOUBTFUL, "valid for 3 more days")],
+)
+def test_the_days_that_a_certificate_has_left(
+    made: Outcome, tmp_path: Path, days: int, verdict: Verdict, text: str
+) -> None:
+    del made
+    end = load_certificates(tmp_path / "etc/server.crt")[0].not_valid_after_utc
+    now = end - dt.timedelta(days=days, hours=1)
+    found = server_check.examine(
+        tmp_path / "etc/server.toml", _machine(tmp_path, '{"nftables": []}'), now
+    )
+    said = {each.subject: each for each in found}
+    assert (said["certificate"].verdict, said["certificate"].text) == (verdict, text)
 
 
 def test_a_port_that_somebody_has(made: Outcome, tmp_path: Path) -> None:
@@ -202,6 +228,16 @@ def test_a_port_that_somebody_has(made: Outcome, tmp_path: Path) -> None:
     (port,) = (each for each in findings if each.subject == "port")
     assert port.verdict is Verdict.WRONG
     assert "ss -ulpn" in port.text
+
+
+def test_the_doctor_asks_another_machine(mqvpn: CommandLine) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+    outcome = mqvpn("server", "check", "--reach", f"127.0.0.1:{port}")
+    assert outcome.code == 1
+    assert outcome.out.startswith(f"wrong    port         127.0.0.1, UDP port {port}: ")
+    assert "no server listens" in outcome.out
 
 
 def test_the_doctor_as_a_command(mqvpn: CommandLine, tmp_path: Path) -> None:
