@@ -69,6 +69,7 @@ def installed(farm: Machines) -> Machine:
 def scene(farm: Machines, installed: Machine) -> Iterator[Scene]:
     """A server made by three commands: installed, initialised, started."""
     with build_world() as world:
+        state = world.server.host_state()
         server = farm.make("server", world.server, [installed])
         init, start = all_but_last("server-checkout")
         link = link_in(server.run(init).out)
@@ -79,6 +80,10 @@ def scene(farm: Machines, installed: Machine) -> Iterator[Scene]:
         assert decode_invite_link(link_in(invited.out)).user == "alice"
         assert "ok       certificate" in server.run(block("server-check")).out
         assert program.interrupt() == 0
+        server.run(block("checkout-remove"))
+        assert left_of(installed, server) == set()
+        assert {each for each in server.files() if "mqvpn" in each} == set()
+        assert world.server.host_state() == state
 
 
 _PORT_IS_TAKEN = "grep -q ':01BB ' /proc/net/udp /proc/net/udp6 && echo ready || true"
@@ -94,11 +99,12 @@ def test_a_laptop_with_the_helper(scene: Scene) -> None:
     laptop = scene.laptop("laptop")
     laptop.run("groupadd vpn; useradd --create-home --home-dir /srv/alice --groups vpn alice")
     laptop.write("/etc/polkit-1/rules.d/50-mqvpn.rules", block("helper-rules"))
-    before = laptop.files()
+    before, state = laptop.files(), scene.world.client.host_state()
     laptop.start_bus()
     laptop.write("/srv/alice/link.txt", f"{scene.link}\n")
     home = "/srv/alice"
     assert not scene.has_tunnel()
+    assert "answers after" in laptop.run(block("server-reach"), user="alice", directory=home).out
 
     told = laptop.run(block("laptop-tunnel"), user="alice", directory=home)
 
@@ -107,14 +113,28 @@ def test_a_laptop_with_the_helper(scene: Scene) -> None:
     assert scene.has_tunnel()
     laptop.run(block("laptop-end"), user="alice", directory=home)
     assert not scene.has_tunnel()
+    assert scene.world.client.host_state() == state
+    # Away again in the middle of a tunnel, with a kill switch.
+    _, up, _ = blocks()["laptop-tunnel"].commands
+    laptop.run(
+        f"echo 'kill_switch = \"standard\"' >> {PROFILE}\n{up}", user="alice", directory=home
+    )
+    assert scene.has_tunnel()
     laptop.run(block("checkout-remove"))
     left = laptop.files() - before
     assert {each for each in left if not each.startswith(_ACCOUNTS)} == set()
-    left = {each for each in scene.installed.files() if laptop.has(each)}
-    assert {each for each in left if not each.startswith(_ACCOUNTS)} == set()
+    assert left_of(scene.installed, laptop) == set()
     assert laptop.run("ls /run").out.split() == ["dbus"]
+    assert scene.world.client.host_state() == state
 
 
+def left_of(installed: Machine, machine: Machine) -> set[str]:
+    """What came with the installation and is there still."""
+    left = {each for each in installed.files() if machine.has(each)}
+    return {each for each in left if not each.startswith(_ACCOUNTS)}
+
+
+PROFILE = "/srv/alice/.config/mqvpn/profiles/office.toml"
 _ACCOUNTS = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow")
 
 
