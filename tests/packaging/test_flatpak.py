@@ -1,5 +1,6 @@
 """The Flatpak asks for no more than it needs, and what it carries is enough to run."""
 
+import json
 import os
 import re
 import shutil
@@ -41,6 +42,34 @@ def _items(key: str) -> list[str]:
 def test_permissions_are_the_least() -> None:
     assert sorted(_items("finish-args")) == sorted(NEEDED)
     assert "--share" not in MANIFEST.replace("--share=ipc", "")
+
+
+# flatpak-builder reads past keys that it does not know, also misspelt ones.
+_OF_THE_MANIFEST = {
+    *("id", "runtime", "runtime-version", "sdk", "command", "finish-args", "build-options"),
+    *("cleanup", "modules"),
+}
+_OF_A_MODULE = {"name", "buildsystem", "build-commands", "sources"}
+_OF_SOURCES = {"dir": {"type", "path", "skip"}, "file": {"type", "path"}}
+_FETCHED = FLATPAK / "wheels"
+
+
+def test_the_manifest_has_no_key_that_would_be_ignored() -> None:
+    code = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=MANIFEST, capture_output=True, text=True, check=True)
+    manifest = json.loads(done.stdout)
+    assert manifest.keys() == _OF_THE_MANIFEST
+    assert isinstance(manifest["runtime-version"], str)  # a number would lose its last zero
+    assert manifest["build-options"].keys() == {"no-debuginfo", "strip", "env"}
+    assert all(pattern.startswith("/") for pattern in manifest["cleanup"])
+    for module in manifest["modules"]:
+        assert module.keys() == _OF_A_MODULE
+        assert module["buildsystem"] == "simple"
+        for source in module["sources"]:
+            assert source.keys() <= _OF_SOURCES[source["type"]]
+            place = FLATPAK / source["path"]
+            assert place.exists() or place == _FETCHED, place
 
 
 def test_names_agree() -> None:
