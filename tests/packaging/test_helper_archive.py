@@ -1,12 +1,9 @@
 """The archive of a release with helper, server and client, in a Debian that systemd has booted.
 
-Takes minutes, so it wants ``CI_LONG=1``. ``MQVPN_RELEASE`` names a folder with a release that is
-made already.
+Takes minutes, so it wants ``CI_LONG=1``.
 """
 
-import os
 import shutil
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +14,6 @@ from tests.documents.blocks import blocks
 from tests.documents.booted import booted
 from tests.documents.conftest import directory
 from tests.packaging.debians import TAKES_MINUTES, make_debian
-from tests.packaging.scripts import ROOT
 
 __all__ = ["directory"]
 
@@ -26,21 +22,10 @@ pytestmark = [pytest.mark.netns, *TAKES_MINUTES]
 PING = "busctl call org.mqvpn.Helper1 /org/mqvpn/Helper1 org.freedesktop.DBus.Peer Ping"
 
 
-def release(folder: Path) -> Path:
-    """What a release has."""
-    given = os.environ.get("MQVPN_RELEASE")
-    if given is not None:
-        return Path(given)
-    command = [str(ROOT / "run"), "release", "--output", str(folder)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder
-
-
-def test_it_installs_and_leaves_nothing(directory: Path) -> None:
-    made = release(directory / "release")
+def test_it_installs_and_leaves_nothing(directory: Path, made_release: Path) -> None:
     debian = directory / "debian"
-    make_debian(debian, made.glob("mqvpn-*.deb"))
-    (archive,) = made.glob("mqvpn-helper-*.tar.gz")
+    make_debian(debian, made_release.glob("mqvpn-*.deb"))
+    (archive,) = made_release.glob("mqvpn-helper-*.tar.gz")
     shutil.copy(archive, debian / "srv")
     with ExitStack() as held:
         (network,) = held.enter_context(namespaces("archive"))
