@@ -2,8 +2,8 @@
 
 # walk: 11 of 16
 
-Routes datagrams by destination connection ID; answers what belongs to no connection with version
-negotiation, Retry, INVALID_TOKEN or a stateless reset (RFC 9000 s5.2, s6, s8.1, s10.3).
+Routes datagrams by destination connection ID (RFC 9000 s5.2). What belongs to no connection is
+judged by `admission`, or answered by a stateless reset (RFC 9000 s10.3).
 """
 
 import hashlib
@@ -14,18 +14,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant
+from mqvpn_core.quic.admission import Admission, AdmissionDesk
 from mqvpn_core.quic.aioquic_bridge.configuration import server_engine
 from mqvpn_core.quic.aioquic_bridge.engine import FirstContact
-from mqvpn_core.quic.aioquic_bridge.long_headers import (
-    SUPPORTED_VERSIONS,
-    LongHeader,
-    RetryTokens,
-    decode_long_header,
-    encode_invalid_token_close,
-    encode_version_negotiation,
-)
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.connection_steering import ConnectionSteering
 from mqvpn_core.quic.datagram_routing import by_connection_id, destination_cid
@@ -33,14 +25,11 @@ from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.stateless_answers import RESET_TOKEN_LENGTH, StatelessAnswers
 from mqvpn_core.quic.timers import earliest, is_due
 from mqvpn_core.quic.transport_config import (
-    BASE_DATAGRAM_SIZE,
     CONNECTION_ID_LENGTH,
     ServerTls,
     TransportConfig,
 )
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
-
-_SMALLEST_INITIAL_CID = 8  # RFC 9000 s7.2
 
 HANDSHAKE_LIMIT = 15.0
 """Seconds after which a handshake that is not complete is given up, whatever still comes."""
@@ -126,7 +115,6 @@ class ServerEndpoint:
         self._config = config
         self._entropy = entropy
         self._steering = steering
-        self._retry_tokens = RetryTokens()
         self._routes: dict[bytes, ConnectionHandle] = {}
         self._initial_cids: dict[ConnectionHandle, bytes] = {}
         self._timeouts: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
@@ -143,6 +131,7 @@ class ServerEndpoint:
         self._next_handle = 1
         self._answers = StatelessAnswers(entropy, self._reset_token)
         self._answers.per_second = config.stateless_answers_per_second
+        self._desk = AdmissionDesk(self._answers, self._new_connection_id)
 
     @property
     def shortest_round_trip(self) -> float:
@@ -269,28 +258,12 @@ class ServerEndpoint:
 
     def _accept(self, first: bytes, four_tuple: FourTuple, now: Instant) -> ConnectionHandle | None:
         """Decide about a datagram with a long header that belongs to no connection."""
-        header = self._acceptable_header(first, four_tuple, now)
-        if header is None:
-            return None
-        original_cid, retry_cid = header.destination_cid, None
-        if header.token:
-            try:
-                original_cid = self._retry_tokens.original_destination_cid(
-                    header, four_tuple.remote, now
-                )
-            except DecodeError:
-                self._answers.queue(four_tuple, encode_invalid_token_close(header), now)
-                return None
-            retry_cid = header.destination_cid
-        elif self._wants_retry():
-            retry = self._retry_tokens.encode_retry(
-                header, four_tuple.remote, self._new_connection_id(), now
-            )
-            self._answers.queue(four_tuple, retry, now)
+        admission = self._desk.judge(first, four_tuple, now, wants_retry=self._wants_retry())
+        if admission is None:
             return None
         if len(self.connections) >= self._config.max_connections and not self._make_room():
             return None
-        handle = self._create(header, four_tuple, original_cid, retry_cid)
+        handle = self._create(admission, four_tuple)
         self._half_open[handle] = Instant(now + HANDSHAKE_LIMIT)
         return handle
 
@@ -305,37 +278,14 @@ class ServerEndpoint:
         self.discard(oldest)
         return True
 
-    def _acceptable_header(
-        self, first: bytes, four_tuple: FourTuple, now: Instant
-    ) -> LongHeader | None:
-        """Header of an Initial that may open a connection; other versions are negotiated."""
-        try:
-            header = decode_long_header(first)
-        except DecodeError:
-            return None
-        if len(first) < BASE_DATAGRAM_SIZE or header.version == 0:
-            # RFC 9000 s14.1, s6.1: too short to answer; never answer a version negotiation
-            return None
-        if header.version not in SUPPORTED_VERSIONS:
-            self._answers.queue(four_tuple, encode_version_negotiation(header), now)
-            return None
-        is_usable = header.is_initial and len(header.destination_cid) >= _SMALLEST_INITIAL_CID
-        return header if is_usable else None
-
-    def _create(
-        self,
-        header: LongHeader,
-        four_tuple: FourTuple,
-        original_cid: bytes,
-        retry_cid: bytes | None,
-    ) -> ConnectionHandle:
+    def _create(self, admission: Admission, four_tuple: FourTuple) -> ConnectionHandle:
         config = self._config
         engine = server_engine(
             config.transport,
             config.identity,
             FirstContact(
-                original_destination_cid=original_cid,
-                retry_source_cid=retry_cid,
+                original_destination_cid=admission.original_cid,
+                retry_source_cid=admission.retry_cid,
                 reset_token=self._reset_token,
                 connection_id=None if self._steering is None else self._new_connection_id(),
             ),
@@ -350,8 +300,8 @@ class ServerEndpoint:
         handle = ConnectionHandle(self._next_handle)
         self._next_handle += 1
         self.connections[handle] = connection
-        self._initial_cids[handle] = header.destination_cid
-        self._routes[header.destination_cid] = handle
+        self._initial_cids[handle] = admission.destination_cid
+        self._routes[admission.destination_cid] = handle
         self._strangers[handle] = None
         self._update_routes(handle, connection)
         self._events.append(
