@@ -22,6 +22,7 @@ from mqvpn_core.runtime.driver_ports import PacketSession, SessionObserver, Tran
 from mqvpn_core.runtime.load_watch import LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.readiness import Readiness
 from mqvpn_core.runtime.short_sleep import ShortSleep
 from mqvpn_core.runtime.tun_device import PacketDevice
 
@@ -69,6 +70,7 @@ class ClientDriver:
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
         self._load = LoadWatch(lambda: transport.shortest_round_trip)
+        self._readiness = Readiness(sockets)
         self._due_at: Instant | None = None
         self._session: PacketSession | None = None
         self._observers: tuple[SessionObserver, ...] = ()
@@ -90,6 +92,7 @@ class ClientDriver:
         outage goes out first when the tunnel is back.
         """
         self._tun = tun
+        self._readiness.add(tun)
         self._carrying.set()
 
     def add_socket(self, socket: DatagramSocket) -> None:
@@ -97,6 +100,7 @@ class ClientDriver:
         port = _Port(socket, is_ours=True)
         self._ports.append(port)
         self._outbox.add(socket)
+        self._readiness.add(socket)
         if self._nursery is not None:
             self._start(port, self._nursery)
 
@@ -105,6 +109,7 @@ class ClientDriver:
         for port in [each for each in self._ports if each.socket is socket]:
             self._ports.remove(port)
             self._outbox.remove(socket)
+            self._readiness.remove(socket)
             port.is_ours = True
             port.scope.cancel()
             if not port.is_served:
@@ -142,6 +147,7 @@ class ClientDriver:
             self._nursery = None
             for port in [each for each in self._ports if each.is_ours]:
                 self.drop_socket(port.socket)
+            self._readiness.close()
 
     def _start(self, port: "_Port", nursery: trio.Nursery) -> None:
         # Already now: whoever drops the socket before the task runs leaves closing it to the task.
@@ -205,15 +211,22 @@ class ClientDriver:
 
     def _look_at_everything(self) -> None:
         """Do in one round what the tasks do in many."""
-        self._looked_at = read_clock()
-        for port in self._ports:
-            self._receive(port.socket)
-        now = read_clock()
+        self._looked_at = now = read_clock()
+        readiness = self._readiness
+        if readiness.look():
+            for port in self._ports:
+                if readiness.is_ready(port.socket):
+                    self._receive(port.socket)
+            now = read_clock()
+        elif self._due_at is None or self._due_at > now:
+            self._load.note(0, now)
+            return
         is_due = self._due_at is not None and self._due_at <= now
         if is_due:
             self._handle_timeout(now)
-        self._drain_session(now)
-        self._read_device(now)
+        # What the host answers to packets comes on the spot.
+        if self._drain_session(now) or readiness.is_ready(self._tun):
+            self._read_device(now)
         self._send(now)
         if is_due:
             self._listen_for_silence(now)

@@ -15,6 +15,7 @@ from typing_extensions import override
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.packet_ports import DatagramSocket, LimitableSocket
+from mqvpn_core.runtime.readiness import HasDescriptor
 
 QUEUE_SECONDS = 0.1
 """Time that a full buffer takes to be read."""
@@ -60,6 +61,10 @@ class LimitedSocket(LimitableSocket):
     @override
     def local_address(self) -> SocketAddress:
         return self._inner.local_address
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket; negative when it has none."""
+        return self._inner.fileno() if isinstance(self._inner, HasDescriptor) else -1
 
     @override
     def limit(self, bytes_per_second: float | None) -> None:

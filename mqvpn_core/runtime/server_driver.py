@@ -33,6 +33,7 @@ from mqvpn_core.runtime.driver_ports import PacketSession
 from mqvpn_core.runtime.load_watch import LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
+from mqvpn_core.runtime.readiness import Readiness
 from mqvpn_core.runtime.short_sleep import ShortSleep
 from mqvpn_core.runtime.tun_device import PacketDevice
 
@@ -140,6 +141,7 @@ class ServerDriver(Generic[S]):
         self._outbox = Outbox(sockets)
         self._timer = DeadlineTimer()
         self._load = LoadWatch(lambda: endpoint.shortest_round_trip)
+        self._readiness = Readiness((*sockets, tun))
         self._looked_at = read_clock()
         self._due_at: Instant | None = None
         self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
@@ -163,13 +165,14 @@ class ServerDriver(Generic[S]):
     async def run(self) -> None:
         """Drive until cancelled."""
         self.kick()
-        async with trio.open_nursery() as nursery:
-            for socket in self._sockets:
-                nursery.start_soon(self._read_socket, socket)
-            nursery.start_soon(self._read_tun)
-            nursery.start_soon(self._watch_timer)
-            nursery.start_soon(self._look_at_intervals)
-            nursery.start_soon(self._outbox.run)
+        with closing(self._readiness):
+            async with trio.open_nursery() as nursery:
+                for socket in self._sockets:
+                    nursery.start_soon(self._read_socket, socket)
+                nursery.start_soon(self._read_tun)
+                nursery.start_soon(self._watch_timer)
+                nursery.start_soon(self._look_at_intervals)
+                nursery.start_soon(self._outbox.run)
 
     async def _read_socket(self, socket: DatagramSocket) -> None:
         while True:
@@ -213,16 +216,20 @@ class ServerDriver(Generic[S]):
 
     def _look_at_everything(self) -> None:
         """Do in one round what the tasks do in many."""
-        self._looked_at = read_clock()
-        for socket in self._sockets:
-            self._read_batches(socket)
-        now = read_clock()
+        self._looked_at = now = read_clock()
+        if self._readiness.look():
+            for socket in filter(self._readiness.is_ready, self._sockets):
+                self._read_batches(socket)
+            now = read_clock()
+        elif self._due_at is None or self._due_at > now:
+            self._load.note(0, now)
+            return
         if self._due_at is not None and self._due_at <= now:
             self._handle_timeout(now)
-        self._visit_ready(now)
-        for _ in range(MAX_DEVICE_ROUNDS):
-            if self._read_device(now) < MANY_CLIENTS:
-                break
+        if self._visit_ready(now) or self._readiness.is_ready(self._tun):
+            for _ in range(MAX_DEVICE_ROUNDS):
+                if self._read_device(now) < MANY_CLIENTS:
+                    break
         self._send(now)
 
     def _read_batches(self, socket: DatagramSocket) -> Instant:

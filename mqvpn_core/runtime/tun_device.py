@@ -100,6 +100,10 @@ class TunDevice(PacketDevice):
     def counters(self) -> TunCounters:
         return self._counters
 
+    def fileno(self) -> int:
+        """Return the descriptor, for whoever waits for many at once."""
+        return self._fd
+
     @override
     async def wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._fd)
