@@ -39,7 +39,7 @@ def fresh_namespace() -> Iterator[None]:
         os.close(before)
 
 
-def with_mounts_of_its_own(work: Callable[[], None]) -> None:
+def in_mount_namespace(work: Callable[[], None]) -> None:
     """Do something in a thread whose mounts nobody else sees; they vanish with the thread."""
 
     def apart() -> None:

@@ -11,7 +11,7 @@ from mqvpn_helper.host.dns_file import ResolvConf
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.host_plan import DnsMethod
-from tests.helper.namespaces import run, with_mounts_of_its_own
+from tests.helper.namespaces import in_mount_namespace, run
 
 SERVERS = (ip_address("10.0.0.1"), ip_address("fd00::1"))
 TUN = OpenedTun(fd=-1, name="mqvpn0", ifindex=7)
@@ -127,7 +127,7 @@ def test_file_that_is_mounted_is_changed_where_it_is(tmp_path: Path, etc: Path) 
         assert file.read_text() == "nameserver 192.0.2.53\n"
         assert names(etc) == ["resolv.conf"]
 
-    with_mounts_of_its_own(story)
+    in_mount_namespace(story)
     assert outside.read_text() == "nameserver 192.0.2.53\n"
 
 
