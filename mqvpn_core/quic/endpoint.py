@@ -17,7 +17,7 @@ from typing import TypeAlias
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant
 from mqvpn_core.quic.admission import Admission, AdmissionDesk
 from mqvpn_core.quic.aioquic_bridge.configuration import server_engine
-from mqvpn_core.quic.aioquic_bridge.engine import FirstContact
+from mqvpn_core.quic.aioquic_bridge.quiet_engine import FirstContact
 from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.connection_steering import ConnectionSteering
 from mqvpn_core.quic.datagram_routing import by_connection_id, destination_cid

@@ -7,7 +7,8 @@ from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 
 from mqvpn_core.quic.aioquic_bridge.credentials import SessionTicket
-from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection, FirstContact, verify_mode
+from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
+from mqvpn_core.quic.aioquic_bridge.quiet_engine import FirstContact
 from mqvpn_core.quic.transport_config import (
     BASE_DATAGRAM_SIZE,
     CONNECTION_ID_LENGTH,
@@ -48,7 +49,8 @@ def client_engine(
     """Make the engine of a client; new session tickets are put into `tickets`."""
     configuration = _configuration(config, is_client=True)
     # A pin replaces the chain: `quic.connection` compares it when TLS has proved the key.
-    configuration.verify_mode = verify_mode(verify=trust.verify and not trust.pins)
+    verifies = trust.verify and not trust.pins
+    configuration.verify_mode = ssl.CERT_REQUIRED if verifies else ssl.CERT_NONE
     configuration.cafile = trust.ca_file
     configuration.cadata = trust.ca_data
     if configuration.verify_mode != ssl.CERT_NONE and not (trust.ca_file or trust.ca_data):

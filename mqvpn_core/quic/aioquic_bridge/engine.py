@@ -1,73 +1,27 @@
-"""The engine: aioquic's connection without its 1-RTT packets. All private names live here.
+"""The engine: aioquic's connection without its 1-RTT packets, and what we ask of it.
 
 It keeps TLS 1.3, Initial and Handshake packets, transport parameters, streams and flow control.
-What it would do in 1-RTT packets (keys, ACK, loss, connection IDs, validation, migration) is
-switched off below; `quic.connection` does it. Every name with a leading underscore that is used
-here is pinned by the canary test.
+What is switched off is in `quiet_engine`. Every name with a leading underscore that is used here is
+pinned by the canary test.
 """
 
-import ssl
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from aioquic import tls
 from aioquic.quic import events as aioquic_events
-from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import (
-    END_STATES,
-    QuicConnectionError,
-    QuicConnectionState,
-    QuicNetworkPath,
-)
+from aioquic.quic.connection import QuicConnectionState, QuicNetworkPath
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from typing_extensions import override
 
-from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import FourTuple, Instant
-from mqvpn_core.quic.aioquic_bridge.credentials import SessionTicket, strip_early_data
-from mqvpn_core.quic.aioquic_bridge.flow_control import SlidingFlowControl
-from mqvpn_core.quic.aioquic_bridge.gate import OneRttGate, TrafficSecret
+from mqvpn_core.quic.aioquic_bridge.gate import TrafficSecret
 from mqvpn_core.quic.aioquic_bridge.path_builder import BuilderStop, PathPacketBuilder
-from mqvpn_core.quic.aioquic_bridge.peer_parameters import PeerParameters, read_peer_parameters
-from mqvpn_core.wire.code_points import TransportErrorCode, TransportParameter
-from mqvpn_core.wire.varint import encode_varint
+from mqvpn_core.quic.aioquic_bridge.quiet_engine import QuietEngine
 
 _ONE_RTT = tls.Epoch.ONE_RTT
 
 
-class _NullPacer:
-    """Pacing is the path's business; the engine's would hold back frames it knows nothing of."""
-
-    packet_time = None
-
-    def next_send_time(self, now: float) -> float | None:
-        """Let everything go at once."""
-        del now
-        return None
-
-    def update_after_send(self, now: float) -> None:
-        """Ignore what was sent."""
-
-    def update_rate(self, **_: object) -> None:
-        """Ignore the engine's own window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstContact:
-    """Server: what is known when a client's first acceptable Initial arrives."""
-
-    original_destination_cid: bytes
-    """DCID of the client's very first Initial."""
-    retry_source_cid: bytes | None
-    """Connection ID that our Retry packet gave the client, if there was one."""
-    reset_token: Callable[[bytes], bytes]
-    """Stateless reset token of a connection ID, the same after a restart."""
-    connection_id: bytes | None = None
-    """First connection ID of ours; None lets the engine draw one."""
-
-
-class EngineConnection(SlidingFlowControl):
+class EngineConnection(QuietEngine):
     """aioquic's QuicConnection behind the gate.
 
     A: state, peer_parameters, peer_certificate, unsent_bytes, timeout
@@ -75,146 +29,6 @@ class EngineConnection(SlidingFlowControl):
     C: start, write_application_frames, write_close_frame, enter_draining
     D: handshake_datagrams, take_secrets, next_event
     """
-
-    def __init__(
-        self,
-        *,
-        configuration: QuicConfiguration,
-        tickets: dict[bytes, SessionTicket],
-        first_contact: FirstContact | None = None,
-        verification_name: str | None = None,
-        initial_max_path_id: int | None = None,
-    ) -> None:
-        """Create the connection; nothing is sent before `start` or a first datagram.
-
-        Args:
-            configuration: aioquic's settings, made by `quic.aioquic_bridge.configuration`.
-            tickets: server: store of issued session tickets; client: where new ones are put.
-            first_contact: server: how the client got in touch.
-            verification_name: client: name the certificate must be valid for.
-            initial_max_path_id: multipath transport parameter to send, or None for none.
-        """
-        # Attributes come first: the base class calls overridden methods while constructing.
-        self.gate = OneRttGate()
-        self.peer_parameters = PeerParameters()
-        self.largest_probe_timeout = 0.0
-        self._tickets = tickets
-        self._verification_name = verification_name
-        self._initial_max_path_id = initial_max_path_id
-        super().__init__(
-            configuration=configuration,
-            original_destination_connection_id=(
-                first_contact.original_destination_cid if first_contact else None
-            ),
-            retry_source_connection_id=first_contact.retry_source_cid if first_contact else None,
-            session_ticket_fetcher=None if configuration.is_client else self._fetch_ticket,
-            session_ticket_handler=self._store_ticket,
-        )
-        if first_contact is not None:
-            self._set_connection_id(first_contact.connection_id)
-            # The engine's own token is random: after a restart nobody could derive it.
-            self._host_cids[0].stateless_reset_token = first_contact.reset_token(self.host_cid)
-        self._loss._pacer = _NullPacer()  # type: ignore[assignment] # the three methods the engine calls
-
-    def _set_connection_id(self, connection_id: bytes | None) -> None:
-        if connection_id is not None:
-            self._host_cids[0].cid = connection_id
-            self.host_cid = self._local_initial_source_connection_id = connection_id
-
-    @override
-    def _initialize(self, peer_cid: bytes) -> None:
-        super()._initialize(peer_cid)
-        # Runs again after Retry and Version Negotiation: a new gate each time.
-        self.gate = OneRttGate()
-        self._cryptos[_ONE_RTT] = self.gate  # type: ignore[assignment] # what the engine calls of it
-        # 0-RTT would share path 0's packet numbers with our transport: never offer or accept it.
-        self.tls._max_early_data = None
-        if self._is_client:
-            # A ClientHello holds a key share for each group. X448 and P-384 take longest to make
-            # by far, and every server knows one of these two (RFC 8446 s9.1).
-            self.tls._supported_groups = [tls.Group.X25519, tls.Group.SECP256R1]
-
-    @override
-    def _connect(self, now: float) -> None:
-        super()._connect(now)
-        # The ClientHello carries the SNI; from here on the name only verifies the certificate.
-        self.tls._server_name = self._verification_name or self._configuration.server_name
-
-    @override
-    def close(
-        self, error_code: int = 0, frame_type: int | None = None, reason_phrase: str = ""
-    ) -> None:
-        super().close(error_code, frame_type, reason_phrase)
-        if self._is_client and not self._connect_called and not self.is_ending:
-            # Nobody has heard of the connection: there is nobody to tell and nothing to wait for.
-            self._close_pending = False
-            self._close_end()
-
-    @override
-    def _serialize_transport_parameters(self) -> bytes:
-        parameters = super()._serialize_transport_parameters()
-        if self._initial_max_path_id is None:
-            return parameters
-        value = encode_varint(self._initial_max_path_id)
-        identifier = encode_varint(TransportParameter.INITIAL_MAX_PATH_ID)
-        return parameters + identifier + encode_varint(len(value)) + value
-
-    @override
-    def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
-        super()._parse_transport_parameters(data, from_session_ticket)
-        if not from_session_ticket:
-            try:
-                self.peer_parameters = read_peer_parameters(
-                    data, knows_multipath=self._initial_max_path_id is not None
-                )
-            except DecodeError as error:
-                raise QuicConnectionError(
-                    error_code=0x08,  # RFC 9000 s20.1: TRANSPORT_PARAMETER_ERROR
-                    frame_type=0x06,
-                    reason_phrase=str(error),
-                ) from error
-            if self.peer_parameters.initial_max_path_id is not None and not self._peer_cid.cid:
-                # RFC 10069 s2.1: the extension needs connection IDs to tell paths apart
-                raise QuicConnectionError(
-                    error_code=TransportErrorCode.PROTOCOL_VIOLATION,
-                    frame_type=0x06,
-                    reason_phrase="initial_max_path_id with a zero-length connection ID",
-                )
-
-    @override
-    def _idle_timeout(self) -> float:
-        # RFC 9000 s10.1: "at least three times the current PTO", here of the slowest path.
-        return max(super()._idle_timeout(), 3 * self.largest_probe_timeout)
-
-    @override
-    def _close_begin(self, is_initiator: bool, now: float) -> None:
-        super()._close_begin(is_initiator, now)
-        self._close_at = now + 3 * max(self._loss.get_probe_timeout(), self.largest_probe_timeout)
-
-    @override
-    def _replenish_connection_ids(self) -> None:
-        """Issue nothing: `quic.connection_ids` does."""
-
-    @override
-    def _send_probing_frames(
-        self, network_path: QuicNetworkPath, now: float
-    ) -> list[tuple[bytes, object]]:
-        """Send nothing: path validation is `quic.network_paths`'."""
-        del network_path, now
-        return []
-
-    @override
-    def _probe_preferred_address(self) -> None:
-        self._remote_preferred_address = None
-
-    def _fetch_ticket(self, label: bytes) -> tls.SessionTicket | None:
-        # RFC 8446 8.1: a ticket is used once, so that a replayed ClientHello resumes nothing.
-        return self._tickets.pop(label, None)
-
-    def _store_ticket(self, ticket: tls.SessionTicket) -> None:
-        self._tickets[ticket.ticket] = strip_early_data(
-            ticket, server_name=self._configuration.server_name
-        )
 
     @property
     def is_client(self) -> bool:
@@ -230,12 +44,6 @@ class EngineConnection(SlidingFlowControl):
     def handshake_confirmed(self) -> bool:
         """The peer is known to have finished too (RFC 9001 s4.1.2)."""
         return self._handshake_confirmed
-
-    @property
-    def is_ending(self) -> bool:
-        """Closing, draining or gone (RFC 9000 s10.2)."""
-        # The first comparison spares the common case the hash of an enum member.
-        return self._state is not QuicConnectionState.CONNECTED and self._state in END_STATES
 
     @property
     def is_draining(self) -> bool:
@@ -436,8 +244,3 @@ class EngineConnection(SlidingFlowControl):
             )
             self._close_pending = False
             self._close_begin(is_initiator=False, now=now)
-
-
-def verify_mode(*, verify: bool) -> ssl.VerifyMode:
-    """Translate the setting for aioquic."""
-    return ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
