@@ -3,13 +3,15 @@
 import json
 import re
 import statistics
+import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from mqvpn_core.demo.namespaces import NetworkNamespace
-from mqvpn_core.demo.processes import cpu_seconds
+from mqvpn_core.demo.processes import cpu_seconds, stop_process
 from mqvpn_core.demo.programs import Program
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -40,13 +42,21 @@ class Load:
     """UDP: total rate to offer."""
     payload_bytes: int = UDP_PAYLOAD_BYTES
     """UDP: size of the packets."""
+    ramp: float = 0.0
+    """Seconds before it counts, in which flows and paths find their rates."""
 
     def at_rate(self, mbit: float) -> "Load":
         """Return the same load at another rate."""
         return replace(self, offered_mbit=mbit)
 
-    ramp: float = 0.0
-    """Seconds before it counts, in which flows and paths find their rates."""
+    def towards(self, direction: str) -> "Load":
+        """Return the same load in a direction."""
+        return replace(self, direction=direction)
+
+    @property
+    def name(self) -> str:
+        """In tables, without direction."""
+        return f"{self.proto}-{self.flows if self.proto == 'tcp' else self.payload_bytes}"
 
     @property
     def whole_seconds(self) -> float:
@@ -83,7 +93,11 @@ class Pair:
         """Run a tool at the client and return its output."""
         log = self.scratch / f"tool-{time.perf_counter_ns()}.log"
         process = self.client.start(command, log)
-        code = process.wait(seconds)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            stop_process(process)
+            raise MeasureError(f"{' '.join(command)}: it does not end") from None
         output = log.read_text(encoding="utf-8", errors="replace")
         if code != 0:
             raise MeasureError(f"{' '.join(command)}: {output.strip()}")
@@ -102,8 +116,15 @@ def transfer(pair: Pair, load: Load) -> Transfer:
     if load.proto == "udp":
         rate = (load.offered_mbit or 0) * 1e6 / load.flows
         command += ["--udp", "--length", str(load.payload_bytes), "--bitrate", f"{rate:.0f}"]
-    report = json.loads(pair.run(command, load.whole_seconds + 30))
-    listener.wait(_START_PATIENCE)
+        # Else what is lost is lost by the listener, who gets no processor for a millisecond.
+        command += ["--window", str(_largest_socket_buffer())]
+    try:
+        report = json.loads(pair.run(command, load.whole_seconds + 30))
+    finally:
+        # It ends by itself after one run, and is not there for the next one if that went wrong.
+        with suppress(subprocess.TimeoutExpired):
+            listener.wait(_START_PATIENCE)
+        stop_process(listener)
     received = _member(report, "end", "sum_received")
     seconds = _number(received, "seconds")
     mbit = _number(received, "bits_per_second") / 1e6
@@ -128,6 +149,10 @@ def processor_seconds(programs: tuple[Program, Program] | None) -> tuple[float, 
         return 0.0, 0.0
     client, server = programs
     return cpu_seconds(client.process.pid), cpu_seconds(server.process.pid)
+
+
+def _largest_socket_buffer() -> int:
+    return min(int(Path(f"/proc/sys/net/core/{name}_max").read_text()) for name in ("rmem", "wmem"))
 
 
 def _member(value: Json, *path: str) -> Json:

@@ -38,10 +38,11 @@ class Way:
     """The links take and give segments of 64 KB, as veth does by itself."""
 
     @property
-    def label(self) -> str:
-        """Name in the table."""
+    def name(self) -> str:
+        """On the command line and in tables."""
         name = self.variant if self.kernel is None else self.kernel
-        return name + (f" x{self.paths}" if self.paths > 1 else "")
+        name += f"-x{self.paths}" if self.paths > 1 else ""
+        return name if self.offloads else f"{name}-plain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
