@@ -82,9 +82,9 @@ class Flow:
         "is_queued",
         "items",
         "marked_at",
-        "moved_at",
         "path_id",
         "requeued_count",
+        "rests_until",
         "ring",
         "seen_at",
         "taken_bytes",
@@ -105,7 +105,8 @@ class Flow:
         self.ring: FlowRing | None = None
         self.path_id: PathId | None = None
         """The path it is pinned to."""
-        self.moved_at = _NEVER
+        self.rests_until = _NEVER
+        """It was moved lately and stays where it is for so long."""
         self.seen_at = _NEVER
         """When something was queued last."""
         self.was_idle = False

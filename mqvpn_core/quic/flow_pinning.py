@@ -17,6 +17,8 @@ REVIEW_SECONDS = 0.5
 """Between two looks at how the paths are used; at most one flow is moved each time."""
 REST_SECONDS = 5.0
 """A flow that was moved stays where it is for so long."""
+SHORT_REST_SECONDS = 1.0
+"""The same of one that wanted little when it was moved: it may turn out to want all it can get."""
 
 SETTLING_SECONDS = 0.75
 """A path has to work for so long before flows that are elsewhere are moved to it."""
@@ -148,14 +150,14 @@ class FlowPinning:
         if len(self._open) > 1:
             found = self._find_move(now)
             if found is not None:
-                self._move(*found, now)
+                self._move(*found, Instant(now + REST_SECONDS))
             self._bring_home(now)
 
-    def _move(self, flow: Flow, receiver: PathLoad, now: Instant) -> None:
+    def _move(self, flow: Flow, receiver: PathLoad, rests_until: Instant) -> None:
         ring = flow.ring
         if ring is not None:
             ring.remove(flow)
-        flow.moved_at = now
+        flow.rests_until = rests_until
         self._pin(flow, receiver)
         if ring is not None:
             self._enter(flow)
@@ -227,6 +229,9 @@ class FlowPinning:
         wanted_rate = _rate_to_leave_for(donor, receiver)
         if wanted_rate is None and _is_much_nearer(receiver, donor):
             wanted_rate = _GAIN_ALONE * donor.used_rate
+        if wanted_rate is None and donor.is_queued:
+            # It seems far, but an idle path has few samples; those of the trial will tell better.
+            wanted_rate = _GAIN_FAR * donor.potential_rate()
         if wanted_rate is None:
             return
         wanted_rate *= _MARGIN
@@ -261,7 +266,7 @@ class FlowPinning:
             if load.order == best.order and _is_much_faster(best, load):
                 for flow in [flow for flow in load.flows if flow not in load.contenders]:
                     if _rested([flow], best, now) is not None:
-                        self._move(flow, best, now)
+                        self._move(flow, best, Instant(now + SHORT_REST_SECONDS))
                         # It wants little: new flows need not keep away from it.
                         best.contenders.pop(flow, None)
 
@@ -361,6 +366,6 @@ def _is_noticeable(shorter: float, longer: float) -> bool:
 def _rested(flows: Iterable[Flow], receiver: PathLoad, now: Instant) -> Flow | None:
     """Find a flow that was not moved lately and fits another path."""
     for flow in flows:
-        if now - flow.moved_at >= REST_SECONDS and receiver.takes(flow):
+        if now >= flow.rests_until and receiver.takes(flow):
             return flow
     return None

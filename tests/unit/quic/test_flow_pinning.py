@@ -1,10 +1,15 @@
 """Where flows are put and when they are moved; see test_scheduler_shares for what comes of it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 from mqvpn_core.ids import PathId
 from mqvpn_core.quic.carrier_view import CarrierView
-from mqvpn_core.quic.flow_pinning import REST_SECONDS, REVIEW_SECONDS
+from mqvpn_core.quic.flow_pinning import (
+    REST_SECONDS,
+    REVIEW_SECONDS,
+    SETTLING_SECONDS,
+)
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.schedulers import DatagramScheduler
 from tests.unit.quic.scheduler_samples import (
@@ -249,3 +254,13 @@ def test_a_third_path_is_forgotten_with_its_flows() -> None:
     assert scene.scheduler.flows_by_path() == {A: 2, B: 2}
     assert scene.allocate(*views[:2]).keys() == {A, B}
     assert scene.scheduler.flows_by_path() == {A: 3, B: 3}
+
+
+def test_an_idle_path_that_seems_farther_is_tried_for_a_flow_that_stands_in_a_queue() -> None:
+    scene = Scene()
+    queued = replace(view(A, rate=30e6, rtt=0.020, budget=300 * WHOLE), shortest_rtt=0.003)
+    # Of few samples, taken while the machine was busy.
+    idle = replace(view(B, rate=7e5, rtt=0.018), shortest_rtt=0.009)
+    scene.run(1, {1: 2}, queued)
+    scene.run(SETTLING_SECONDS + 2 * REVIEW_SECONDS, {1: 2}, queued, idle)
+    assert scene.scheduler.tried_path == B

@@ -1,10 +1,15 @@
 """What flows do when a path appears, or comes back, while they are on another one."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 from mqvpn_core.ids import PathId
 from mqvpn_core.quic.carrier_view import CarrierView
-from mqvpn_core.quic.flow_pinning import REST_SECONDS, SETTLING_SECONDS
+from mqvpn_core.quic.flow_pinning import (
+    REST_SECONDS,
+    REVIEW_SECONDS,
+    SETTLING_SECONDS,
+)
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.schedulers import DatagramScheduler
 from tests.unit.quic.scheduler_samples import (
@@ -38,12 +43,12 @@ class Scene:
         self.path_of: dict[int, PathId] = {}
         self.moves: list[tuple[float, int]] = []
 
-    def run(self, seconds: float, numbers: range, *views: CarrierView) -> None:
+    def run(self, seconds: float, numbers: range, *views: CarrierView, count: int = 1) -> None:
         for _ in range(round(seconds * 100)):
             self.now += 0.01
             for flow in numbers:
                 size = 60 if flow >= VOICE else 1100
-                self.scheduler.push(PREFIX, packets(flow, 1, size=size), at(self.now))
+                self.scheduler.push(PREFIX, packets(flow, count, size=size), at(self.now))
             for path_id, items in self.scheduler.allocate(views, at(self.now)).items():
                 for flow in set(flows(items)):
                     if self.path_of.get(flow, path_id) != path_id:
@@ -123,6 +128,17 @@ def test_voice_returns_to_the_fast_path_and_is_not_moved_again() -> None:
     assert scene.flows_on(A) == 5
     scene.run(20, voice, WLAN, LTE)
     assert len(scene.moves) == 5
+
+
+def test_flows_that_wanted_little_when_they_were_moved_may_soon_leave_again() -> None:
+    scene = Scene()
+    calls = range(VOICE, VOICE + 2)
+    scene.run(3, calls, LTE)
+    scene.run(SETTLING_SECONDS + 2 * REVIEW_SECONDS, calls, WLAN, LTE)
+    assert scene.flows_on(A) == 2
+    full = replace(WLAN, send_budget=4 * WHOLE)
+    scene.run(REST_SECONDS / 2, calls, full, LTE, count=40)
+    assert scene.flows_on(B) > 0
 
 
 def test_voice_does_not_move_for_a_difference_that_nobody_notices() -> None:
