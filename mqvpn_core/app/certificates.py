@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from mqvpn_core.app.given_files import read_given_file
 from mqvpn_core.app.new_files import write_new_file
 from mqvpn_core.app.secret_sources import exposure_of
 from mqvpn_core.config import ClientConfig, Pin, ServerConfig
@@ -140,8 +141,9 @@ def check_server_files(config: ServerConfig, now: dt.datetime) -> tuple[str, ...
         ConfigError: one cannot be used.
     """
     leaf = load_certificates(config.cert_file)[0]
+    data = read_given_file(config.key_file, "a private key")
     try:
-        key = load_pem_private_key(_read(config.key_file), password=None)
+        key = load_pem_private_key(data, password=None)
         public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except TypeError:
         raise ConfigError(f"{config.key_file}: the private key has a password; remove it") from None
@@ -181,17 +183,11 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     Raises:
         ConfigError: the file cannot be read, or holds none.
     """
+    data = read_given_file(path, "a file of certificates")
     try:
-        return x509.load_pem_x509_certificates(_read(path))
+        return x509.load_pem_x509_certificates(data)
     except ValueError:
         raise ConfigError(f"{path}: holds no certificate in PEM form") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
 
 
 def _validity_warnings(

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from mqvpn_core.app.config_formats import ParsedText, detect_format, parse_text
+from mqvpn_core.app.given_files import read_given_file
 from mqvpn_core.app.secret_sources import (
     ENVIRONMENT_VARIABLE,
     exposure_of,
@@ -29,9 +30,6 @@ from mqvpn_core.errors import ConfigError
 
 Config: TypeAlias = ClientConfig | ServerConfig
 """The configuration of either role."""
-
-MAX_FILE_BYTES = 4 * 1024 * 1024
-"""Longest configuration file: more than twenty thousand users fit."""
 
 _SALT_BYTES = 16
 _WORDS = frozenset({"auto", "off"})
@@ -112,14 +110,7 @@ def load_file(path: Path) -> ParsedText:
     Raises:
         ConfigError: it cannot be read, is too large, no text, or not well-formed.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file name"
-        raise ConfigError(f"{path}: {reason}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; not a configuration file")
+    data = read_given_file(path, "a configuration file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

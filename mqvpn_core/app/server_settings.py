@@ -4,11 +4,10 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
-from pathlib import Path
 
+from mqvpn_core.app.given_files import read_given_file
 from mqvpn_core.app.quic_settings import transport_config
 from mqvpn_core.config import HostPort, IPNetwork, RetryMode, ServerConfig
-from mqvpn_core.errors import ConfigError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.masque.address_pool import AddressPool
 from mqvpn_core.masque.route_ranges import ALL_DESTINATIONS, ranges_of_networks
@@ -52,7 +51,8 @@ def load_materials(config: ServerConfig) -> ServerMaterials:
 
 
 def _endpoint_config(config: ServerConfig) -> EndpointConfig:
-    chain, key = _read("cert_file", config.cert_file), _read("key_file", config.key_file)
+    chain = read_given_file(config.cert_file, "a file of certificates")
+    key = read_given_file(config.key_file, "a private key")
     return EndpointConfig(
         transport=transport_config(config),
         identity=ServerTls(certificate=load_server_certificate(chain, key)),
@@ -137,10 +137,3 @@ def needs_restart(old: ServerConfig, new: ServerConfig) -> tuple[str, ...]:
 
 def _gateway(pool: AddressPool) -> IPv4Interface | IPv6Interface:
     return ip_interface(f"{pool.server_address}/{pool.network.prefixlen}")
-
-
-def _read(name: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{name}: {path}: {error.strerror}") from None

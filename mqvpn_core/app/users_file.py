@@ -12,13 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mqvpn_core.app.given_files import read_given_file
 from mqvpn_core.app.new_files import write_new_file
 from mqvpn_core.config import parsing
 from mqvpn_core.config.secret_values import HashedKey
 from mqvpn_core.errors import ConfigError, HostError
-
-MAX_USERS_FILE_BYTES = 4 * 1024 * 1024
-"""Largest file: more than thirty thousand users fit."""
 
 _HEADING = "# users of mqvpn-core; made by 'mqvpn-core user add', read by the server at SIGHUP\n"
 _MODE = 0o600
@@ -30,16 +28,7 @@ def read_users_file(path: Path) -> dict[str, HashedKey]:
     Raises:
         ConfigError: it cannot be read, or a line of it is not a user. It quotes no line.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_USERS_FILE_BYTES + 1)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file name"
-        raise ConfigError(f"{path}: {reason}") from None
-    if len(data) > MAX_USERS_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_USERS_FILE_BYTES} bytes; not a file of users")
+    data = read_given_file(path, "a file of users", missing=b"")
     try:
         lines = data.decode().split("\n")
     except UnicodeDecodeError:

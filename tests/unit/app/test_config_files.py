@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mqvpn_core.app.config_files import (
-    MAX_FILE_BYTES,
     Config,
     Sources,
     load_config,
     load_file,
     with_descriptors_read,
 )
+from mqvpn_core.app.given_files import MAX_FILE_BYTES
 from mqvpn_core.config import (
     ClientConfig,
     HashedKey,

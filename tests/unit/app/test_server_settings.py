@@ -82,11 +82,11 @@ Damage = Callable[[ServerConfig], ServerConfig]
     [
         (
             lambda c: replace(c, cert_file=c.cert_file.with_name("none")),
-            "^cert_file: .*none: No such file",
+            "^/.*none: No such file",
         ),
         (
             lambda c: replace(c, key_file=c.cert_file.with_name("none")),
-            "^key_file: .*none: No such file",
+            "^/.*none: No such file",
         ),
         (lambda c: replace(c, key_file=c.cert_file), "key"),
         (lambda c: replace(c, site=c.cert_file), "Not a directory"),
