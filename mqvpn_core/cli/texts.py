@@ -114,7 +114,8 @@ signals of a running server:
   mqvpn-core server init --yes --name vpn.example.org --cert fullchain.pem --key privkey.pem""",
     "server check": """\
   mqvpn-core server check
-  mqvpn-core server check --config server.toml --json""",
+  mqvpn-core server check --config server.toml --json
+  mqvpn-core server check --reach vpn.example.org     from another machine: is the port open?""",
     "user": """\
   mqvpn-core user add alice                      prints a link for alice's device, once
   mqvpn-core user add alice --server vpn.example.org --title Office
