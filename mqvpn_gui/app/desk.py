@@ -5,6 +5,7 @@ comes back as state.
 """
 
 import os
+from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
@@ -38,6 +39,7 @@ from mqvpn_gui.model.what_to_do import Remedy
 from mqvpn_gui.tray.tray_icon import TrayIcon
 from mqvpn_gui.tray.tray_menu import TrayMenu
 from mqvpn_gui.user.names import APPLICATION_ID
+from mqvpn_gui.words.events import sentence
 
 STATISTICS_MS = 1000
 """Milliseconds between two readings of the paths while somebody looks."""
@@ -74,6 +76,7 @@ class Desk(QObject):
         self._seen = OFFLINE
         store, colours = EventStore(), self._dress()
         pages = make_pages(self._history, store, self._clock, colours, self._preferences.current)
+        self._failovers = store.failovers
         self.window = pages.window
         """The window."""
         self._home, self._servers = pages.home, pages.servers
@@ -107,13 +110,9 @@ class Desk(QObject):
         self._problems = Problems(self.window.banner)
         self._attention = Attention(self.window.banner, around.clocks, os.getuid())
         self._networks = NetworkWatch(around.system_bus)
-        self._second = QTimer(self)
-        self._second.setInterval(1000)
-        self._second.timeout.connect(self._tick)
-        self._panel_wait = QTimer(self)
+        self._second = self._timer(1000, self._tick)
+        self._panel_wait = self._timer(TRAY_PATIENCE_MS, self._show_unless_tray)
         self._panel_wait.setSingleShot(True)
-        self._panel_wait.setInterval(TRAY_PATIENCE_MS)
-        self._panel_wait.timeout.connect(self._show_unless_tray)
         self._wire()
         self._wire_helpers()
         self._servers_desk.read_names()
@@ -160,12 +159,20 @@ class Desk(QObject):
 
     # Wiring
 
+    def _timer(self, milliseconds: int, act: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(act)
+        return timer
+
     def _wire(self) -> None:
         helper, control, home, menu = self.helper, self._control, self._home, self._menu
         helper.state_changed.connect(self._on_state)
         helper.events_arrived.connect(self._events.take_news)
         helper.history_read.connect(self._events.take_history)
         helper.restarted.connect(self._events.begin_anew)
+        helper.events_arrived.connect(self._tell_tray)
+        helper.history_read.connect(self._tell_tray)
         helper.died.connect(self._on_death)
         helper.reached.connect(self._on_reached)
         helper.secrets_needed.connect(self._on_secrets_needed)
@@ -214,16 +221,24 @@ class Desk(QObject):
     def _on_state(self, state: HelperState) -> None:
         now = self._clock()
         for path in state.paths:
-            self._history.add(path, now)
+            if path.is_measured:
+                self._history.add(path, now)
         self._home.show_state(state)
         self._settings.show_state(state)
         self._networks.ask_about(path.interface for path in state.paths)
         self._attention.show_state(state)
         self._problems.show_state(state)
         self._menu.show_state(state)
-        self.tray.show_state(state)
+        self._tell_tray()
         before, self._seen = self._seen, state
         self._notices.tell_state(before, state)
+
+    def _tell_tray(self) -> None:
+        state = self.helper.state
+        record = self._failovers.explaining(state)
+        story = "" if record is None else sentence(record, self._home.name_of)
+        self.tray.show_state(state, story)
+        self._menu.tell(story)
 
     def _on_death(self) -> None:
         self._events.note_death(self._around.clocks.wall())

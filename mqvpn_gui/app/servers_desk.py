@@ -113,7 +113,7 @@ class ServersDesk(QObject):
             self._background.run(
                 lambda: self._keep(name, found),
                 lambda problem: self._on_kept(dialog, name, problem, connects=connects),
-                on_error,
+                lambda error: dialog.show_refusal(told_error(error)),
             )
 
         dialog.text_given.connect(read_text)

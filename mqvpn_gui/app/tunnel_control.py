@@ -162,15 +162,15 @@ class TunnelControl(QObject):
 
     def set_role(self, interface: str, role: Role) -> None:
         """Change what an interface is used for."""
-        self._helper.set_path_policy(interface, {"role": ("s", role.value)}, self._outcome)
+        self._helper.set_path_policy(interface, {"role": ("s", role.value)}, self._report)
 
     def set_kill_switch(self, mode: KillSwitch) -> None:
         """Change the kill switch."""
-        self._helper.set_kill_switch(mode.value, self._outcome)
+        self._helper.set_kill_switch(mode.value, self._report)
 
     def allow_portal(self, interface: str, seconds: int) -> None:
         """Let an interface past the kill switch for a login page; 0 seconds end that."""
-        self._helper.allow_portal(interface, seconds, self._outcome)
+        self._helper.allow_portal(interface, seconds, self._report)
 
     def _connect(self, name: str, profile: Profile, secret: SecretText) -> None:
         self._last = name
@@ -190,6 +190,9 @@ class TunnelControl(QObject):
 
     def _outcome(self, error: CallError | None) -> None:
         self._set_busy(is_busy=False)
+        self._report(error)
+
+    def _report(self, error: CallError | None) -> None:
         if error is not None:
             self.failed.emit(told_failure(error.name, error.text), "")
 

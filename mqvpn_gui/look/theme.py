@@ -126,6 +126,7 @@ def _palette(chosen: Colours) -> QPalette:
 
 def _style_sheet(chosen: Colours) -> str:
     return f"""
+        {_buttons(chosen)}
         QFrame[class="card"] {{
             background: {chosen.card};
             border: 1px solid {chosen.border};
@@ -140,28 +141,6 @@ def _style_sheet(chosen: Colours) -> str:
         QLabel[class="good"] {{ color: {chosen.good}; font-weight: 600; }}
         QLabel[class="warning"] {{ color: {chosen.warning}; font-weight: 600; }}
         QLabel[class="bad"] {{ color: {chosen.bad}; font-weight: 600; }}
-        QPushButton[class="main"] {{
-            background: {chosen.accent};
-            color: {chosen.card};
-            border: none;
-            border-radius: 6px;
-            padding: 8px 20px;
-            font-weight: 600;
-        }}
-        QPushButton[class="choice"] {{
-            background: {chosen.card};
-            color: {chosen.text};
-            border: 1px solid {chosen.border};
-            border-radius: 5px;
-            padding: 4px 10px;
-        }}
-        QPushButton[class="choice"]:checked {{
-            background: {chosen.accent};
-            color: {chosen.card};
-        }}
-        QPushButton[class="choice"]:focus {{ border: 2px solid {chosen.text}; padding: 3px 9px; }}
-        QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; padding: 6px 18px; }}
-        QPushButton[class="main"]:disabled {{ background: {chosen.border}; color: {chosen.faint}; }}
         QCheckBox::indicator:unchecked {{
             background: {chosen.card};
             border: 1px solid {chosen.faint};
@@ -184,4 +163,47 @@ def _style_sheet(chosen: Colours) -> str:
             background: {chosen.card};
             border: 1px solid {chosen.border};
         }}
+    """
+
+
+def _buttons(chosen: Colours) -> str:
+    return f"""
+        QPushButton[class="main"] {{
+            background: {chosen.accent};
+            color: {chosen.card};
+            border: none;
+            border-radius: 6px;
+            padding: 8px 20px;
+            font-weight: 600;
+        }}
+        QPushButton[class="choice"] {{
+            background: {chosen.card};
+            color: {chosen.text};
+            border: 1px solid {chosen.border};
+            border-radius: 5px;
+            padding: 4px 10px;
+        }}
+        QPushButton[class="choice"]:checked {{
+            background: {chosen.accent};
+            color: {chosen.card};
+        }}
+        QPushButton[class="choice"]:focus {{ border: 2px solid {chosen.text}; padding: 3px 9px; }}
+        QPushButton[class="main"]:focus {{ border: 2px solid {chosen.text}; padding: 6px 18px; }}
+        QPushButton[class="small-choice"] {{
+            background: {chosen.card};
+            color: {chosen.text};
+            border: 1px solid {chosen.border};
+            border-radius: 4px;
+            padding: 2px 6px;
+        }}
+        QPushButton[class="small-choice"]:checked {{
+            background: {chosen.accent};
+            color: {chosen.card};
+        }}
+        QPushButton[class="small-choice"]:disabled {{ color: {chosen.faint}; }}
+        QPushButton[class="small-choice"]:focus {{
+            border: 2px solid {chosen.text};
+            padding: 1px 5px;
+        }}
+        QPushButton[class="main"]:disabled {{ background: {chosen.border}; color: {chosen.faint}; }}
     """

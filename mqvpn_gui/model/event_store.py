@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from mqvpn_gui.model.helper_state import MAX_PATHS, HelperState
 from mqvpn_gui.model.plain_text import plain
 from mqvpn_helper.interface.bus_names import BusEventKind
 
@@ -16,6 +17,7 @@ CAPACITY = 100_000
 """Events that are kept; the oldest make room."""
 
 _MAX_DETAILS = 32
+_NEW_TUNNEL = (BusEventKind.CONNECTED, BusEventKind.DISCONNECTED)
 
 
 class EventGroup(enum.Enum):
@@ -127,10 +129,46 @@ def _details(given: Mapping[object, object]) -> dict[str, str | int | float]:
     return kept
 
 
+class Failovers:
+    """The newest failover of each link, as long as it explains what is seen of the paths.
+
+    A: `about`, `explaining`. C: `take`.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._newest: dict[str, EventRecord] = {}
+
+    def take(self, record: EventRecord) -> None:
+        """Take what happened, in its order."""
+        if record.kind in _NEW_TUNNEL:
+            self._newest.clear()
+        elif record.kind is BusEventKind.FAILOVER:
+            self._newest.pop(record.path, None)  # the newest one stands last
+            self._newest[record.path] = record
+            if len(self._newest) > MAX_PATHS:
+                self._newest.pop(next(iter(self._newest)))
+
+    def about(self, interface: str) -> EventRecord | None:
+        """Return the newest failover that a link had a part in, as the lost one or the other."""
+        for record in reversed(self._newest.values()):
+            if interface in (record.path, record.text("to_interface")):
+                return record
+        return None
+
+    def explaining(self, state: HelperState) -> EventRecord | None:
+        """Return the newest failover whose link does not work again; None when all do."""
+        working = {path.interface for path in state.working_paths}
+        for record in reversed(self._newest.values()):
+            if record.path not in working:
+                return record if state.carries_traffic else None
+        return None
+
+
 class EventStore:
     """Keeps the newest events in the order of their numbers.
 
-    A: `len()`, iteration. C: `add`, `note`, `begin_anew`.
+    A: `len()`, iteration, `failovers`. C: `add`, `note`, `begin_anew`.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -139,6 +177,8 @@ class EventStore:
         Args:
             capacity: how many are kept.
         """
+        self.failovers = Failovers()
+        """Those that explain what is seen."""
         self._records: deque[EventRecord] = deque(maxlen=capacity)
         self._last_id = 0
 
@@ -157,6 +197,7 @@ class EventStore:
             if record.id > self._last_id:
                 self._last_id = record.id
                 self._records.append(record)
+                self.failovers.take(record)
                 new.append(record)
         return new
 

@@ -107,6 +107,11 @@ class PathInfo:
     cap_bytes: int = 0
     """What it may carry in a month; 0: no cap."""
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether its numbers are of now: not before it works, and not when it was given up."""
+        return self.state in (PathState.ACTIVE, PathState.SUSPECT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitLists:

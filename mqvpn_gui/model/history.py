@@ -6,7 +6,7 @@ point of a longer span is the mean of what fell into it.
 
 import enum
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mqvpn_gui.model.helper_state import PathInfo
@@ -16,6 +16,11 @@ POINTS = 240
 
 MAX_INTERFACES = 64
 """Interfaces that are remembered; the ones not heard of for longest are forgotten."""
+
+
+_READING_SECONDS = 1.0
+_MISSING = 3.5
+"""Readings that have to be missing in a row before a line ends."""
 
 
 class Span(enum.Enum):
@@ -67,6 +72,24 @@ class Sample:
                 return self.loss_percent
             case Quantity.THROUGHPUT:
                 return self.bits_per_second
+
+
+def measured_runs(points: Sequence[Sample], span: Span) -> Iterator[list[Sample]]:
+    """Split points where nothing was measured in between: no line may be drawn there.
+
+    Args:
+        points: of one path, the oldest first.
+        span: where they come from.
+    """
+    longest = _MISSING * max(span.step, _READING_SECONDS)
+    run: list[Sample] = []
+    for point in points:
+        if run and point.at - run[-1].at > longest:
+            yield run
+            run = []
+        run.append(point)
+    if run:
+        yield run
 
 
 @dataclass(slots=True)

@@ -46,6 +46,7 @@ class TrayIcon(QObject):
         self._menu = menu
         self._colours = chosen
         self._state = HelperState()
+        self._story = ""
         self._has_panel = QSystemTrayIcon.isSystemTrayAvailable()
         self._book = IconBook()
         self._painted: tuple[object, ...] = ()
@@ -77,10 +78,15 @@ class TrayIcon(QObject):
         self._remake.stop()
         self._icon.hide()
 
-    def show_state(self, state: HelperState) -> None:
-        """Paint the icon for a state, where it looks different."""
-        self._state = state
-        text = tooltip(state)
+    def show_state(self, state: HelperState, story: str = "") -> None:
+        """Paint the icon for a state, where it looks different.
+
+        Args:
+            state: what the helper says.
+            story: how it came to that, in words; empty: nothing worth it.
+        """
+        self._state, self._story = state, story
+        text = f"{tooltip(state)}\n{story}" if story else tooltip(state)
         if self._icon.toolTip() != text:
             self._icon.setToolTip(text)
         self._paint()
@@ -105,7 +111,7 @@ class TrayIcon(QObject):
         self._icon.setContextMenu(self._menu)
         self._icon.activated.connect(self._on_activated)
         self._painted = ()
-        self.show_state(self._state)
+        self.show_state(self._state, self._story)
         self._icon.show()
         self._set_panel(QSystemTrayIcon.isSystemTrayAvailable())
 

@@ -18,7 +18,7 @@ def _tr(text: str) -> str:
 class TrayMenu(QObject):
     """Shows the state and asks for changes; the texts are made when the menu is about to be seen.
 
-    A: `menu`. C: `show_state`, `show_profiles`.
+    A: `menu`. C: `show_state`, `tell`, `show_profiles`.
     """
 
     toggle_wanted = Signal()
@@ -50,6 +50,9 @@ class TrayMenu(QObject):
         self._mode_actions: dict[KillSwitch, QAction] = {}
         self._status = self.menu.addAction("")
         self._status.setEnabled(False)
+        self._story = self.menu.addAction("")
+        self._story.setEnabled(False)
+        self._story.setVisible(False)
         self._toggle = self.menu.addAction("")
         self._toggle.triggered.connect(self.toggle_wanted)
         self.menu.addSeparator()
@@ -73,6 +76,17 @@ class TrayMenu(QObject):
         # A panel keeps its own copy of the menu: structure is sent at once, numbers when it opens.
         if shape or self.menu.isVisible():
             self.refresh()
+
+    def tell(self, story: str) -> None:
+        """Say how the state came to be.
+
+        Args:
+            story: in words; empty: nothing worth it.
+        """
+        text = story.replace("&", "&&")
+        if self._story.text() != text:
+            self._story.setText(text)
+            self._story.setVisible(bool(story))
 
     def show_profiles(self, profiles: Sequence[str], chosen: str) -> None:
         """Take the servers to choose from.

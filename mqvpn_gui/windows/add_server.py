@@ -31,7 +31,7 @@ def _tr(text: str) -> str:
 class AddServerDialog(QDialog):
     """Asks for a server; reading and keeping it is somebody else's work.
 
-    C: `show_found`, `show_problem`, `show_trial`.
+    C: `show_found`, `show_problem`, `show_refusal`, `show_trial`.
     """
 
     text_given = Signal(str)
@@ -142,6 +142,13 @@ class AddServerDialog(QDialog):
         set_kind(self._message, "bad")
         self._form.hide()
         self._enable(is_ready=False)
+
+    def show_refusal(self, text: str) -> None:
+        """Say why it was not kept, such as for its name; what was read stays."""
+        self._message.setText(text)
+        set_kind(self._message, "bad")
+        self._name.setFocus()
+        self._name.selectAll()
 
     def show_trial(self, text: str, *, is_good: bool) -> None:
         """Show how the test of the connection ended."""

@@ -16,7 +16,7 @@ def _tr(text: str) -> str:
 class FirstRunPage(QWidget):
     """Says what is missing and what to do.
 
-    C: `show_missing`, `show_too_old`, `show_refused`.
+    C: `show_missing`, `show_too_old`.
     """
 
     check_wanted = Signal()
@@ -52,7 +52,7 @@ class FirstRunPage(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addStretch(1)
-        layout.addWidget(card(column, _tr("The helper is missing")))
+        layout.addWidget(card(column, _tr("The helper")))
         layout.addStretch(2)
         layout.setAlignment(Qt.AlignmentFlag.AlignVCenter)
         self.show_missing("")
@@ -67,7 +67,7 @@ class FirstRunPage(QWidget):
             _tr("One part is missing"),
             _tr(
                 "This window only shows and asks. A helper of the system makes the tunnel, and it"
-                " is not installed. Run this in a terminal:"
+                " does not answer. This installs it; run it in a terminal:"
             ),
             reason,
         )

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from typing_extensions import override
 
 from mqvpn_gui.look.theme import Colours
-from mqvpn_gui.model.history import History, Quantity, Sample, Span
+from mqvpn_gui.model.history import History, Quantity, Sample, Span, measured_runs
 from mqvpn_gui.words import quantities
 
 _DASHES = (
@@ -101,7 +101,8 @@ class Graph(QWidget):
         for interface, points in lines.items():
             pen = self._pen(names.index(interface))
             painter.setPen(pen)
-            painter.drawPolyline(self._line(points, area, top, now))
+            for run in measured_runs(points, self.span):
+                painter.drawPolyline(self._line(run, area, top, now))
         self._paint_legend(painter, area, list(lines))
 
     def _pen(self, index: int) -> QPen:

@@ -23,6 +23,7 @@ from mqvpn_gui.windows.graph import Graph, quantity_name, span_name
 from mqvpn_gui.windows.header import Header
 from mqvpn_gui.windows.path_card import PathCard
 from mqvpn_gui.windows.widgets import ScrollPage, heading, plain_label
+from mqvpn_gui.words.events import failover_of
 from mqvpn_gui.words.states import link_name
 
 
@@ -33,14 +34,18 @@ def _tr(text: str) -> str:
 class HomePage(ScrollPage):
     """Shows state, history and events; asks through its parts' signals.
 
-    C: `show_state`, `show_events`, `set_colours`, `refresh_graph`.
+    A: `name_of`. C: `show_state`, `show_events`, `set_colours`, `refresh_graph`.
     """
 
     role_chosen = Signal(str, object)
     """Interface and `Role`."""
 
     def __init__(
-        self, history: History, store: EventStore, clock: Callable[[], float], chosen: Colours
+        self,
+        history: History,
+        store: EventStore,
+        clock: Callable[[], float],
+        chosen: Colours,
     ) -> None:
         """Show what there is.
 
@@ -53,6 +58,7 @@ class HomePage(ScrollPage):
         content = QWidget()
         super().__init__(content)
         self._history = history
+        self._failovers = store.failovers
         self._clock = clock
         self._colours = chosen
         self._state = HelperState()
@@ -102,10 +108,12 @@ class HomePage(ScrollPage):
             index = names.index(path.interface) if path.interface in names else position
             colour = self._colours.paths[index % len(self._colours.paths)]
             card.show_path(path, [each.rtt_ms for each in points], colour)
+        self._tell_failovers()
 
     def show_events(self, records: list[EventRecord]) -> None:
         """Add events that are in the store already."""
         self.events.table.add(records)
+        self._tell_failovers()
 
     def set_colours(self, chosen: Colours) -> None:
         """Change the colours."""
@@ -118,6 +126,12 @@ class HomePage(ScrollPage):
         """Paint the graph with the numbers as they are now."""
         if self._graph.isVisible():
             self._graph.refresh()
+
+    def _tell_failovers(self) -> None:
+        """Say on each card which failover it had a part in last."""
+        for interface, card in self._cards.items():
+            record = self._failovers.about(interface)
+            card.tell("" if record is None else failover_of(record, interface, self.name_of))
 
     def _put_aside(self, card: PathCard) -> None:
         # Links come back: their card is kept, for each new one would cost Qt a little for good.

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication, QSignalBlocker, Signal
-from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QHBoxLayout, QWidget
+from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
 from typing_extensions import override
 
 from mqvpn_gui.model.helper_state import PathInfo, PathState, Role
 from mqvpn_gui.windows.flow_layout import FlowLayout
+from mqvpn_gui.windows.role_choice import RoleChoice
 from mqvpn_gui.windows.sparkline import Sparkline
 from mqvpn_gui.windows.widgets import ElidedLabel, plain_label, set_kind
 from mqvpn_gui.words import quantities, states
@@ -42,18 +43,14 @@ class PathCard(QFrame):
         self._numbers = plain_label(wraps=True)
         self._traffic = plain_label(kind="faint", wraps=True)
         self._line = Sparkline()
-        self._role = QComboBox()
-        for role in Role:
-            self._role.addItem(states.role(role), role)
-        self._role.activated.connect(self._on_role)
-        role_label = plain_label(_tr("&Role"))
-        role_label.setBuddy(self._role)
+        self._story = plain_label(wraps=True)
+        self._role = RoleChoice()
+        self._role.role_chosen.connect(self._on_role)
         self._used = plain_label(kind="faint")
         top = QHBoxLayout()
         top.addWidget(self._name, 1)
         top.addWidget(self._state)
         bottom = FlowLayout(spacing=8)
-        bottom.addWidget(role_label)
         bottom.addWidget(self._role)
         bottom.add_gap()
         bottom.addWidget(self._used)
@@ -64,8 +61,10 @@ class PathCard(QFrame):
         grid.addWidget(self._numbers, 1, 0)
         grid.addWidget(self._traffic, 2, 0)
         grid.addWidget(self._line, 3, 0)
-        grid.addLayout(bottom, 4, 0)
-        grid.setRowStretch(5, 1)
+        grid.addWidget(self._story, 4, 0)
+        grid.addLayout(bottom, 5, 0)
+        grid.setRowStretch(6, 1)
+        self.tell("")
 
     @override
     def setEnabled(self, enabled: bool) -> None:
@@ -82,28 +81,30 @@ class PathCard(QFrame):
         self._name.setText(states.link_name(path))
         self._state.setText(states.path_state(path))
         set_kind(self._state, _kind_of(path))
-        works = path.state in (PathState.ACTIVE, PathState.SUSPECT)
-        if works:
+        if path.is_measured:
             self._numbers.setText(_numbers(path))
         elif path.state is PathState.ABANDONING:
             self._numbers.setText(_tr("its link or its address is gone"))
         else:
             self._numbers.setText(_tr("no numbers yet"))
         self._traffic.setText(_traffic(path))
-        self._traffic.setVisible(works)
+        self._traffic.setVisible(path.is_measured)
         self._line.show_values(round_trips, colour)
         self._used.setText(_used(path))
-        if not self._role.view().isVisible():  # else the user is about to choose
-            with QSignalBlocker(self._role):
-                self._role.setCurrentIndex(self._role.findData(path.role))
-        # On Linux the name of such a field is its value; what it is for stands in the description.
-        self._role.setAccessibleDescription(_tr("Role of {0}").format(states.link_name(path)))
+        self._role.show_role(path)
         self.setAccessibleName(states.spoken_path(path))
 
-    def _on_role(self, index: int) -> None:
-        role = self._role.itemData(index)
-        if isinstance(role, Role):
-            self.role_chosen.emit(self.interface, role)
+    def tell(self, story: str) -> None:
+        """Say what happened to the path last.
+
+        Args:
+            story: in words; empty: nothing worth it.
+        """
+        self._story.setText(story)
+        self._story.setVisible(bool(story))
+
+    def _on_role(self, role: Role) -> None:
+        self.role_chosen.emit(self.interface, role)
 
 
 def _kind_of(path: PathInfo) -> str:

@@ -1,11 +1,11 @@
-"""Events in sentences: the event log, the notification and the tooltip say the same."""
+"""Events in sentences: the event log, the notification, the card and the tray say the same."""
 
 from collections.abc import Callable
 
 from PySide6.QtCore import QCoreApplication
 
 from mqvpn_gui.model.event_store import EventGroup, EventRecord
-from mqvpn_gui.words.quantities import milliseconds
+from mqvpn_gui.words.quantities import milliseconds, short_moment
 from mqvpn_helper.interface.bus_names import BusEventKind
 
 
@@ -49,7 +49,6 @@ def sentence(record: EventRecord, name_of: Callable[[str], str]) -> str:
         name_of: turns an interface into what the user calls it, such as ``WiFi wlan0``.
     """
     lost = name_of(record.path) if record.path else ""
-    gap = record.number("gap_ms")
     parts = {
         BusEventKind.FAILOVER: lambda: _failover(record, lost, name_of),
         BusEventKind.PATH_DOWN: lambda: _tr("{0} lost").format(lost) + _reason(record),
@@ -62,7 +61,7 @@ def sentence(record: EventRecord, name_of: Callable[[str], str]) -> str:
         BusEventKind.ROLE_CHANGED: lambda: _tr("{0} is now {1}").format(lost, _role(record)),
         BusEventKind.CONNECTED: lambda: (
             _tr("connected to {0}").format(record.text("server") or _tr("the server"))
-            + ("" if gap is None else _tr(", gap {0}").format(milliseconds(gap)))
+            + _gap(record)
         ),
         BusEventKind.DISCONNECTED: lambda: _tr("disconnected") + _reason(record),
         BusEventKind.RECONNECTING: lambda: _tr("connection lost, trying again") + _reason(record),
@@ -75,6 +74,24 @@ def sentence(record: EventRecord, name_of: Callable[[str], str]) -> str:
     }
     tell = parts.get(record.kind)
     return tell() if tell is not None else record.text("text") or title(record)
+
+
+def failover_of(record: EventRecord, interface: str, name_of: Callable[[str], str]) -> str:
+    """A failover as one of its two links tells it.
+
+    Args:
+        record: the failover.
+        interface: the link that was lost, or the one that traffic went on over.
+        name_of: turns an interface into what the user calls it.
+    """
+    if interface == record.path:
+        to = record.text("to_interface")
+        text = _tr("Lost, traffic went on over {0}").format(
+            name_of(to) if to else _tr("another path")
+        )
+    else:
+        text = _tr("Took over from {0}").format(name_of(record.path))
+    return f"{text}{_gap(record)} ({short_moment(record.at)})"
 
 
 def group(value: EventGroup) -> str:
@@ -100,11 +117,15 @@ def _role(record: EventRecord) -> str:
 
 def _failover(record: EventRecord, lost: str, name_of: Callable[[str], str]) -> str:
     to = record.text("to_interface")
-    gap = record.number("gap_ms")
     text = _tr("{0} lost, continuing on {1}").format(
         lost, name_of(to) if to else _tr("another path")
     )
-    return text if gap is None else text + _tr(", gap {0}").format(milliseconds(gap))
+    return text + _gap(record)
+
+
+def _gap(record: EventRecord) -> str:
+    gap = record.number("gap_ms")
+    return "" if gap is None else _tr(", gap {0}").format(milliseconds(gap))
 
 
 def _recovered(record: EventRecord, lost: str) -> str:

@@ -668,6 +668,10 @@
       <translation>Anschlüsse</translation>
     </message>
     <message>
+      <source>Lost, traffic went on over {0}</source>
+      <translation>Verloren, weiter über {0}</translation>
+    </message>
+    <message>
       <source>Network login</source>
       <translation>Netzanmeldung</translation>
     </message>
@@ -726,6 +730,10 @@
     <message>
       <source>Split tunnelling</source>
       <translation>Tunnel-Ausnahmen</translation>
+    </message>
+    <message>
+      <source>Took over from {0}</source>
+      <translation>Hat {0} abgelöst</translation>
     </message>
     <message>
       <source>another path</source>
@@ -851,8 +859,8 @@
       <translation>Ein Teil fehlt</translation>
     </message>
     <message>
-      <source>The helper is missing</source>
-      <translation>Der Hilfsdienst fehlt</translation>
+      <source>The helper</source>
+      <translation>Der Hilfsdienst</translation>
     </message>
     <message>
       <source>The helper is too old</source>
@@ -863,8 +871,8 @@
       <translation>Dieses Fenster braucht einen neueren Hilfsdienst als {0}. Führen Sie dies in einem Terminal aus:</translation>
     </message>
     <message>
-      <source>This window only shows and asks. A helper of the system makes the tunnel, and it is not installed. Run this in a terminal:</source>
-      <translation>Dieses Fenster zeigt und fragt nur. Den Tunnel baut ein Hilfsdienst des Systems, und der ist nicht installiert. Führen Sie dies in einem Terminal aus:</translation>
+      <source>This window only shows and asks. A helper of the system makes the tunnel, and it does not answer. This installs it; run it in a terminal:</source>
+      <translation>Dieses Fenster zeigt und fragt nur. Den Tunnel baut ein Hilfsdienst des Systems, und der antwortet nicht. Dies installiert ihn; führen Sie es in einem Terminal aus:</translation>
     </message>
   </context>
   <context>
@@ -1548,20 +1556,12 @@
   <context>
     <name>path_card</name>
     <message>
-      <source>&amp;Role</source>
-      <translation>&amp;Rolle</translation>
-    </message>
-    <message>
       <source>, metered</source>
       <translation>, kostenpflichtig</translation>
     </message>
     <message>
       <source>RTT {0}</source>
       <translation>Laufzeit {0}</translation>
-    </message>
-    <message>
-      <source>Role of {0}</source>
-      <translation>Rolle von {0}</translation>
     </message>
     <message>
       <source>its link or its address is gone</source>
@@ -1808,6 +1808,13 @@
     <message>
       <source>{0} percent</source>
       <translation>{0} Prozent</translation>
+    </message>
+  </context>
+  <context>
+    <name>role_choice</name>
+    <message>
+      <source>Role of {0}: {1}</source>
+      <translation>Rolle von {0}: {1}</translation>
     </message>
   </context>
   <context>

@@ -114,6 +114,15 @@ class Desktop:
         """End a program that was started under this name."""
         stop(self._running.pop(name))
 
+    def start_session_bus(self) -> None:
+        """Start the session bus, always at the same address."""
+        path = self.folder / "session-bus"
+        path.unlink(missing_ok=True)
+        address = f"unix:path={path}"
+        self.start("session-bus", "dbus-daemon", "--session", "--nofork", f"--address={address}")
+        eventually(path.exists, "session bus")
+        self.environment["DBUS_SESSION_BUS_ADDRESS"] = address
+
     def start_panel(self, kind: str = "xfce4-panel") -> None:
         """Start a panel: one that takes StatusNotifier items, or one that takes XEmbed windows."""
         if kind == "xfce4-panel":
@@ -183,12 +192,7 @@ def desktop(
     with ExitStack() as stack:
         made = Desktop(_environment(folder, system_bus), folder, wrap, stack)
         made.environment["DISPLAY"] = _start_screen(made)
-        bus = folder / "session-bus"
-        made.start(
-            "session-bus", "dbus-daemon", "--session", "--nofork", f"--address=unix:path={bus}"
-        )
-        eventually(bus.exists, "session bus")
-        made.environment["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={bus}"
+        made.start_session_bus()
         made.start("openbox", "openbox")
         made.start("dunst", "dunst")
         if panel is not None:

@@ -1,5 +1,6 @@
 """The icon in a real panel, and the bubble of a real notification service."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -184,4 +185,33 @@ def test_sigterm_ends_it_in_order(tmp_path: Path, system_bus: str, helper: BusHe
         window.terminate()
         assert window.wait(10) == 0
         assert "Disconnect" not in [method for method, _ in helper.asked]  # the tunnel stays
+        no_complaint(made)
+
+
+def test_session_bus_that_goes_away_and_comes_back(
+    tmp_path: Path, system_bus: str, helper: BusHelper
+) -> None:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    with desktop(folder, system_bus) as made:
+        window = made.start_window()
+        eventually(lambda: "Subscribe" in [method for method, _ in helper.asked], "subscription")
+        for name in ("dunst", "xfce4-panel", "session-bus"):
+            made.stop(name)
+        helper.change(State=("s", "reconnecting"))
+        made.start_session_bus()
+        made.start("dunst", "dunst")
+        eventually(lambda: made.run("dunstctl", "count", "displayed").strip() == "0", "bubbles")
+        numbers = itertools.count(1)
+
+        def is_told() -> bool:  # what happens before the window has found the bus is not told
+            detail = {"to_interface": ("s", "wwan0"), "gap_ms": ("d", 62.0)}
+            helper.signal(table.EVENT, next(numbers), 1_000_000, "failover", "wlan0", detail)
+            made.run("sleep", "0.5")
+            return made.run("dunstctl", "count", "displayed").strip() == "1"
+
+        eventually(is_told, "bubble on the new bus")
+        assert window.poll() is None
+        window.terminate()
+        assert window.wait(10) == 0
         no_complaint(made)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -59,13 +60,19 @@ def message_bus_daemon(directory: Path) -> Iterator[str]:
     )
     try:
         deadline = time.monotonic() + _PATIENCE  # noqa: TID251 - a real program is started
-        while not path.exists():
+        while not _answers(path):
             assert time.monotonic() < deadline, "no bus"  # noqa: TID251 - as above
             time.sleep(0.01)
         yield str(path)
     finally:
         daemon.terminate()
         daemon.wait()
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens; the file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 class BusHelper:

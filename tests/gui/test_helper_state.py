@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqvpn_gui.model.helper_state import MAX_PATHS, OFFLINE, PathState, Role, merged
+from mqvpn_gui.model.helper_state import (
+    MAX_PATHS,
+    OFFLINE,
+    PathInfo,
+    PathState,
+    Role,
+    merged,
+)
 from mqvpn_gui.model.plain_text import MAX_SHOWN, plain
 from mqvpn_helper.interface.bus_interface import PATH_FIELDS, PROPERTIES
 from mqvpn_helper.interface.bus_names import TunnelState
@@ -71,3 +78,8 @@ def test_foreign_text_is_one_short_visible_line(text: str) -> None:
 def test_text_that_would_reorder_the_line_is_taken_apart() -> None:
     assert plain("safe\u202eevil\nline\x00") == "safe evil line"
     assert plain(b"bytes") == ""
+
+
+def test_numbers_of_a_path_that_does_not_work_are_not_drawn() -> None:
+    measured = [each for each in PathState if PathInfo(interface="x", state=each).is_measured]
+    assert measured == [PathState.ACTIVE, PathState.SUSPECT]

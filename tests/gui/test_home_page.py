@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from mqvpn_gui.look.theme import LIGHT, ThemeChoice, apply_theme
@@ -12,6 +12,7 @@ from mqvpn_gui.model.helper_state import OFFLINE, HelperState, PathState, Role
 from mqvpn_gui.model.history import History
 from mqvpn_gui.windows.home_page import HomePage
 from mqvpn_gui.windows.path_card import PathCard
+from mqvpn_gui.windows.role_choice import RoleChoice
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
 from tests.gui.samples import CONNECTED, LTE, OFF, WIFI
 
@@ -91,13 +92,20 @@ def test_silent_path_says_so_in_words(page: HomePage) -> None:
 def test_role_is_asked_for_and_not_assumed(page: HomePage, qtbot: QtBot) -> None:
     page.show_state(CONNECTED)
     card = page.findChildren(PathCard)[0]
-    choice = card.findChildren(QComboBox)[0]
+    (choice,) = card.findChildren(RoleChoice)
+    buttons = {each.accessibleName(): each for each in choice.findChildren(QPushButton)}
+    primary, backup = (buttons[f"Role of WiFi wlan0: {role}"] for role in ("Primary", "Backup"))
+    with qtbot.assertNotEmitted(page.role_chosen):
+        primary.click()  # it is that already
     with qtbot.waitSignal(page.role_chosen) as asked:
-        choice.setCurrentIndex(choice.findData(Role.BACKUP))
-        choice.activated.emit(choice.currentIndex())
+        backup.click()
     assert asked.args == ["wlan0", Role.BACKUP]
-    page.show_state(CONNECTED)  # the helper did not do it
-    assert choice.currentData() is Role.PRIMARY
+    with qtbot.assertNotEmitted(page.role_chosen):
+        page.show_state(CONNECTED)  # the helper did not do it
+    assert primary.isChecked()
+    with qtbot.waitSignal(page.role_chosen) as asked:
+        backup.toggle()  # as a screen reader does it
+    assert asked.args == ["wlan0", Role.BACKUP]
 
 
 def test_event_tells_the_gap(page: HomePage) -> None:

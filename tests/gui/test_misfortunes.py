@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from mqvpn_gui.app.preference_file import PreferenceFile
-from mqvpn_gui.model.event_store import EventRecord
-from mqvpn_gui.model.helper_state import merged
+from mqvpn_gui.model.event_store import EventRecord, record_from
+from mqvpn_gui.model.helper_state import Role, merged
 from mqvpn_gui.words import events
 from mqvpn_helper.interface import bus_interface as table
 from mqvpn_helper.interface.bus_names import BusEventKind, TunnelState
@@ -113,6 +113,17 @@ def test_block_can_be_lifted_from_the_window(
     qtbot.waitUntil(lambda: "Disconnect" in [method for method, _ in helper.asked])
 
 
+def test_another_call_does_not_end_the_one_under_way(
+    staffed: Office, helper: BusHelper, qtbot: QtBot
+) -> None:
+    control = staffed.desk._control
+    control._set_busy(is_busy=True)  # as while the helper makes a tunnel
+    helper.errors["SetPathPolicy"] = "org.mqvpn.Helper1.Error.NotConnected"
+    control.set_role("wlan0", Role.BACKUP)
+    qtbot.waitUntil(lambda: banner(staffed) != "")
+    assert control.is_busy
+
+
 @contextmanager
 def full_disk() -> Iterator[None]:
     """No file of this process may grow beyond nothing, as on a disk that is full."""
@@ -188,7 +199,9 @@ def test_hostile_text_in_every_field(office: Office, evil: str) -> None:
     desk._problems.show(evil, evil)
     detail = dict.fromkeys(("server", "to_interface", "reason", "role", "mode", "text"), evil)
     for number, kind in enumerate(BusEventKind):
-        record = EventRecord(id=number + 1, at=0.0, kind=kind, path=evil, detail=detail)
+        values = {"id": number + 1, "time_us": 0, "kind": kind.value, "path": evil}
+        record = record_from({**values, "detail": detail})  # as they come from the bus
+        assert record is not None
         desk.helper.events_arrived.emit([record])
     desk._home.events.table.choose(desk._home.events.table._group, evil)
     desk._home.events.table.as_csv()
