@@ -10,6 +10,7 @@ from typing_extensions import override
 from mqvpn_core.errors import LocalProtocolError
 from mqvpn_core.ids import FourTuple, PathId, SocketAddress
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
+from mqvpn_core.quic.aioquic_bridge.peer_parameters import PeerParameters
 from mqvpn_core.quic.events import HandshakeCompleted, PathIdsAvailable
 from mqvpn_core.quic.path_manager import PathUnavailableError
 from mqvpn_core.quic.transport_config import TransportConfig
@@ -266,6 +267,14 @@ def test_mp_09_the_value_is_not_remembered_for_resumption() -> None:
         assert event.session_resumed
         assert not event.multipath
         assert pair.client.connection._path_ids.usable_maximum == 0
+
+
+def test_mp_09_what_a_ticket_says_counts_for_nothing() -> None:
+    with MultiPair(1) as pair:
+        engine = pair.client.connection.engine
+        identifier = encode_varint(TransportParameter.INITIAL_MAX_PATH_ID)
+        engine._parse_transport_parameters(identifier + b"\x01\x05", from_session_ticket=True)
+        assert engine.peer_parameters == PeerParameters()
 
 
 def test_mp_10_zero_switches_the_extension_on_and_a_later_limit_opens_it(

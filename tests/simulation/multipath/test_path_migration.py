@@ -111,12 +111,16 @@ def test_a_rebinding_of_all_paths_at_once() -> None:
 def test_mp_42_a_rebinding_and_a_rotation_at_the_same_time() -> None:
     """The first packet from the new address has a new connection ID and retires the old one."""
     with scene_over(links(2), config=QUIET_PAIR) as scene:
+        used = []
         for port in range(44_000, 44_012):
             rebind(scene, 1, port=port)
             scene.client.connection._exchange.rotate(ONE)
             scene.ping("client", 1)
             scene.run(0.4)
             assert scene.server.paths[ONE].four_tuple.remote.port == port
+            used.append(scene.server.connection._paths[ONE].peer_cids.current)
+        # RFC 9000 s9.5: whoever looks on cannot tell that it is the same connection.
+        assert len(set(used)) == len(used)
         assert scene.states("server") == {0: "active", 1: "active"}
         scene.assert_alive()
 
