@@ -100,7 +100,7 @@ def parse_text(text: str, name: str, form: Format) -> ParsedText:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that ``name`` was most likely meant to be."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = get_close_matches(name.lower()[:64], by_lower, n=1, cutoff=0.7)
+    found = get_close_matches(name.lower()[:64], by_lower, n=1, cutoff=0.65)
     return by_lower[found[0]] if found else None
 
 

@@ -63,7 +63,9 @@ class Parser(argparse.ArgumentParser):
     def _refuse_option(self, option: str, others: Mapping[str, str]) -> NoReturn:
         if option in others:
             self.error(f"{option} is an option of {PROGRAM} {others[option]}")
-        near = nearest(option, (*self._known(), *others))
+        # Without the dashes, which would make all of them alike.
+        names = {each.lstrip("-"): each for each in (*self._known(), *others)}
+        near = names.get(nearest(option.lstrip("-"), names) or "")
         if near is not None and near not in self._known():
             near += f", an option of {PROGRAM} {others[near]}"
         self.error(f"unknown option {quote(option)}" + (f"; did you mean {near}?" if near else ""))

@@ -56,6 +56,7 @@ def test_version_names_the_kernel(mqvpn: CommandLine) -> None:
         (["zzz"], "known are: client, server, demo"),
         (["--mod", "client"], "unknown option '--mod'; did you mean --mode?"),
         (["client", "--mtuu", "5"], "unknown option '--mtuu'; did you mean --mtu?"),
+        (["server", "--nonsense"], "unknown option '--nonsense'; see mqvpn-core server"),
         (["client", "--mtu=5", "--zzzzzz"], "unknown option '--zzzzzz'; see mqvpn-core client"),
         (["client", "--subnet", "x"], "--subnet is an option of mqvpn-core server"),
         (["server", "--pin", "x"], "--pin is an option of mqvpn-core client"),
