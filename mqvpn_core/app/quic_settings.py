@@ -23,6 +23,7 @@ def transport_config(config: ClientConfig | ServerConfig) -> TransportConfig:
         keep_alive=keep_alive,
         congestion_control=quic.congestion_control.value,
         key_update_interval=quic.key_update_interval or None,
+        seals_late=True,
         is_traced=config.qlog is not None,
     )
 

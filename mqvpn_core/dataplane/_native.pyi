@@ -4,8 +4,10 @@ from typing import final
 
 from mqvpn_core.dataplane.packets import (
     CipherSuite,
+    Destination,
     OpenResult,
     OpenSegmentsResult,
+    PacketShape,
     Parcel,
     Payload,
     ReadDatagrams,
@@ -39,6 +41,20 @@ def seal_runs(
     first_packet_number: int,
     payloads: Sequence[Payload],
 ) -> list[SealedRun]: ...
+@final
+class Flight:
+    @property
+    def shapes(self) -> list[PacketShape]: ...
+    def sealed(self, first_run: int) -> list[SealedRun]: ...
+    def send(self, descriptor: int, destination: Destination) -> tuple[int, int, int, int]: ...
+
+def plan_flight(
+    keys: PacketKeys,
+    header: ShortHeader,
+    path_id: int,
+    first_packet_number: int,
+    payloads: Sequence[Payload],
+) -> Flight: ...
 def open_batch(
     keys: PacketKeys, context: ReceiveContext, packets: Sequence[bytes]
 ) -> list[OpenResult]: ...
@@ -67,6 +83,13 @@ class DatagramReader:
     def read(
         self, descriptor: int, max_messages: int, max_bytes: int
     ) -> tuple[list[ReadDatagrams], int, list[int]]: ...
+
+@final
+class FrameReader:
+    def __new__(cls) -> FrameReader: ...
+    def read(
+        self, descriptor: int, max_frames: int, max_bytes: int
+    ) -> tuple[list[Parcel], int, int, int]: ...
 
 def split_frames(frames: Sequence[bytes]) -> list[Parcel]: ...
 def join_packets(parcels: Sequence[Parcel], joins_udp: bool) -> list[bytes]: ...

@@ -20,6 +20,9 @@ from mqvpn_core.dataplane.packets import (
     CipherSuite,
     DatagramBuffer,
     DatagramReader,
+    Destination,
+    Flight,
+    FrameReader,
     OpenedPacket,
     OpenedTrain,
     OpenResult,
@@ -47,6 +50,8 @@ __all__ = [
     "CipherSuite",
     "DatagramBuffer",
     "DatagramReader",
+    "Destination",
+    "Flight",
     "OpenResult",
     "OpenSegmentsResult",
     "OpenedPacket",
@@ -64,10 +69,12 @@ __all__ = [
     "group_runs",
     "join_packets",
     "make_datagram_reader",
+    "make_frame_reader",
     "open_batch",
     "open_segments",
     "packets_in",
     "plain_frames",
+    "plan_flight",
     "seal_batch",
     "seal_runs",
     "share_destination",
@@ -89,6 +96,16 @@ make_datagram_reader: Final[Callable[[], DatagramReader] | None] = getattr(
     KERNEL_CHOICE.module, "DatagramReader", None
 )
 """Not in the reference: a socket is read without it as well, one by one."""
+
+make_frame_reader: Final[Callable[[], FrameReader] | None] = getattr(
+    KERNEL_CHOICE.module, "FrameReader", None
+)
+"""Not in the reference: there `split_frames` takes what was read one by one."""
+
+plan_flight: Final[
+    Callable[["PacketKeys", ShortHeader, int, int, Sequence[Payload]], Flight] | None
+] = getattr(KERNEL_CHOICE.module, "plan_flight", None)
+"""Not in the reference: takes what `seal_runs` takes, and puts the work off until it is sent."""
 
 write_joined: Final[Callable[[int, Sequence[Parcel], bool], tuple[int, int]] | None] = getattr(
     KERNEL_CHOICE.module, "write_packets", None

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from mqvpn_core.dataplane.trains import PacketTrain
 
-ABI = 7
+ABI = 8
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16
@@ -71,6 +71,53 @@ class DatagramReader(Protocol):
 
         Raises:
             OSError: the descriptor is of no use.
+        """
+        ...
+
+
+PacketShape: TypeAlias = tuple[int, int, int]
+"""Length of each packet but the last, which may be shorter; how many; bytes of all."""
+
+Destination: TypeAlias = tuple[bytes, int, int, bytes]
+"""As a `PeerKey`: where to, and from which of our addresses, empty for the socket's own."""
+
+
+class Flight(Protocol):
+    """Packets of one path with consecutive numbers that are sealed when they are sent.
+
+    Only the native kernel makes them: what is sealed just before the system call that copies it is
+    still in the processor's caches, and needs no memory of its own.
+    """
+
+    @property
+    def shapes(self) -> list[PacketShape]:
+        """What it consists of: packets of one length, of which the last may be shorter."""
+        ...
+
+    def sealed(self, first_run: int) -> "list[SealedRun]":
+        """Return what `send` sends, from a run on; the same bytes whenever it is called."""
+        ...
+
+    def send(self, descriptor: int, destination: Destination) -> tuple[int, int, int, int]:
+        """Send run after run, with segmentation, until the socket does not take one.
+
+        Returns:
+            How many runs, packets and bytes were taken, and the error that ended it or 0.
+        """
+        ...
+
+
+class FrameReader(Protocol):
+    """Reads all that a TUN device has with one call; only the native kernel has one."""
+
+    def read(
+        self, descriptor: int, max_frames: int, max_bytes: int
+    ) -> "tuple[list[Parcel], int, int, int]":
+        """Read frames with headers for offloads until nothing is left or it is enough.
+
+        Returns:
+            What is in them as `split_frames` makes it, how many packets and bytes that is, and the
+            error that ended it or 0.
         """
         ...
 

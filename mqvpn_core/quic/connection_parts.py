@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.quic.ack_processing import AckProcessor
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.frame_table import FrameTable
@@ -148,4 +149,5 @@ def _make_sources(
         paths={},
         path_ids=PathIds(config.initial_max_path_id),
         tracer=tracer,
+        seals_late=config.seals_late and kernel.plan_flight is not None and tracer is None,
     )

@@ -1,9 +1,14 @@
 """DATAGRAM frames into packets, and packets into GSO sends: pure functions."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import overload
+
+from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
-from mqvpn_core.dataplane.packets import Payload
+from mqvpn_core.dataplane.packets import PacketShape, Payload
 from mqvpn_core.ids import FourTuple
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.udp_datagrams import Transmit
@@ -52,19 +57,62 @@ def pack_datagrams(
     return packets
 
 
-def contents_by_packet(
-    packets: Sequence[tuple[Payload, Sequence[Datagram]]],
-) -> list[Sequence[Datagram]]:
-    """Return the datagrams in each packet; those of a train one by one."""
-    contents: list[Sequence[Datagram]] = []
-    for payload, held in packets:
+class KeptContents(Sequence[Sequence[Datagram]]):
+    """The datagrams in each packet; those of a train one by one, made when somebody asks.
+
+    Hardly ever somebody does, so that a train costs as much as a packet.
+    """
+
+    __slots__ = ("_held", "_start", "_starts", "_stop")
+
+    def __init__(
+        self, held: Sequence[Sequence[Datagram]], starts: Sequence[int], start: int, stop: int
+    ) -> None:
+        """Take what `of` and slices have made.
+
+        Args:
+            held: datagrams of one packet, or a train alone.
+            starts: which packet is the first of each.
+            start: the first packet that counts.
+            stop: the packet behind the last one that counts.
+        """
+        self._held = held
+        self._starts = starts
+        self._start = start
+        self._stop = stop
+
+    @classmethod
+    def of(cls, packets: Sequence[tuple[Payload, Sequence[Datagram]]]) -> "KeptContents":
+        """Take what `pack_datagrams` returns."""
+        counts = [1 if isinstance(payload, bytes) else len(payload[1]) for payload, _ in packets]
+        starts = list(accumulate(counts, initial=0))
+        return cls([held for _, held in packets], starts, 0, starts[-1])
+
+    @override
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    @overload
+    def __getitem__(self, key: int) -> Sequence[Datagram]: ...
+    @overload
+    def __getitem__(self, key: "slice[int | None, int | None, int | None]") -> "KeptContents": ...
+    @override
+    def __getitem__(
+        self, key: "int | slice[int | None, int | None, int | None]"
+    ) -> "Sequence[Datagram] | KeptContents":
+        if isinstance(key, slice):
+            start, stop, _ = key.indices(len(self))
+            return KeptContents(
+                self._held, self._starts, self._start + start, self._start + max(start, stop)
+            )
+        at = self._start + range(len(self))[key]
+        index = bisect_right(self._starts, at) - 1
+        held = self._held[index]
+        prefix, payload = held[0]
         if isinstance(payload, bytes):
-            contents.append(held)
-        else:
-            ((prefix, _),) = held
-            train = payload[1]
-            contents += [[(prefix, train.part(i, i + 1))] for i in range(len(train))]
-    return contents
+            return held
+        offset = at - self._starts[index]
+        return [(prefix, payload.part(offset, offset + 1))]
 
 
 def _join_datagrams(items: Sequence[Datagram]) -> tuple[bytes, Sequence[Datagram]]:
@@ -86,7 +134,7 @@ def group_segments(four_tuple: FourTuple, sealed: Sequence[bytes]) -> list[Trans
     ]
 
 
-def join_like_runs(runs: Sequence[kernel.SealedRun]) -> list[tuple[int, int, int]]:
+def join_like_runs(runs: Sequence[kernel.SealedRun]) -> list[PacketShape]:
     """Join runs whose packets have one size, of which only the very last one is shorter.
 
     What leaves in several sends is one thing to the ledger.
@@ -94,7 +142,7 @@ def join_like_runs(runs: Sequence[kernel.SealedRun]) -> list[tuple[int, int, int
     Returns:
         Size of a packet, count of packets and bytes in all of each.
     """
-    joined: list[tuple[int, int, int]] = []
+    joined: list[PacketShape] = []
     for data, size, count in runs:
         if joined:
             size_before, count_before, bytes_before = joined[-1]

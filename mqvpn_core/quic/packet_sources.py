@@ -39,5 +39,7 @@ class PacketSources:
     """Tells whether PATH_ACK or ACK is to be used."""
     tracer: Tracer | None = None
     """Records what is done, if anybody wants to know."""
+    seals_late: bool = False
+    """Bulk packets may leave as flights."""
     engine_has_frames: bool = True
     """The engine may have something to write; set by whoever touches it."""

@@ -8,10 +8,9 @@ DATAGRAM packets as far as the congestion window, the pacer and the amplificatio
 
 from collections.abc import Sequence
 
-from mqvpn_core.dataplane.kernel import SealedRun
-from mqvpn_core.dataplane.packets import Payload
+from mqvpn_core.dataplane.packets import PacketShape, Payload
 from mqvpn_core.dataplane.parcels import payload_per_packet
-from mqvpn_core.ids import Instant
+from mqvpn_core.ids import FourTuple, Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import (
     SMALLEST_USEFUL_PAYLOAD,
     BuilderStop,
@@ -19,7 +18,7 @@ from mqvpn_core.quic.aioquic_bridge.path_builder import (
     PlainPacket,
 )
 from mqvpn_core.quic.datagram_packing import (
-    contents_by_packet,
+    KeptContents,
     group_segments,
     join_like_runs,
     pack_datagrams,
@@ -225,7 +224,7 @@ class Packetizer:
         """
         packets = pack_datagrams(items, path.current.pmtu.current - PACKET_OVERHEAD)
         payloads = [payload for payload, _ in packets]
-        return self._send_runs(path, payloads, contents_by_packet(packets) if keep else (), now)
+        return self._send_runs(path, payloads, KeptContents.of(packets) if keep else (), now)
 
     def _padding(self, path: Path, now: Instant) -> list[Transmit]:
         """Fill the room of a path with packets of which only the acknowledgement matters."""
@@ -255,12 +254,11 @@ class Packetizer:
         """
         network_path = path.current
         acknowledged = self._acks.append_to(payloads, path, now)
-        first, sealed = self._seal_runs(path, payloads)
+        first, shapes, transmits = self._seal_runs(path, network_path.four_tuple, payloads)
         path.data_sent_at = now
         key_phase = self._sources.protection.send_key_phase
-        four_tuple = network_path.four_tuple
         done = 0
-        for size, count, total_bytes in join_like_runs(sealed):
+        for size, count, total_bytes in shapes:
             run = SentRun(
                 first=first + done,
                 count=count,
@@ -282,10 +280,7 @@ class Packetizer:
                     run = run.part(last, run.stop)
                 run.largest_acked_sent = acknowledged
             self._record(path, network_path, run, now)
-        return [
-            Transmit(four_tuple=four_tuple, data=data, segment_size=size, ecn=0)
-            for data, size, _ in sealed
-        ]
+        return transmits
 
     def _builder(
         self,
@@ -351,10 +346,17 @@ class Packetizer:
             self._record(path, network_path, run, now)
         return group_segments(network_path.four_tuple, sealed)
 
-    def _seal_runs(self, path: Path, payloads: Sequence[Payload]) -> tuple[int, list[SealedRun]]:
+    def _seal_runs(
+        self, path: Path, four_tuple: FourTuple, payloads: Sequence[Payload]
+    ) -> tuple[int, list[PacketShape], list[Transmit]]:
+        """Give payloads their numbers; return the first, what they are like and what to send."""
+        sources = self._sources
         count = sum(1 if isinstance(payload, bytes) else len(payload[1]) for payload in payloads)
         first = path.sent.reserve(count)
-        runs = self._sources.protection.seal_runs(
+        seal = (
+            sources.protection.plan_flight if sources.seals_late else sources.protection.seal_runs
+        )
+        sealed = seal(
             path_id=path.path_id,
             first_packet_number=first,
             destination_cid=path.peer_cids.current,
@@ -362,10 +364,19 @@ class Packetizer:
             payloads=payloads,
             count=count,
         )
-        if self._sources.tracer is not None:
+        if not isinstance(sealed, list):
+            departure = Transmit(
+                four_tuple=four_tuple, data=b"", segment_size=0, ecn=0, flight=sealed
+            )
+            return first, sealed.shapes, [departure]
+        if sources.tracer is not None:
             plain = payload_per_packet(payloads)
-            self._sources.tracer.note_sent(path.path_id, first, plain, split_runs(runs))
-        return first, runs
+            sources.tracer.note_sent(path.path_id, first, plain, split_runs(sealed))
+        transmits = [
+            Transmit(four_tuple=four_tuple, data=data, segment_size=size, ecn=0)
+            for data, size, _ in sealed
+        ]
+        return first, join_like_runs(sealed), transmits
 
     def _seal_payloads(self, path: Path, payloads: Sequence[bytes]) -> tuple[int, list[bytes]]:
         first = path.sent.reserve(len(payloads))

@@ -136,7 +136,7 @@ class PacketProtection:
         """
         keys = self._count_sealed(len(payloads))
         length = packet_number_length(first_packet_number, len(payloads), largest_acknowledged)
-        header = kernel.ShortHeader(destination_cid, self.send_key_phase & 1, length)
+        header = self._header(destination_cid, length)
         return kernel.seal_batch(keys, header, path_id, first_packet_number, payloads)
 
     def seal_runs(
@@ -161,8 +161,28 @@ class PacketProtection:
         """
         keys = self._count_sealed(count)
         length = packet_number_length(first_packet_number, count, largest_acknowledged)
-        header = kernel.ShortHeader(destination_cid, self.send_key_phase & 1, length)
+        header = self._header(destination_cid, length)
         return kernel.seal_runs(keys, header, path_id, first_packet_number, payloads)
+
+    def plan_flight(
+        self,
+        *,
+        path_id: int,
+        first_packet_number: int,
+        destination_cid: bytes,
+        largest_acknowledged: int,
+        payloads: Sequence[kernel.Payload],
+        count: int,
+    ) -> kernel.Flight:
+        """Do what `seal_runs` does, but put the work off until the packets leave.
+
+        The keys are those of now: what waits may be sent after a key update as well.
+        """
+        assert kernel.plan_flight is not None
+        keys = self._count_sealed(count)
+        length = packet_number_length(first_packet_number, count, largest_acknowledged)
+        header = self._header(destination_cid, length)
+        return kernel.plan_flight(keys, header, path_id, first_packet_number, payloads)
 
     def open(
         self,
@@ -331,6 +351,9 @@ class PacketProtection:
             raise LocalProtocolError("there are no 1-RTT keys to seal with yet")
         self._send.count(count)
         return self._send.keys
+
+    def _header(self, destination_cid: bytes, number_length: int) -> kernel.ShortHeader:
+        return kernel.ShortHeader(destination_cid, self.send_key_phase & 1, number_length)
 
     @property
     def _can_update(self) -> bool:

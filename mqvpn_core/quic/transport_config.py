@@ -54,6 +54,9 @@ class TransportConfig:
     """Application protocols, most wanted first."""
     cipher_suites: tuple[int, ...] = ()
     """TLS code points, most wanted first; empty takes AES-128-GCM, ChaCha20, AES-256-GCM."""
+    seals_late: bool = False
+    """Whoever takes the transmits may find flights in them and has to send them in order; for
+    sockets of the machine. Without a native kernel, or where packets are traced, there are none."""
     is_traced: bool = False
     """Record what every connection does, packet by packet, for `MultipathConnection.take_trace`."""
     max_stream_bytes: int = 1024 * 1024

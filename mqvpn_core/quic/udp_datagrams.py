@@ -1,9 +1,9 @@
 """What crosses the border between the QUIC rooms and the sockets: batches of UDP payloads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mqvpn_core.dataplane.packets import ReceivedBytes
+from mqvpn_core.dataplane.packets import Flight, ReceivedBytes
 from mqvpn_core.ids import FourTuple
 
 
@@ -45,6 +45,18 @@ class Transmit:
     """Length of each payload but the last, which may be shorter; ``len(data)`` for a single one."""
     ecn: int
     """ECN codepoint to set, 0 to 3."""
+    flight: Flight | None = None
+    """Stands for the payloads of several sends, which are not sealed yet; ``data`` is empty then.
+    Only where `TransportConfig.seals_late` allows it."""
+
+    def sealed(self, first_run: int = 0) -> "list[Transmit]":
+        """Return what can be sent as it is, without the first runs of a flight."""
+        if self.flight is None:
+            return [self]
+        return [
+            replace(self, data=run.data, segment_size=run.segment_size, flight=None)
+            for run in self.flight.sealed(first_run)
+        ]
 
 
 def split_segments(batch: ReceivedDatagrams) -> list[bytes]:

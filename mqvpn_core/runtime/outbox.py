@@ -102,11 +102,13 @@ class _Lane:
 
     def send(self, transmits: Sequence[Transmit]) -> int:
         """Send or keep; return how many were dropped."""
-        rest: Sequence[Transmit] = transmits
         if not self._backlog:
             rest = self.socket.send(transmits)
             if not rest:
                 return 0
+        else:
+            # Sealed, so that they count one by one towards the limit.
+            rest = [each for transmit in transmits for each in transmit.sealed()]
         room = MAX_BACKLOG - len(self._backlog)
         self._backlog.extend(rest[:room])
         self._filled.set()

@@ -31,7 +31,7 @@ class DatagramSocket(Protocol):
         """Return what up to this many reads give, possibly nothing."""
 
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
-        """Send in order; return the rest that did not fit the socket's buffer."""
+        """Send in order; return the rest that did not fit the socket's buffer, sealed."""
 
     def take_refused(self) -> list[RefusedDatagram]:
         """Return what was too large for the link since the last call, a size once."""

@@ -92,6 +92,9 @@ class TunDevice(PacketDevice):
         self._fd = fd
         self._has_frames = _has_offload_header(fd)
         self._joins = self._has_frames and kernel.WANTS_OFFLOADS
+        # The native kernel's reader, where it is in use.
+        make_reader = kernel.make_frame_reader if self._has_frames else None
+        self._reader = None if make_reader is None else make_reader()
         self._joins_udp = self._joins and _enable_offloads(fd)
         self._counters = TunCounters()
 
@@ -118,6 +121,22 @@ class TunDevice(PacketDevice):
         Raises:
             HostLostError: the device has been removed.
         """
+        packets: Sequence[Parcel]
+        if self._reader is not None:
+            packets, packet_count, byte_count, number = self._reader.read(
+                self._fd, max_count, MAX_READ_BYTES
+            )
+            if number and not packets:
+                raise _lost(OSError(number, os.strerror(number)))
+        else:
+            reads = self._read_one_by_one(max_count)
+            packets = kernel.split_frames(reads) if self._has_frames else reads
+            packet_count, byte_count = count_packets(packets), count_bytes(packets)
+        self._counters.read_count += packet_count
+        self._counters.read_bytes += byte_count
+        return packets
+
+    def _read_one_by_one(self, max_count: int) -> list[bytes]:
         reads: list[bytes] = []
         room = MAX_READ_BYTES
         try:
@@ -130,13 +149,8 @@ class TunDevice(PacketDevice):
         except OSError as error:
             # What was read before counts; a device that is gone says so again at the next read.
             if not reads:
-                raise HostLostError(f"the TUN device cannot be read: {_reason(error)}") from error
-        if not reads:
-            return reads
-        packets: Sequence[Parcel] = kernel.split_frames(reads) if self._has_frames else reads
-        self._counters.read_count += count_packets(packets)
-        self._counters.read_bytes += count_bytes(packets)
-        return packets
+                raise _lost(error) from error
+        return reads
 
     @override
     def write_packets(self, packets: Sequence[Parcel]) -> int:
@@ -194,7 +208,7 @@ def _enable_offloads(fd: int) -> bool:
     return False
 
 
-def _reason(error: OSError) -> str:
-    if error.errno == errno.EBADFD:
-        return "it has been removed"
-    return os.strerror(error.errno or 0)
+def _lost(error: OSError) -> HostLostError:
+    gone = error.errno == errno.EBADFD
+    reason = "it has been removed" if gone else os.strerror(error.errno or 0)
+    return HostLostError(f"the TUN device cannot be read: {reason}")

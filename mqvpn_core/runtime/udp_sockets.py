@@ -117,6 +117,7 @@ class UdpSocket(DatagramSocket):
         self._reader = None if kernel.make_datagram_reader is None else _shared_reader()
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
         self._together: dict[tuple[str, int], tuple[_ControlMessage, ...]] = {}
+        self._destinations: dict[FourTuple, kernel.Destination] = {}
         self._refused: dict[RefusedDatagram, None] = {}
         self._socket = open_udp(local, options)
         bound = self._socket.getsockname()
@@ -211,9 +212,13 @@ class UdpSocket(DatagramSocket):
     @override
     def send(self, transmits: Sequence[Transmit]) -> list[Transmit]:
         for index, transmit in enumerate(transmits):
-            rest = self._send_one(transmit)
-            if rest is not None:
-                return [rest, *transmits[index + 1 :]]
+            if transmit.flight is not None:
+                rest = self._send_flight(transmit, transmit.flight)
+            else:
+                rest = self._send_sealed([transmit])
+            if rest:
+                behind = transmits[index + 1 :]
+                return [*rest, *(each for other in behind for each in other.sealed())]
         return []
 
     @override
@@ -282,6 +287,43 @@ class UdpSocket(DatagramSocket):
             remote=SocketAddress(host=host, port=port),
         )
         return four_tuple
+
+    def _send_flight(self, transmit: Transmit, flight: kernel.Flight) -> list[Transmit]:
+        """Seal and send; return what there was no room for, sealed."""
+        count = error = 0
+        if self._segmentation:
+            if transmit.ecn != self._ecn:
+                self._mark(transmit.ecn)
+            try:
+                destination = self._destinations[transmit.four_tuple]
+            except KeyError:
+                destination = self._learn_destination(transmit.four_tuple)
+            count, packets, sent_bytes, error = flight.send(self._socket.fileno(), destination)
+            self._note_sent(packets, sent_bytes)
+            if not error:
+                return []
+        # Whatever is the matter, the other way knows what to do about it.
+        return self._send_sealed(transmit.sealed(count))
+
+    def _send_sealed(self, transmits: Sequence[Transmit]) -> list[Transmit]:
+        for index, transmit in enumerate(transmits):
+            rest = self._send_one(transmit)
+            if rest is not None:
+                return [rest, *transmits[index + 1 :]]
+        return []
+
+    def _learn_destination(self, four_tuple: FourTuple) -> kernel.Destination:
+        if len(self._destinations) >= _MAX_CACHED:
+            self._destinations.clear()
+        host, _, link = four_tuple.remote.host.partition("%")
+        is_bound = not self._is_wildcard or four_tuple.local.host == self._local_address.host
+        known = self._destinations[four_tuple] = (
+            ip_address(host).packed,
+            four_tuple.remote.port,
+            socket.if_nametoindex(link) if link else 0,
+            b"" if is_bound else ip_address(four_tuple.local.host).packed,
+        )
+        return known
 
     def _send_one(self, transmit: Transmit) -> Transmit | None:
         """Send what one transmit holds; return what there was no room for."""

@@ -20,6 +20,7 @@ from mqvpn_core.dataplane.packets import (
     ShortHeader,
 )
 from mqvpn_core.dataplane.reference import decode_packet_number
+from mqvpn_core.quic.datagram_packing import join_like_runs
 from tests.differential.ip_traffic import frames
 from tests.differential.strategies import (
     LARGEST_NUMBER,
@@ -90,6 +91,11 @@ def test_packets_are_sealed_alike(native: Twin, reference: Twin, batch: Batch) -
     runs = native.seal_runs(native.make_keys(*parts), *batch[1:])
     assert runs == reference.seal_runs(reference.make_keys(*parts), *batch[1:])
     assert b"".join(run.data for run in runs) == b"".join(ours)
+    assert native.plan_flight is not None
+    flight = native.plan_flight(native.make_keys(*parts), *batch[1:])
+    for index in range(len(runs) + 1):
+        assert flight.sealed(index) == runs[index:]
+    assert flight.shapes == join_like_runs(runs)
     stock = Stock(parts)
     assert ours == [
         stock.seal(header, path_id, number, payload)

@@ -16,6 +16,8 @@ from mqvpn_core.dataplane.choice import NATIVE, choose_kernel
 from mqvpn_core.dataplane.packets import (
     ABI,
     CipherSuite,
+    Flight,
+    FrameReader,
     OpenResult,
     OpenSegmentsResult,
     Parcel,
@@ -41,6 +43,8 @@ class Twin:
     split_frames: Callable[[Sequence[bytes]], list[Parcel]]
     join_packets: Callable[[Sequence[Parcel], bool], list[bytes]]
     write_joined: Callable[[int, Sequence[Parcel], bool], tuple[int, int]] | None
+    plan_flight: Callable[[PacketKeys, ShortHeader, int, int, Sequence[Payload]], Flight] | None
+    make_frame_reader: Callable[[], FrameReader] | None
 
 
 def load_twin(name: str) -> Twin:
@@ -66,4 +70,6 @@ def load_twin(name: str) -> Twin:
         module.split_frames,
         module.join_packets,
         getattr(module, "write_packets", None),
+        getattr(module, "plan_flight", None),
+        getattr(module, "FrameReader", None),
     )

@@ -37,7 +37,30 @@ pub fn plan(sizes: &[usize]) -> Vec<Run> {
     runs
 }
 
+/// Joins runs whose packets have one length, of which only the very last one is shorter.
+///
+/// What leaves in several sends is one thing to whoever waits for its fate.
+#[must_use]
+pub fn join_like(runs: &[Run]) -> Vec<Run> {
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(before) if before.is_full() && before.segment_len == run.segment_len => {
+                before.count = before.count.saturating_add(run.count);
+                before.total_len = before.total_len.saturating_add(run.total_len);
+            }
+            _ => joined.push(*run),
+        }
+    }
+    joined
+}
+
 impl Run {
+    /// Its last packet is as long as the others.
+    fn is_full(&self) -> bool {
+        self.segment_len.saturating_mul(self.count) == self.total_len
+    }
+
     /// A shorter packet may join as the last one, a longer one never.
     fn has_room_for(&self, size: usize) -> bool {
         // As if it were of full length, so that the last one decides nothing.
@@ -61,6 +84,19 @@ mod tests {
         assert_eq!(shapes(&[100, 40, 40]), [(2, 100, 140), (1, 40, 40)]);
         assert_eq!(shapes(&[40, 100, 100]), [(1, 40, 40), (2, 100, 200)]);
         assert_eq!(shapes(&[100, 40, 100]), [(2, 100, 140), (1, 100, 100)]);
+    }
+
+    #[test]
+    fn runs_of_one_length_count_together_until_a_shorter_packet() {
+        let join = |sizes: &[usize]| {
+            let joined = join_like(&plan(sizes));
+            joined.iter().map(|run| (run.segment_len, run.count, run.total_len)).collect::<Vec<_>>()
+        };
+        assert_eq!(join(&[]), []);
+        assert_eq!(join(&[1300; 120]), [(1300, 120, 156_000)]);
+        assert_eq!(join(&[&[1300; 60][..], &[70]].concat()), [(1300, 61, 78_070)]);
+        assert_eq!(join(&[1300, 70, 1300]), [(1300, 2, 1370), (1300, 1, 1300)]);
+        assert_eq!(join(&[70, 1300]), [(70, 1, 70), (1300, 1, 1300)]);
     }
 
     #[test]

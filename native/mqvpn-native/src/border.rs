@@ -1,7 +1,9 @@
 //! What every function at the border to Python needs.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nix::errno::Errno;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySequence};
@@ -22,6 +24,11 @@ pub fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 /// Does work on bytes that no Python code can see, without the lock if the batch is large.
 pub fn unlocked<T: Send>(py: Python<'_>, batch_bytes: usize, work: impl FnOnce() -> T + Send) -> T {
     if batch_bytes < MIN_UNLOCKED_BYTES { work() } else { py.detach(work) }
+}
+
+/// Returns the number of an error, as Python knows it.
+pub fn number_of(error: Errno) -> i32 {
+    io::Error::from(error).raw_os_error().unwrap_or_default()
 }
 
 /// Takes a sequence of `bytes`.

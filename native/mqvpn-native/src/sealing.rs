@@ -4,7 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use mqvpn_kernel::packet_number::{self, Length};
-use mqvpn_kernel::runs;
+use mqvpn_kernel::runs::{self, Run};
 use mqvpn_kernel::seal::{SealError, Sealer, ShortHeader};
 use mqvpn_kernel::train::Train;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
@@ -17,20 +17,23 @@ use crate::packet_keys::PacketKeys;
 use crate::trains::PacketTrain;
 use crate::values::Values;
 
+/// Connection ID, key phase bit and length of the packet numbers, as `ShortHeader` in Python.
+pub type Header<'py> = (Bound<'py, PyBytes>, u8, u8);
+
 /// Return one protected 1-RTT packet for each payload, with consecutive packet numbers.
 #[pyfunction]
 pub fn seal_batch<'py>(
     py: Python<'py>,
-    keys: &Bound<'py, PacketKeys>,
-    header: (Bound<'py, PyBytes>, u8, u8),
+    keys: Bound<'py, PacketKeys>,
+    header: Header<'py>,
     path_id: u32,
     first_packet_number: u64,
     payloads: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyList>> {
     guarded(|| {
-        let batch = Batch::new(keys, &header, path_id, first_packet_number, payloads)?;
+        let batch = Batch::new(keys, header, path_id, first_packet_number, payloads)?;
         let packets = PyList::empty(py);
-        for index in 0..batch.sizes.len() {
+        for index in 0..batch.sizes().len() {
             packets.append(batch.seal(py, index, 1)?)?;
         }
         Ok(packets)
@@ -41,23 +44,15 @@ pub fn seal_batch<'py>(
 #[pyfunction]
 pub fn seal_runs<'py>(
     py: Python<'py>,
-    keys: &Bound<'py, PacketKeys>,
-    header: (Bound<'py, PyBytes>, u8, u8),
+    keys: Bound<'py, PacketKeys>,
+    header: Header<'py>,
     path_id: u32,
     first_packet_number: u64,
     payloads: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyList>> {
     guarded(|| {
-        let batch = Batch::new(keys, &header, path_id, first_packet_number, payloads)?;
-        let values = Values::get(py)?;
-        let sealed = PyList::empty(py);
-        let mut start: usize = 0;
-        for run in runs::plan(&batch.sizes) {
-            let data = batch.seal(py, start, run.count)?;
-            sealed.append(values.sealed_run(py, data, &run)?)?;
-            start = start.saturating_add(run.count);
-        }
-        Ok(sealed)
+        let batch = Batch::new(keys, header, path_id, first_packet_number, payloads)?;
+        batch.seal_runs(py, &runs::plan(batch.sizes()), 0)
     })
 }
 
@@ -113,31 +108,30 @@ impl Source {
     }
 }
 
-/// Payloads and all that is needed to seal them.
-struct Batch<'a> {
-    sealer: Sealer<'a>,
+/// Payloads and all that is needed to seal them, now or later.
+pub struct Batch {
+    keys: Py<PacketKeys>,
+    destination_cid: Vec<u8>,
+    key_phase: bool,
+    number_length: Length,
+    path_id: u32,
     first: u64,
     sources: Vec<Source>,
     pieces: Vec<Piece>,
     sizes: Vec<usize>,
 }
 
-impl<'a> Batch<'a> {
-    fn new(
-        keys: &'a Bound<'_, PacketKeys>,
-        header: &'a (Bound<'_, PyBytes>, u8, u8),
+impl Batch {
+    pub fn new(
+        keys: Bound<'_, PacketKeys>,
+        header: Header<'_>,
         path_id: u32,
         first: u64,
         payloads: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let (destination_cid, key_phase_bit, number_length) = header;
-        let number_length = Length::new(*number_length)
+        let number_length = Length::new(number_length)
             .ok_or_else(|| PyValueError::new_err("a packet number has one to four bytes"))?;
-        let header = ShortHeader {
-            destination_cid: destination_cid.as_bytes(),
-            key_phase: *key_phase_bit != 0,
-            number_length,
-        };
         let mut sources = Vec::new();
         for item in payloads.try_iter()? {
             sources.push(Source::of(&item?)?);
@@ -148,10 +142,75 @@ impl<'a> Batch<'a> {
             .flat_map(|(at, source)| (0..source.count()).map(move |index| (at, index)))
             .collect();
         check_numbers(first, pieces.len())?;
-        let len = |(at, index): &Piece| sources.get(*at).map_or(0, |source| source.len(*index));
-        let sizes = pieces.iter().map(|piece| header.sealed_len(len(piece))).collect();
-        let sealer = Sealer::new(&keys.get().keys, header, path_id);
-        Ok(Self { sealer, first, sources, pieces, sizes })
+        let mut batch = Self {
+            keys: keys.unbind(),
+            destination_cid: destination_cid.as_bytes().to_vec(),
+            key_phase: key_phase_bit != 0,
+            number_length,
+            path_id,
+            first,
+            sources,
+            pieces,
+            sizes: Vec::new(),
+        };
+        let len = |(at, index): &Piece| batch.sources.get(*at).map_or(0, |it| it.len(*index));
+        let header = batch.header();
+        batch.sizes = batch.pieces.iter().map(|piece| header.sealed_len(len(piece))).collect();
+        Ok(batch)
+    }
+
+    /// Returns the length of each packet.
+    pub fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    fn header(&self) -> ShortHeader<'_> {
+        ShortHeader {
+            destination_cid: &self.destination_cid,
+            key_phase: self.key_phase,
+            number_length: self.number_length,
+        }
+    }
+
+    /// Seals some of the payloads into a buffer that has just room for them.
+    ///
+    /// Done twice it gives the same bytes twice, so that no number is used for two packets.
+    pub fn seal_into(
+        &self,
+        start: usize,
+        count: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), SealError> {
+        let sealer = Sealer::new(&self.keys.get().keys, self.header(), self.path_id);
+        let skipped = u64::try_from(start).map_err(|_| SealError)?;
+        let first = self.first.saturating_add(skipped);
+        let chosen = self.pieces.iter().zip(&self.sizes).skip(start).take(count);
+        let mut rest = buffer;
+        for (((at, index), size), number) in chosen.zip(first..) {
+            let (here, behind) = rest.split_at_mut_checked(*size).ok_or(SealError)?;
+            let source = self.sources.get(*at).ok_or(SealError)?;
+            source.seal(&sealer, *index, number, here)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Seals runs, of which the first starts with a packet.
+    pub fn seal_runs<'py>(
+        &self,
+        py: Python<'py>,
+        runs: &[Run],
+        start: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let values = Values::get(py)?;
+        let sealed = PyList::empty(py);
+        let mut start = start;
+        for run in runs {
+            let data = self.seal(py, start, run.count)?;
+            sealed.append(values.sealed_run(py, data, run)?)?;
+            start = start.saturating_add(run.count);
+        }
+        Ok(sealed)
     }
 
     /// Seals some of the payloads straight into a new `bytes`, back to back.
@@ -161,24 +220,16 @@ impl<'a> Batch<'a> {
         start: usize,
         count: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let skipped = u64::try_from(start).unwrap_or(u64::MAX);
-        let first = self.first.saturating_add(skipped);
         let total = self.sizes.iter().skip(start).take(count).sum();
-        let chosen = self.pieces.iter().zip(&self.sizes).skip(start).take(count);
         PyBytes::new_with(py, total, |buffer| {
-            unlocked(py, total, || {
-                let mut rest = buffer;
-                for (((at, index), size), number) in chosen.zip(first..) {
-                    let (here, behind) = rest.split_at_mut_checked(*size).ok_or(SealError)?;
-                    let source = self.sources.get(*at).ok_or(SealError)?;
-                    source.seal(&self.sealer, *index, number, here)?;
-                    rest = behind;
-                }
-                Ok(())
-            })
-            .map_err(|SealError| PyOverflowError::new_err("a packet is too long"))
+            unlocked(py, total, || self.seal_into(start, count, buffer)).map_err(too_long)
         })
     }
+}
+
+/// Makes the exception for a packet that the AEAD does not take.
+pub fn too_long(_: SealError) -> PyErr {
+    PyOverflowError::new_err("a packet is too long")
 }
 
 fn check_numbers(first: u64, count: usize) -> PyResult<()> {

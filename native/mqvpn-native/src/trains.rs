@@ -1,7 +1,6 @@
 //! `PacketTrain`, `split_frames` and `join_packets` as Python sees them.
 
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use mqvpn_kernel::chain::split_frames as split;
@@ -16,6 +15,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::border::{guarded, unlocked};
+use crate::device::with_device;
 
 /// IP packets that travel together; all of one length but the last, which may be shorter.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
@@ -175,24 +175,11 @@ fn write_frame(descriptor: i32, frame: &Frame<'_>) -> nix::Result<usize> {
     parts.push(IoSlice::new(front.as_bytes()));
     parts.extend(frame.bodies().iter().map(|body| IoSlice::new(body)));
     loop {
-        match write_parts(descriptor, &parts) {
+        match with_device(descriptor, |device| writev(device, &parts)) {
             Err(Errno::EINTR) => {}
             outcome => return outcome,
         }
     }
-}
-
-/// The one system call for which nothing vouches but its caller.
-#[allow(unsafe_code)]
-fn write_parts(descriptor: i32, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
-    if descriptor < 0 {
-        return Err(Errno::EBADF);
-    }
-    // SAFETY: the descriptor is not -1, and `TunDevice`, which owns it, closes it only in the thread
-    // that makes this call, so that it stays open during the call. No memory depends on it: a
-    // descriptor that were closed all the same could only make the call fail or write elsewhere.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    writev(borrowed, parts)
 }
 
 fn packets_of(sources: &[Source]) -> Vec<&[u8]> {

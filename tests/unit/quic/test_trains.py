@@ -17,7 +17,7 @@ from mqvpn_core.dataplane.parcels import (
     payload_per_packet,
 )
 from mqvpn_core.ids import FourTuple, SocketAddress
-from mqvpn_core.quic.datagram_packing import contents_by_packet, pack_datagrams
+from mqvpn_core.quic.datagram_packing import KeptContents, pack_datagrams
 from mqvpn_core.quic.datagram_queue import Flow
 from mqvpn_core.quic.events import DatagramsReceived
 from mqvpn_core.quic.packet_room import Datagram
@@ -81,7 +81,7 @@ def test_everything_leaves_once_in_order_and_within_the_budget(
             payloads = payload_per_packet(payload for payload, _ in packed)
             assert all(len(payload) <= CAPACITY for payload in payloads)
             assert sum(map(len, payloads)) + OVERHEAD * len(payloads) <= budget
-            for payload, held in zip(payloads, contents_by_packet(packed), strict=True):
+            for payload, held in zip(payloads, KeptContents.of(packed), strict=True):
                 assert payload.endswith(PREFIX + first_packet(held[-1][1]))
         left += packets_in({int(key): value for key, value in allocated.items()})
     assert (len(scheduler), scheduler.waiting_bytes, scheduler.dropped_count) == (0, 0, 0)
@@ -152,11 +152,31 @@ def train_bytes(train: Parcel) -> int:
     return count_bytes([train]) + len(PREFIX) * count_packets([train])
 
 
+@given(queued=parcels, data=st.data())
+def test_what_is_kept_of_packets_can_be_cut_anywhere(
+    queued: list[Parcel], data: st.DataObject
+) -> None:
+    packed = pack_datagrams([(PREFIX, parcel) for parcel in queued], CAPACITY)
+    kept = KeptContents.of(packed)
+    whole = list(kept)
+    assert len(kept) == len(whole)
+    held = [first_packet(payload) for packet in whole for _, payload in packet]
+    assert held == expand(queued)
+    start, stop = (data.draw(st.integers(0, len(whole))) for _ in range(2))
+    part = kept[start:stop]
+    assert [held_in(packet) for packet in part] == [held_in(each) for each in whole[start:stop]]
+    assert list(map(held_in, part[1:])) == list(map(held_in, whole[start:stop]))[1:]
+
+
+def held_in(packet: Sequence[Datagram]) -> list[bytes]:
+    return [first_packet(payload) for _, payload in packet]
+
+
 def test_what_was_on_a_failed_path_goes_out_on_another() -> None:
     scheduler = DatagramScheduler(max_bytes=1 << 30, max_age=9.0)
     scheduler.push(PREFIX, [train_of(10)], at(0))
     sent = scheduler.allocate([view(A)], at(0))[A]
-    held = contents_by_packet(pack_datagrams(sent, CAPACITY))
+    held = KeptContents.of(pack_datagrams(sent, CAPACITY))
     scheduler.requeue([item for packet in held[4:] for item in packet], at(0.1))
     assert len(scheduler) == 6
     again = scheduler.allocate([view(B)], at(0.1))[B]
