@@ -121,10 +121,12 @@ def test_mp_83_frames_about_a_path_being_abandoned_are_harmless(index: int, role
 
 
 @both_roles
-def test_mp_84_an_ack_of_what_was_never_sent_is_a_violation(role: str) -> None:
+@pytest.mark.parametrize("beyond", [0, 10_000])
+def test_mp_84_an_ack_of_what_was_never_sent_is_a_violation(beyond: int, role: str) -> None:
     with opened(watched=False) as scene:
         liar = Liar(scene, role)
-        liar.say(PathAck(path_id=PathId(1), ack=ack_of(10_000)))
+        unsent = liar.victim.connection._paths[PathId(1)].sent.next_packet_number
+        liar.say(PathAck(path_id=PathId(1), ack=ack_of(unsent + beyond)))
         liar.assert_victim_closes(E.PROTOCOL_VIOLATION)
 
 
