@@ -119,7 +119,8 @@ def test_a_client_whose_server_is_away_holds_nothing_up(scene: Scene) -> None:
     assert "mqvpn_mqvpn1" in machine.run("nft list tables")  # it guards the machine already
     assert scene.journal("MQVPN_PROFILE=away", "MQVPN_ROLE=client")
     machine.run(f"systemctl stop {AWAY}")
-    assert scene.shown(AWAY, "Result") == "success"
+    said = [each["MESSAGE"] for each in scene.journal(f"--unit={AWAY}")]
+    assert scene.shown(AWAY, "Result") == "success", "\n".join(said)
     assert "mqvpn_mqvpn1" not in machine.run("nft list tables")
 
 
