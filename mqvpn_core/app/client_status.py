@@ -4,7 +4,7 @@ import os
 
 from mqvpn_core.app.client_parts import ClientParts
 from mqvpn_core.app.local_time import read_wall_clock
-from mqvpn_core.app.path_status import connection_counts, path_statuses
+from mqvpn_core.app.path_status import connection_counts, path_statuses, send_loss_counts
 from mqvpn_core.app.version import program_version
 from mqvpn_core.dataplane.kernel import KERNEL_CHOICE
 from mqvpn_core.masque.drop_reasons import PacketCounters
@@ -34,6 +34,7 @@ def client_status(parts: ClientParts) -> JsonValue:
             now,
         )
         counters = packet_counts(session.counters) | connection_counts(dialled.connection)
+        counters |= send_loss_counts(dialled.driver.send_losses)
         counters["refused_by_host"] = dialled.driver.refused_packet_count
     return encode_status_values(
         Status(

@@ -7,6 +7,7 @@ from mqvpn_core.quic.connection import MultipathConnection
 from mqvpn_core.quic.statistics import PathStatistics
 from mqvpn_core.runtime.address_text import address_text
 from mqvpn_core.runtime.connection_watch import ConnectionWatch
+from mqvpn_core.runtime.outbox import SendLosses
 from mqvpn_core.runtime.path_meter import PathMeasures
 from mqvpn_core.runtime.status_values import PathStatus
 
@@ -43,6 +44,14 @@ def connection_counts(connection: MultipathConnection) -> dict[str, int]:
         "dropped: queue too long": statistics.datagrams_dropped,
         "marked: queue too long": statistics.datagrams_marked,
         "undecryptable": statistics.undecryptable_packets,
+    }
+
+
+def send_loss_counts(losses: SendLosses) -> dict[str, int]:
+    """Return by name how often no socket took what was to be sent."""
+    return {
+        "dropped: no room in a socket": losses.no_room_count,
+        "dropped: no socket": losses.no_socket_count,
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mqvpn_core.app.client_status import packet_counts
 from mqvpn_core.app.local_time import read_wall_clock
-from mqvpn_core.app.path_status import path_statuses
+from mqvpn_core.app.path_status import path_statuses, send_loss_counts
 from mqvpn_core.app.server_core import ServerCore
 from mqvpn_core.app.version import program_version
 from mqvpn_core.config import Scheduler
@@ -93,10 +93,12 @@ class ServerStatus:
             for handle, client in served.items()
         )
         counters = packet_counts(self._keeper.total_counters())
+        counters |= send_loss_counts(self._driver.send_losses)
         counters["connections"] = len(self._keeper.clients)
         counters["strays"] = self._keeper.stray_count
         counters["refused_by_host"] = self._driver.refused_packet_count
         counters["internal_errors"] = self._driver.fault_count
+        counters["site_transfers"] = self._core.site.transfer_count
         if self._core.detour is not None:
             counters["lost_between_workers"] = self._core.detour.lost_count
         status = without_clients(

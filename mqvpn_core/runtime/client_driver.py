@@ -10,7 +10,6 @@ instead, see `runtime/load_watch`. Decides nothing about the tunnel.
 # walk: 2 of 16
 
 from collections.abc import Sequence
-from contextlib import closing
 
 import trio
 
@@ -23,7 +22,6 @@ from mqvpn_core.runtime.load_watch import LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.readiness import Readiness
-from mqvpn_core.runtime.short_sleep import ShortSleep
 from mqvpn_core.runtime.tun_device import PacketDevice
 
 MAX_READS = 32
@@ -46,7 +44,7 @@ class ClientDriver:
     """Drives one connection over its sockets.
 
     A: `settled`, `finished`, `received_any`, `has_fallen_silent`, `refused_packet_count`,
-    `device_failure`
+    `send_losses`, `device_failure`
     C: `attach`, `carry`, `add_socket`, `drop_socket`, `hold_out`, `finish`, `kick`. Tasks: `run`.
     """
 
@@ -68,6 +66,8 @@ class ClientDriver:
         self._ports = [_Port(socket) for socket in sockets]
         self._nursery: trio.Nursery | None = None
         self._outbox = Outbox(sockets)
+        self.send_losses = self._outbox.losses
+        """What did not even reach a socket."""
         self._timer = DeadlineTimer()
         self._load = LoadWatch(lambda: transport.shortest_round_trip)
         self._readiness = Readiness(sockets)
@@ -76,7 +76,7 @@ class ClientDriver:
         self._observers: tuple[SessionObserver, ...] = ()
         self._tun: PacketDevice | None = None
         self._carrying = trio.Event()
-        self._last_received = self._looked_at = read_clock()
+        self._last_received = read_clock()
         self._is_cut_off = False
 
     def attach(self, session: PacketSession, *observers: SessionObserver) -> None:
@@ -140,7 +140,9 @@ class ClientDriver:
                     self._start(port, nursery)
                 nursery.start_soon(self._read_tun)
                 nursery.start_soon(self._watch_timer)
-                nursery.start_soon(self._look_at_intervals)
+                nursery.start_soon(
+                    self._load.look_at_intervals, self._look_at_everything, self._calm_down
+                )
                 await self.finished.wait()
                 nursery.cancel_scope.cancel()
         finally:
@@ -198,20 +200,12 @@ class ClientDriver:
             self._pump(now)
             self._listen_for_silence(now)
 
-    async def _look_at_intervals(self) -> None:
-        with closing(ShortSleep()) as sleep:
-            while True:
-                await self._load.wait_high()
-                while self._load.is_high:
-                    # From the last look: one that took longer is followed by the next at once.
-                    interval = self._load.take_interval(self._looked_at)
-                    await sleep.until(Instant(self._looked_at + interval))
-                    self._look_at_everything()
-                self._timer.set(self._due_at)
+    def _calm_down(self) -> None:
+        """Load is over: what waits for the timer does so again."""
+        self._timer.set(self._due_at)
 
-    def _look_at_everything(self) -> None:
+    def _look_at_everything(self, now: Instant) -> None:
         """Do in one round what the tasks do in many."""
-        self._looked_at = now = read_clock()
         readiness = self._readiness
         if readiness.look():
             for port in self._ports:

@@ -6,10 +6,13 @@ cards do; the packets wait that long, which a loaded link hides.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 
 import trio
 
 from mqvpn_core.ids import Instant
+from mqvpn_core.runtime.clock import read_clock
+from mqvpn_core.runtime.short_sleep import ShortSleep
 
 INTERVAL = 0.002
 """Seconds between two looks that bring much; the kernel makes it up to a millisecond more."""
@@ -36,7 +39,8 @@ LOW_COUNT = 8
 class LoadWatch:
     """Counts packets.
 
-    A: `is_high`. B: `note`. D: `take_interval`. Tasks: `wait_high`, `wait_low`.
+    A: `is_high`. B: `note`. D: `take_interval`. Tasks: `look_at_intervals`, `wait_high`,
+    `wait_low`.
     """
 
     def __init__(self, shortest_round_trip: Callable[[], float]) -> None:
@@ -83,6 +87,21 @@ class LoadWatch:
         if self._count >= HIGH_COUNT:
             self._change()
             self._begin(now)
+
+    async def look_at_intervals(
+        self, look: Callable[[Instant], None], calm_down: Callable[[], None]
+    ) -> None:
+        """Call ``look`` at intervals while there is load, and ``calm_down`` when it is over."""
+        looked_at = read_clock()
+        with closing(ShortSleep()) as sleep:
+            while True:
+                await self.wait_high()
+                while self.is_high:
+                    # From the last look: one that took longer is followed by the next at once.
+                    await sleep.until(Instant(looked_at + self.take_interval(looked_at)))
+                    looked_at = read_clock()
+                    look(looked_at)
+                calm_down()
 
     async def wait_high(self) -> None:
         """Return while there is load."""

@@ -6,6 +6,7 @@ dropped here and recovered by QUIC, as if the network had lost it.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import trio
@@ -19,17 +20,26 @@ MAX_BACKLOG = 128
 _BATCH = 32
 
 
+@dataclass(slots=True, kw_only=True)
+class SendLosses:
+    """Transmits that no socket has got."""
+
+    no_room_count: int = 0
+    """Too many waited for theirs already."""
+    no_socket_count: int = 0
+    """Theirs was closed, as that of a link that is gone."""
+
+
 class Outbox:
     """Sends each transmit on the socket its local address names.
 
-    A: `dropped_count`, `unroutable_count`. C: `send`, `add`, `remove`. D: `take_refused`. Tasks:
-    `run`, or `flush` for each socket.
+    A: `losses`. C: `send`, `add`, `remove`. D: `take_refused`. Tasks: `run`, or `flush` for each
+    socket.
     """
 
     def __init__(self, sockets: Iterable[DatagramSocket]) -> None:
         """Take the sockets of one driver; they stay the caller's to close."""
-        self.dropped_count = 0
-        self.unroutable_count = 0
+        self.losses = SendLosses()
         self._lanes = [_Lane(socket) for socket in sockets]
         self._by_local: dict[SocketAddress, _Lane | None] = {}
 
@@ -43,9 +53,9 @@ class Outbox:
                 end += 1
             lane = self._lane_of(local)
             if lane is None:
-                self.unroutable_count += end - start
+                self.losses.no_socket_count += end - start
             else:
-                self.dropped_count += lane.send(transmits[start:end])
+                self.losses.no_room_count += lane.send(transmits[start:end])
             start = end
 
     def take_refused(self) -> list[RefusedDatagram]:

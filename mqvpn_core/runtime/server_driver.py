@@ -34,7 +34,6 @@ from mqvpn_core.runtime.load_watch import LoadWatch
 from mqvpn_core.runtime.outbox import Outbox
 from mqvpn_core.runtime.packet_ports import DatagramSocket
 from mqvpn_core.runtime.readiness import Readiness
-from mqvpn_core.runtime.short_sleep import ShortSleep
 from mqvpn_core.runtime.tun_device import PacketDevice
 
 _log = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ class SessionKeeper(Protocol[S]):
 class ServerDriver(Generic[S]):
     """Drives one endpoint over its sockets and one TUN device.
 
-    A: `refused_packet_count`, `fault_count`
+    A: `refused_packet_count`, `send_losses`, `fault_count`
     C: `kick`, `feed`. Tasks: `run`.
     """
 
@@ -139,10 +138,11 @@ class ServerDriver(Generic[S]):
         self._sockets = sockets
         self._tun = tun
         self._outbox = Outbox(sockets)
+        self.send_losses = self._outbox.losses
+        """What did not even reach a socket."""
         self._timer = DeadlineTimer()
         self._load = LoadWatch(lambda: endpoint.shortest_round_trip)
         self._readiness = Readiness((*sockets, tun))
-        self._looked_at = read_clock()
         self._due_at: Instant | None = None
         self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
 
@@ -171,7 +171,9 @@ class ServerDriver(Generic[S]):
                     nursery.start_soon(self._read_socket, socket)
                 nursery.start_soon(self._read_tun)
                 nursery.start_soon(self._watch_timer)
-                nursery.start_soon(self._look_at_intervals)
+                nursery.start_soon(
+                    self._load.look_at_intervals, self._look_at_everything, self._calm_down
+                )
                 nursery.start_soon(self._outbox.run)
 
     async def _read_socket(self, socket: DatagramSocket) -> None:
@@ -203,20 +205,12 @@ class ServerDriver(Generic[S]):
             self._handle_timeout(now)
             self._pump(now)
 
-    async def _look_at_intervals(self) -> None:
-        with closing(ShortSleep()) as sleep:
-            while True:
-                await self._load.wait_high()
-                while self._load.is_high:
-                    # From the last look: one that took longer is followed by the next at once.
-                    interval = self._load.take_interval(self._looked_at)
-                    await sleep.until(Instant(self._looked_at + interval))
-                    self._look_at_everything()
-                self._timer.set(self._due_at)
+    def _calm_down(self) -> None:
+        """Load is over: what waits for the timer does so again."""
+        self._timer.set(self._due_at)
 
-    def _look_at_everything(self) -> None:
+    def _look_at_everything(self, now: Instant) -> None:
         """Do in one round what the tasks do in many."""
-        self._looked_at = now = read_clock()
         if self._readiness.look():
             for socket in filter(self._readiness.is_ready, self._sockets):
                 self._read_batches(socket)

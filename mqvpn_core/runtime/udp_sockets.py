@@ -11,6 +11,7 @@ RFC 8899 mean something (RFC 9000 s14: QUIC packets must not be fragmented).
 # walk: 9, 10 of 16
 
 import errno
+import logging
 import socket
 import struct
 import sys
@@ -39,6 +40,8 @@ from mqvpn_core.runtime.udp_opening import (
     open_udp,
     set_buffer,
 )
+
+_log = logging.getLogger(__name__)
 
 _UDP_SEGMENT = 103  # linux/udp.h; the socket module does not name it
 
@@ -146,11 +149,6 @@ class UdpSocket(DatagramSocket):
     def fileno(self) -> int:
         """Return the descriptor, for whoever waits for many sockets at once."""
         return self._socket.fileno()
-
-    @property
-    def uses_segmentation(self) -> bool:
-        """Whether the kernel splits what is sent; False once it has refused to."""
-        return self._segmentation
 
     @override
     async def wait_readable(self) -> None:
@@ -354,6 +352,8 @@ class UdpSocket(DatagramSocket):
         rest = self._send_each(transmit, self._source(four_tuple.local.host))
         # What passes singly but not together says that segmentation does not work here.
         self._segmentation = self._counters.sent_count == sent_before
+        if not self._segmentation:
+            _log.info("the kernel does not split what is sent: sending costs more from now on")
         return rest
 
     def _send_each(

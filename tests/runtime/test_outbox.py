@@ -44,7 +44,7 @@ def test_wildcard_sockets_take_their_family() -> None:
     )
     assert v4.sent == [b"four"]
     assert v6.sent == [b"six"]
-    assert outbox.unroutable_count == 1
+    assert outbox.losses.no_socket_count == 1
 
 
 def test_backlog_is_sent_in_order_when_the_socket_is_writable() -> None:
@@ -67,7 +67,7 @@ def test_backlog_is_sent_in_order_when_the_socket_is_writable() -> None:
             outbox.send([transmit(b"x")])
             assert socket.sent[-1] == b"x"
             nursery.cancel_scope.cancel()
-        assert outbox.dropped_count == 0
+        assert outbox.losses.no_room_count == 0
 
     run_virtual(main)
 
@@ -78,7 +78,7 @@ def test_what_exceeds_the_backlog_is_dropped_and_counted() -> None:
     outbox = Outbox([socket])
     outbox.send([transmit(b"x")] * (MAX_BACKLOG + 3))
     outbox.send([transmit(b"y")] * 2)
-    assert outbox.dropped_count == 5
+    assert outbox.losses.no_room_count == 5
 
 
 def test_one_full_socket_does_not_hold_up_another() -> None:
@@ -97,7 +97,7 @@ def test_sockets_may_come_and_go() -> None:
         there = transmit(b"there", FourTuple(lte, REMOTE))
         outbox = Outbox([FakeSocket()])
         outbox.send([there])
-        assert outbox.unroutable_count == 1
+        assert outbox.losses.no_socket_count == 1
         socket = FakeSocket(lte)
         socket.room = 1
         outbox.add(socket)
@@ -111,7 +111,7 @@ def test_sockets_may_come_and_go() -> None:
         outbox.remove(socket)
         outbox.remove(socket)
         outbox.send([there])
-        assert outbox.unroutable_count == 2
+        assert outbox.losses.no_socket_count == 2
         await outbox.flush(socket)
 
     run_virtual(main)
