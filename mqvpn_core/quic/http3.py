@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from mqvpn_core.dataplane.packets import Parcel
-from mqvpn_core.dataplane.parcels import count_packets, expand
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant, StreamId
 from mqvpn_core.quic.aioquic_bridge.h3 import H3Adapter
@@ -53,7 +53,6 @@ class Http3Connection:
 
     def __init__(self, connection: MultipathConnection) -> None:
         self.peer_settings: SettingsReceived | None = None
-        self.dropped_datagrams = 0
         self._connection = connection
         self._engine = connection.engine
         self._h3: H3Adapter | None = None
@@ -130,13 +129,11 @@ class Http3Connection:
 
         # walk: 4 of 16
 
-        Dropped and counted when the peer takes none or the stream is gone (RFC 9297 s2.1).
+        Dropped when the peer takes none or the stream is gone (RFC 9297 s2.1).
         """
-        if not self.may_send_datagrams or not self._engine.has_stream(stream_id):
-            self.dropped_datagrams += count_packets(payloads)
-            return
-        prefix = encode_stream_id(stream_id) + context_prefix
-        self._connection.queue_datagrams(prefix, payloads, now)
+        if self.may_send_datagrams and self._engine.has_stream(stream_id):
+            prefix = encode_stream_id(stream_id) + context_prefix
+            self._connection.queue_datagrams(prefix, payloads, now)
 
     def allow_duplicates(
         self, stream_id: StreamId, context_prefix: bytes, duplication: Duplication | None
@@ -291,7 +288,6 @@ class Http3Connection:
                     Http3ErrorCode.H3_ID_ERROR, "datagram for a stream beyond the limit"
                 )
             # RFC 9297 s2.1: unknown or closed: dropped
-            self.dropped_datagrams += count_packets(group)
 
     def _decode_stream_id(self, payload: bytes) -> tuple[StreamId, bytes]:
         try:
