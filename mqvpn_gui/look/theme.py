@@ -146,6 +146,14 @@ def _style_sheet(chosen: Colours) -> str:
             border: 1px solid {chosen.faint};
             border-radius: 2px;
         }}
+        QLineEdit {{
+            background: {chosen.card};
+            border: 1px solid {chosen.border};
+            border-radius: 4px;
+            padding: 3px 5px;
+        }}
+        QSpinBox QLineEdit {{ border: none; padding: 0; }}
+        QLineEdit:focus {{ border-color: {chosen.accent}; }}
         QListWidget::item {{ padding: 7px 6px; }}
         QScrollBar:vertical {{ background: transparent; border: none; width: 10px; margin: 0; }}
         QScrollBar::handle:vertical {{

@@ -179,11 +179,8 @@ class EventPanel(QWidget):
         self._view.setAccessibleName(_tr("Events"))
         self._view.verticalHeader().hide()
         self._view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows = self._view.verticalHeader()
-        rows.setDefaultSectionSize(self._view.fontMetrics().height() + 8)
         self._view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self._view.setShowGrid(False)
-        self._view.setWordWrap(False)
         self._view.setTabKeyNavigation(False)
         self._view.setMinimumHeight(140)
         header = self._view.horizontalHeader()
@@ -209,7 +206,12 @@ class EventPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         # Where there is little room it goes to the sentence, which says the kind as well.
-        self._view.setColumnHidden(1, self.width() < _NARROW)
+        is_narrow = self.width() < _NARROW
+        self._view.setColumnHidden(1, is_narrow)
+        self._view.setWordWrap(is_narrow)
+        lines = 2 if is_narrow else 1
+        height = lines * self._view.fontMetrics().height() + 8
+        self._view.verticalHeader().setDefaultSectionSize(height)
 
     def _choose(self) -> None:
         group = self._group.currentData()

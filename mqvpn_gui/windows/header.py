@@ -134,7 +134,9 @@ class Header(QFrame):
         set_kind(self._word, _kind_of(state))
         self._paint_icon()
         where = state.server if state.is_wanted else ""
-        self._address.setText("  ".join(part for part in (where, *state.addresses) if part))
+        addresses = "  ".join(part for part in (where, *state.addresses) if part)
+        self._address.setText(addresses)
+        self._address.setVisible(bool(addresses))
         rates = (
             sum(path.rx_bps for path in state.paths),
             sum(path.tx_bps for path in state.paths),
@@ -151,7 +153,9 @@ class Header(QFrame):
                 quantities.spoken_rate(rates[0]), quantities.spoken_rate(rates[1])
             )
         )
-        self._kill_switch.setText(_protection(state))
+        protection = _protection(state)
+        self._kill_switch.setText(protection)
+        self._kill_switch.setVisible(bool(protection))
         is_trying = state.state in (TunnelState.CONNECTING, TunnelState.RECONNECTING)
         self._progress.setVisible(is_trying)
         self._step.setVisible(is_trying)

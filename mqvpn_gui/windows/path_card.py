@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
-from typing_extensions import override
 
 from mqvpn_gui.model.helper_state import PathInfo, PathState, Role
-from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.role_choice import RoleChoice
 from mqvpn_gui.windows.sparkline import Sparkline
 from mqvpn_gui.windows.widgets import ElidedLabel, plain_label, set_kind
@@ -46,29 +44,22 @@ class PathCard(QFrame):
         self._story = plain_label(wraps=True)
         self._role = RoleChoice()
         self._role.role_chosen.connect(self._on_role)
-        self._used = plain_label(kind="faint")
+        self._used = plain_label(kind="faint", wraps=True)
         top = QHBoxLayout()
         top.addWidget(self._name, 1)
         top.addWidget(self._state)
-        bottom = FlowLayout(spacing=8)
-        bottom.addWidget(self._role)
-        bottom.add_gap()
-        bottom.addWidget(self._used)
         grid = QGridLayout(self)
         grid.setContentsMargins(12, 10, 12, 10)
         grid.setVerticalSpacing(4)
         grid.addLayout(top, 0, 0)
         grid.addWidget(self._numbers, 1, 0)
         grid.addWidget(self._traffic, 2, 0)
-        grid.addWidget(self._line, 3, 0)
-        grid.addWidget(self._story, 4, 0)
-        grid.addLayout(bottom, 5, 0)
-        grid.setRowStretch(6, 1)
+        grid.addWidget(self._used, 3, 0)
+        grid.addWidget(self._line, 4, 0)
+        grid.addWidget(self._story, 5, 0)
+        grid.setRowStretch(6, 1)  # the roles of cards side by side stand on one line
+        grid.addWidget(self._role, 7, 0, Qt.AlignmentFlag.AlignLeading)
         self.tell("")
-
-    @override
-    def setEnabled(self, enabled: bool) -> None:
-        self._role.setEnabled(enabled)
 
     def show_path(self, path: PathInfo, round_trips: Sequence[float], colour: str) -> None:
         """Write all numbers.

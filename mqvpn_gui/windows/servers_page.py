@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QPushButton, QVBoxLayout, QWidget
 
 from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.widgets import heading, plain_label
+
+_ALL = 100
 
 
 def _tr(text: str) -> str:
@@ -64,10 +66,11 @@ class ServersPage(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(heading(_tr("Servers")))
-        layout.addWidget(self._empty, 1, Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self._list, 1)
+        layout.addWidget(self._empty)
+        layout.addWidget(self._list, _ALL)
         layout.addLayout(row)
         layout.addWidget(add)
+        layout.addStretch(1)  # so that the button stands below the words while there is no list
         self.show_names((), "")
 
     @property

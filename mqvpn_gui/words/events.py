@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QCoreApplication
 
 from mqvpn_gui.model.event_store import EventGroup, EventRecord
-from mqvpn_gui.words.quantities import milliseconds, short_moment
+from mqvpn_gui.words.quantities import milliseconds, short_moment, unbroken
 from mqvpn_helper.interface.bus_names import BusEventKind
 
 
@@ -91,7 +91,7 @@ def failover_of(record: EventRecord, interface: str, name_of: Callable[[str], st
         )
     else:
         text = _tr("Took over from {0}").format(name_of(record.path))
-    return f"{text}{_gap(record)} ({short_moment(record.at)})"
+    return f"{text}{_gap(record)} {unbroken(f'({short_moment(record.at)})')}"
 
 
 def group(value: EventGroup) -> str:

@@ -62,7 +62,7 @@ def short_moment(at: float) -> str:
     """A moment of today as its time with seconds, one of another day with its date."""
     then = QDateTime.fromSecsSinceEpoch(round(at))
     is_today = then.date() == QDateTime.currentDateTime().date()
-    return then.toString("HH:mm:ss" if is_today else "MM-dd HH:mm")
+    return in_order(then.toString("HH:mm:ss" if is_today else "MM-dd HH:mm"))
 
 
 def moment(at: float) -> str:

@@ -9,14 +9,14 @@ from PySide6.QtWidgets import QLabel
 from mqvpn_gui.model.event_store import EventRecord, Failovers
 from mqvpn_gui.model.helper_state import MAX_PATHS, HelperState, PathState
 from mqvpn_gui.windows.path_card import PathCard
-from mqvpn_gui.words.quantities import short_moment
+from mqvpn_gui.words.quantities import short_moment, unbroken
 from mqvpn_helper.interface.bus_names import BusEventKind
 from tests.gui.conftest import Office
 from tests.gui.samples import CONNECTED, LTE, OFF, WIFI
 
 LINE = "WiFi wlan0 lost, continuing on LTE wwan0, gap 62 ms"
 LOST = replace(CONNECTED, paths=(replace(WIFI, state=PathState.SUSPECT), LTE))
-WHEN = short_moment(1_000.0)
+WHEN = unbroken(short_moment(1_000.0))
 
 
 def failover(number: int, lost: str = "wlan0", to: str = "wwan0", gap: float = 62.0) -> EventRecord:
