@@ -79,6 +79,10 @@ class Outcome:
     other_processors: float
     """Processors that everything else used: the far host, interrupts, whatever runs besides."""
 
+    overflows: tuple[int, int]
+    """Messages that found a full receive buffer, at the server's side and at the clients'; a whole
+    burst of packets may be one."""
+
     @property
     def kb_per_client(self) -> float:
         """Memory of the server for each client."""
@@ -140,6 +144,8 @@ def describe(plan: Plan, outcome: Outcome) -> str:
 {plan.workers} worker(s): {verdict} (bars: loss {MAX_LOSS:.1%}, fairness {MAX_UNFAIRNESS})
   received    {outcome.mbit_per_client:.2f} Mbit/s each
   loss        {outcome.loss:.3%} ({lost} of {outcome.sent} packets)
+  of it       {outcome.overflows[0]} messages in full receive buffers at the server's side, \
+{outcome.overflows[1]} at the clients'; the rest waited too long in a process
   fairness    most / least = {outcome.unfairness:.3f}
   memory      {outcome.kb_per_client:.0f} kB each (server: {before:.0f} MB, then {after:.0f} MB)
   processors  {outcome.server_processors:.2f} server, {outcome.clients_processors:.2f} clients, \
@@ -206,6 +212,7 @@ def measure(plan: Plan, scratch: Path) -> Outcome:
             server_processors=shares[0],
             clients_processors=shares[1],
             other_processors=shares[2] - shares[0] - shares[1],
+            overflows=(far.call(_full_buffers), near.call(_full_buffers)),
         )
 
 
@@ -279,6 +286,16 @@ def _machine_seconds() -> float:
     first = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0].split()
     user, nice, system, _idle, _iowait, irq, softirq = map(int, first[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _full_buffers() -> int:
+    """Read how often that happened in the namespace of the calling thread."""
+    names, values = (
+        line.split()
+        for line in Path("/proc/thread-self/net/snmp").read_text(encoding="ascii").splitlines()
+        if line.startswith("Udp:")
+    )
+    return int(values[names.index("RcvbufErrors")])
 
 
 def _resident_mb(server: Program) -> float:
