@@ -16,13 +16,13 @@ from mqvpn_core.quic.connection_ids import (
 from mqvpn_core.quic.control_frames import ControlFrames
 from mqvpn_core.quic.path_ids import PathIds
 from mqvpn_core.wire.code_points import TransportErrorCode
+from mqvpn_core.wire.path_frame_coding import encode_path_frame
 from mqvpn_core.wire.path_frames import (
     NewConnectionId,
     PathCidsBlocked,
     PathNewConnectionId,
     PathRetireConnectionId,
     RetireConnectionId,
-    encode_path_frame,
 )
 
 ISSUED_FOR_UNUSED_PATH = 1

@@ -38,7 +38,11 @@ from mqvpn_core.quic.sent_run import SentRun
 from mqvpn_core.quic.transport_config import BASE_DATAGRAM_SIZE, CONNECTION_ID_LENGTH
 from mqvpn_core.quic.udp_datagrams import Transmit
 from mqvpn_core.wire.code_points import FrameType
-from mqvpn_core.wire.path_frames import PathChallenge, PathResponse, encode_path_frame
+from mqvpn_core.wire.path_frame_coding import encode_path_frame
+from mqvpn_core.wire.path_frames import (
+    PathChallenge,
+    PathResponse,
+)
 
 MAX_NON_ELICITING_STREAK = 32
 """ACK-only packets in a row after which a PING asks for an ACK (RFC 9000 s13.2.4): without it a

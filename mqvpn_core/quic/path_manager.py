@@ -24,6 +24,7 @@ from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.timers import earliest, is_due
 from mqvpn_core.wire.code_points import TransportErrorCode
+from mqvpn_core.wire.path_frame_coding import encode_path_frame
 from mqvpn_core.wire.path_frames import (
     MaxPathId,
     PathAbandon,
@@ -31,7 +32,6 @@ from mqvpn_core.wire.path_frames import (
     PathsBlocked,
     PathStatusAvailable,
     PathStatusBackup,
-    encode_path_frame,
 )
 
 RETENTION_PROBE_TIMEOUTS = 3

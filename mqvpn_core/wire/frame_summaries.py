@@ -11,7 +11,11 @@ from typing import TypeAlias
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.wire.ack_frames import Ack, decode_ack
 from mqvpn_core.wire.code_points import FrameType
-from mqvpn_core.wire.path_frames import PathAck, PathFrame, decode_path_frame
+from mqvpn_core.wire.path_frame_coding import decode_path_frame
+from mqvpn_core.wire.path_frames import (
+    PathAck,
+    PathFrame,
+)
 from mqvpn_core.wire.varint import decode_varint
 
 FrameField: TypeAlias = bool | int | float | str | tuple[tuple[int, int], ...]

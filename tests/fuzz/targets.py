@@ -29,7 +29,7 @@ from mqvpn_core.wire.ip_packets import (
     internet_checksum,
     with_decremented_hop_limit,
 )
-from mqvpn_core.wire.path_frames import decode_path_frame, encode_path_frame
+from mqvpn_core.wire.path_frame_coding import decode_path_frame, encode_path_frame
 from mqvpn_core.wire.request_scopes import RequestScope
 from mqvpn_core.wire.uri_templates import (
     compile_template_matcher,

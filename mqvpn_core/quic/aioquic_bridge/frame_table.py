@@ -19,7 +19,10 @@ from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.wire.ack_frames import Ack, decode_ack
 from mqvpn_core.wire.code_points import FrameType, TransportErrorCode
-from mqvpn_core.wire.path_frames import PathFrame, decode_path_frame
+from mqvpn_core.wire.path_frame_coding import decode_path_frame
+from mqvpn_core.wire.path_frames import (
+    PathFrame,
+)
 from mqvpn_core.wire.varint import decode_varint, varint_size
 
 OwnFrame: TypeAlias = Ack | PathFrame

@@ -10,7 +10,10 @@ from mqvpn_core.errors import DecodeError
 from mqvpn_core.wire.ack_frames import Ack, decode_ack, encode_ack_body
 from mqvpn_core.wire.code_points import FrameType
 from mqvpn_core.wire.http_datagrams import decode_context_id, decode_stream_id
-from mqvpn_core.wire.path_frames import PathFrame, decode_path_frame, encode_path_frame
+from mqvpn_core.wire.path_frame_coding import decode_path_frame, encode_path_frame
+from mqvpn_core.wire.path_frames import (
+    PathFrame,
+)
 from mqvpn_core.wire.varint import decode_varint, encode_varint, varint_size
 from tests.properties.wire.strategies import acks, damaged, path_frames, varints
 

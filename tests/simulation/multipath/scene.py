@@ -13,7 +13,11 @@ from mqvpn_core.testing.link_elements import Direction, LinkElement, Loss, OneWa
 from mqvpn_core.testing.multi_pair import LINK_DELAY, MULTIPATH_PAIR, MultiPair
 from mqvpn_core.testing.pair import PairConfig, Peer
 from mqvpn_core.wire.code_points import FrameType
-from mqvpn_core.wire.path_frames import PathFrame, PathNewConnectionId, encode_path_frame
+from mqvpn_core.wire.path_frame_coding import encode_path_frame
+from mqvpn_core.wire.path_frames import (
+    PathFrame,
+    PathNewConnectionId,
+)
 from mqvpn_core.wire.varint import encode_varint
 from tests.simulation.multipath.path_rules import PathRules
 

@@ -22,12 +22,12 @@ from mqvpn_core.testing.pair import PairConfig
 from mqvpn_core.testing.simulator import Simulator
 from mqvpn_core.wire.code_points import TransportErrorCode as E
 from mqvpn_core.wire.code_points import TransportParameter
+from mqvpn_core.wire.path_frame_coding import encode_path_frame
 from mqvpn_core.wire.path_frames import (
     MaxPathId,
     PathAbandon,
     PathFrame,
     PathStatusBackup,
-    encode_path_frame,
 )
 from mqvpn_core.wire.varint import encode_varint
 from tests.interop.ours import OurHttpClient, OurHttpServer

@@ -7,6 +7,7 @@ import pytest
 from mqvpn_core.ids import PathId
 from mqvpn_core.wire.ack_frames import Ack, EcnCounts
 from mqvpn_core.wire.frame_summaries import FrameField, FrameSummary, summarise_frames
+from mqvpn_core.wire.path_frame_coding import encode_path_frame
 from mqvpn_core.wire.path_frames import (
     MaxPathId,
     NewConnectionId,
@@ -15,7 +16,6 @@ from mqvpn_core.wire.path_frames import (
     PathChallenge,
     PathFrame,
     PathStatusBackup,
-    encode_path_frame,
 )
 
 

@@ -6,6 +6,7 @@ from mqvpn_core.errors import DecodeError, LocalProtocolError
 from mqvpn_core.ids import PathId
 from mqvpn_core.wire.ack_frames import Ack, EcnCounts
 from mqvpn_core.wire.code_points import FrameType
+from mqvpn_core.wire.path_frame_coding import decode_path_frame, encode_path_frame
 from mqvpn_core.wire.path_frames import (
     MaxPathId,
     NewConnectionId,
@@ -21,8 +22,6 @@ from mqvpn_core.wire.path_frames import (
     PathStatusAvailable,
     PathStatusBackup,
     RetireConnectionId,
-    decode_path_frame,
-    encode_path_frame,
 )
 from mqvpn_core.wire.varint import decode_varint
 
