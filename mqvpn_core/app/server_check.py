@@ -106,6 +106,9 @@ def examine(file: Path, machine: Machine, now: dt.datetime) -> tuple[Finding, ..
         machine: where to look.
         now: the time.
     """
+    if _is_missing(file):
+        text = f"{file} is not there: mqvpn-core server init makes a server"
+        return (Finding(subject="settings", verdict=Verdict.WRONG, text=text),)
     try:
         config = load_config(Sources(role=Role.SERVER, file=file)).config
         assert isinstance(config, ServerConfig)  # the role says so
@@ -279,6 +282,16 @@ def _way_out(machine: Machine) -> Iterator[Finding]:
         verdict = Verdict.GOOD if mtu >= _COMFORTABLE_MTU else Verdict.DOUBTFUL
         verdict = Verdict.WRONG if mtu < _LEAST_MTU else verdict
         yield Finding(subject="MTU", verdict=verdict, text=f"{mtu} bytes on {way.interface}")
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # it may be there; who reads it says why not
+    return False
 
 
 def _is_running(config: ServerConfig) -> bool:

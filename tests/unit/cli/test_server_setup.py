@@ -246,3 +246,4 @@ def test_the_doctor_as_a_command(mqvpn: CommandLine, tmp_path: Path) -> None:
     assert (outcome.code, finding["subject"], finding["verdict"]) == (1, "settings", "wrong")
     plain = mqvpn("server", "check", "--config", str(tmp_path / "none.toml"))
     assert plain.out.startswith("wrong    settings     ")
+    assert "server init makes a server" in plain.out
