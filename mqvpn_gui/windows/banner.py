@@ -33,7 +33,7 @@ class Message:
 class Banner(QFrame):
     """Shows one message until it is dismissed or not true any more; then the one before it.
 
-    A: `texts`. C: `show_message`, `take_back`.
+    A: `stops`, `texts`. C: `show_message`, `take_back`.
     """
 
     dismissed = Signal(str)
@@ -60,6 +60,11 @@ class Banner(QFrame):
         layout.addWidget(self._text)
         layout.addLayout(row)
         self.hide()
+
+    @property
+    def stops(self) -> tuple[QPushButton, ...]:
+        """What Tab comes to, in its order."""
+        return self._action, self._close
 
     @property
     def texts(self) -> tuple[str, ...]:

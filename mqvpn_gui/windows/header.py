@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QVBoxLayout,
+    QWidget,
 )
 from typing_extensions import override
 
@@ -33,7 +34,7 @@ def _tr(text: str) -> str:
 class Header(QFrame):
     """State, server, duration, rates, and the toggle.
 
-    C: `show_state`, `show_profiles`, `set_busy`, `tick`.
+    A: `stops`. C: `show_state`, `show_profiles`, `set_busy`, `tick`.
     """
 
     toggle_wanted = Signal()
@@ -109,6 +110,11 @@ class Header(QFrame):
         grid.addWidget(self._kill_switch, 5, 0)
         self._grid = grid
         self._place_button(is_narrow=False)
+
+    @property
+    def stops(self) -> tuple[QWidget, ...]:
+        """What Tab comes to, in its order."""
+        return self._button, self._server
 
     @override
     def resizeEvent(self, event: QResizeEvent) -> None:

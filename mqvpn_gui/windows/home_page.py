@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import (
@@ -22,7 +23,7 @@ from mqvpn_gui.windows.flow_layout import FlowLayout
 from mqvpn_gui.windows.graph import Graph, quantity_name, span_name
 from mqvpn_gui.windows.header import Header
 from mqvpn_gui.windows.path_card import PathCard
-from mqvpn_gui.windows.widgets import ScrollPage, heading, plain_label
+from mqvpn_gui.windows.widgets import ScrollPage, heading, lead_tab_through, plain_label
 from mqvpn_gui.words.events import failover_of
 from mqvpn_gui.words.states import link_name
 
@@ -84,6 +85,7 @@ class HomePage(ScrollPage):
         layout.addLayout(self._graph_controls())
         layout.addWidget(self._graph, 1)
         layout.addWidget(self.events, 1)
+        lead_tab_through(*self.header.stops)
 
     def name_of(self, interface: str) -> str:
         """What the user calls an interface."""
@@ -102,12 +104,16 @@ class HomePage(ScrollPage):
         if len(self._link_names) > MAX_INTERFACES:
             self._link_names.clear()
         self._link_names |= {path.interface: link_name(path) for path in state.paths}
+        shown = set(self._cards)
         for position, path in enumerate(state.paths):
             card = self._cards.get(path.interface) or self._add_card(path.interface, position)
             points = self._history.points(path.interface, Span.MINUTE, now)
             index = names.index(path.interface) if path.interface in names else position
             colour = self._colours.paths[index % len(self._colours.paths)]
             card.show_path(path, [each.rtt_ms for each in points], colour)
+        if shown != set(self._cards):
+            cards = (self._cards[path.interface] for path in state.paths)
+            lead_tab_through(*self.header.stops, *chain.from_iterable(each.stops for each in cards))
         self._tell_failovers()
 
     def show_events(self, records: list[EventRecord]) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 from typing_extensions import override
 
 from mqvpn_gui.windows.banner import Banner
+from mqvpn_gui.windows.widgets import lead_tab_through
 
 _SIZE = QSize(760, 720)
 _LEAST = QSize(360, 420)
@@ -71,8 +72,7 @@ class MainWindow(QMainWindow):
             title: what the user reads; with a mnemonic.
             page: the page.
         """
-        index = self._pages.addWidget(page)
-        self._names[name] = index
+        index = self._names[name] = self._pages.count()
         button = QPushButton(title)
         button.setCheckable(True)
         button.setProperty("class", "choice")
@@ -85,6 +85,8 @@ class MainWindow(QMainWindow):
         button.toggled.connect(lambda is_on: self._show(index) if is_on else None)
         self._buttons.addButton(button, index)
         self._bar.insertWidget(self._bar.count() - 1, button)
+        self._pages.addWidget(page)
+        lead_tab_through(*self._buttons.buttons(), *self.banner.stops)
 
     def open_page(self, name: str) -> None:
         """Show a page."""

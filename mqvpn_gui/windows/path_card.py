@@ -61,6 +61,11 @@ class PathCard(QFrame):
         grid.addWidget(self._role, 7, 0, Qt.AlignmentFlag.AlignLeading)
         self.tell("")
 
+    @property
+    def stops(self) -> tuple[QWidget, ...]:
+        """What Tab comes to, in its order."""
+        return self._role.stops
+
     def show_path(self, path: PathInfo, round_trips: Sequence[float], colour: str) -> None:
         """Write all numbers.
 

@@ -140,6 +140,7 @@ class ProfileEditor(QDialog):
         self._choice(form, "scheduler", _tr("&Spreading"), schedulers)
         self._text(form, "tun_name", _tr("Devi&ce"), "mqvpn0")
         mtu = QSpinBox()
+        mtu.setMinimumHeight(QLineEdit().sizeHint().height())
         mtu.setRange(0, 65535)
         mtu.setSpecialValueText(_tr("follows the network"))
         mtu.setValue(_as_int(self._before.get("mtu")))

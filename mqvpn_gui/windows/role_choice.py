@@ -45,6 +45,11 @@ class RoleChoice(QWidget):
             row.addWidget(button)
             self._buttons[role] = button
 
+    @property
+    def stops(self) -> tuple[QPushButton, ...]:
+        """What Tab comes to, in its order."""
+        return tuple(self._buttons.values())
+
     def show_role(self, path: PathInfo) -> None:
         """Say what a path is for."""
         self._shown = path.role
