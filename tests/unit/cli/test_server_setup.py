@@ -7,6 +7,7 @@ import os
 import pwd
 import socket
 import stat
+import sys
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from typing_extensions import override
 from mqvpn_core.app import server_check, server_init
 from mqvpn_core.app.certificates import load_certificates
 from mqvpn_core.app.config_files import Sources, load_config
+from mqvpn_core.app.invitations import qr_code
 from mqvpn_core.app.port_probe import Answer, Probe
 from mqvpn_core.app.server_check import Machine, Verdict
 from mqvpn_core.app.server_init import WayOut
@@ -119,6 +121,18 @@ def test_questions(mqvpn: CommandLine, tmp_path: Path, monkeypatch: pytest.Monke
     assert "is not a host name" in outcome.err
     assert "UDP port [443]" in outcome.err
     assert "packets of clients leave by eth0" in outcome.err
+
+
+@pytest.mark.parametrize("more", [(), ("--no-qr",)], ids=["code", "link alone"])
+def test_a_code_for_a_camera_stands_above_the_link_on_a_terminal(
+    mqvpn: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(server_init, "find_way_out", lambda: None)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    line = ("server", "init", "--yes", "--name", "vpn.example.org", "--directory", str(tmp_path))
+    *code, link = mqvpn(*line, *more).out.splitlines()
+    assert decode_invite_link(link).user == "me"
+    assert code == ([] if more else (qr_code(link) or "").splitlines())
 
 
 @pytest.mark.parametrize(
