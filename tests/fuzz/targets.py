@@ -11,6 +11,7 @@ from random import Random
 from struct import pack
 from typing import NamedTuple
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.errors import ConfigError, DecodeError
 from mqvpn_core.wire.ack_frames import decode_ack
 from mqvpn_core.wire.capsules import Capsule, CapsuleLimits, CapsuleParser, encode_capsule
@@ -46,6 +47,12 @@ from tests.fuzz.helper_targets import (
     generate_dns,
     generate_messages,
     generate_profiles,
+)
+from tests.fuzz.kernel_targets import (
+    datagram_check,
+    frame_check,
+    generate_frames,
+    generate_reads,
 )
 from tests.fuzz.mutation import blob, small_varint, varint
 
@@ -286,3 +293,7 @@ TARGETS = {
     "profiles": Target(generate_profiles, check_profiles),
     "dns_messages": Target(generate_dns, check_dns),
 }
+if kernel.make_datagram_reader is not None:
+    TARGETS["datagrams"] = Target(generate_reads, datagram_check(kernel.make_datagram_reader))
+if kernel.make_frame_reader is not None:
+    TARGETS["device_frames"] = Target(generate_frames, frame_check(kernel.make_frame_reader))
