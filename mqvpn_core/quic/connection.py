@@ -27,6 +27,7 @@ from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Tr
 from mqvpn_core.wire.code_points import FrameType
 
 _DATAGRAM_TYPE_AND_LENGTH = 3
+_NO_SIZE = 1 << 32  # larger than any
 
 
 class MultipathConnection:
@@ -149,12 +150,19 @@ class MultipathConnection:
     def max_datagram_payload(self) -> int:
         """Largest DATAGRAM payload that one packet carries on every path now; 0 when none."""
         limit = self.engine.peer_datagram_frame_limit
-        carriers = [path for path in self._paths.values() if path.may_carry_data]
-        if limit == 0 or not carriers:
+        smallest = smallest_settled = _NO_SIZE
+        # A plain loop: this is asked with every batch.
+        for path in self._paths.values():
+            if path.may_carry_data:
+                pmtu = path.current.pmtu
+                smallest = min(smallest, pmtu.current)
+                if pmtu.is_settled:
+                    smallest_settled = min(smallest_settled, pmtu.current)
+        if limit == 0 or smallest == _NO_SIZE:
             return 0
         # A path that is still searching carries what fits; it does not shrink the tunnel.
-        settled = [path for path in carriers if path.current.pmtu.is_settled]
-        smallest = min(path.current.pmtu.current for path in settled or carriers)
+        if smallest_settled != _NO_SIZE:
+            smallest = smallest_settled
         return max(0, min(smallest - PACKET_OVERHEAD - 1, limit - _DATAGRAM_TYPE_AND_LENGTH))
 
     @property

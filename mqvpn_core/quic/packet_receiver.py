@@ -7,7 +7,7 @@ in `connection`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
@@ -184,27 +184,28 @@ class PacketReceiver:
         if batch.numbers:
             yield batch
 
-    def open_run(self, run: ReceivedDatagrams, now: Instant) -> Iterator[ReceivedBatch | bytes]:
+    def open_run(self, run: ReceivedDatagrams, now: Instant) -> Iterable[ReceivedBatch | bytes]:
         """Do what `open` does for short-header packets that have the same destination.
 
-        Yields:
-            A batch, or packets that nobody could open.
+        Returns:
+            Packets that nobody could open, and a batch.
 
         Raises:
-            RemoteProtocolError: a packet broke a rule; the batch before it has been yielded.
+            RemoteProtocolError: a packet broke a rule.
         """
         cid = run.data[1 : 1 + CONNECTION_ID_LENGTH]
         local = self._local_cids.lookup(cid)
         path = None if local is None else self._paths.get(local.path_id)
         if local is None or path is None or self._tracer is not None:
             # A stranger, a new path, or somebody looks at every packet.
-            yield from self.open(run.four_tuple, split_segments(run), run.ecn, now)
-            return
+            return self.open(run.four_tuple, split_segments(run), run.ecn, now)
         if self._accept is None and run.four_tuple not in path.network_paths:
             # RFC 9000 s9: "If a client receives packets from an unknown server address, the client
             # MUST discard these packets."
-            return
+            return ()
         batch = ReceivedBatch(path=path, path_cid=cid, cid_sequence=local.sequence_number)
+        outcomes: list[ReceivedBatch | bytes] = []
+        size, whole = run.segment_size, len(run.data)
         opened = self._protection.open_run(
             path_id=path.path_id,
             largest_received=path.received.largest,
@@ -215,22 +216,23 @@ class PacketReceiver:
         start = 0
         try:
             for plain in opened:
-                count = len(plain.payloads) if isinstance(plain, OpenedTrain) else 1
-                stop = min(start + count * run.segment_size, len(run.data))
-                if plain is None:
-                    if stop - start >= _SMALLEST_PACKET:
-                        self.undecryptable_count += 1
-                        yield run.data[start:stop]
-                elif isinstance(plain, OpenedTrain):
+                if isinstance(plain, OpenedTrain):
+                    stop = min(start + len(plain.payloads) * size, whole)
                     self._take_train(batch, plain, stop - start, now)
                 else:
-                    size = stop - start
-                    self._take(batch, plain.packet_number, plain.plaintext, size, now)
+                    stop = min(start + size, whole)
+                    if plain is not None:
+                        number, payload, _ = plain
+                        self._take(batch, number, payload, stop - start, now)
+                    elif stop - start >= _SMALLEST_PACKET:
+                        self.undecryptable_count += 1
+                        outcomes.append(run.data[start:stop])
                 start = stop
         finally:
             self._record(batch, run.four_tuple, run.ecn, now)
         if batch.numbers:
-            yield batch
+            outcomes.append(batch)
+        return outcomes
 
     def _path_for(
         self, path_id: PathId, four_tuple: FourTuple, packets: Sequence[bytes], now: Instant
@@ -301,7 +303,10 @@ class PacketReceiver:
         )
         path.received_packets += batch.numbers.count
         path.received_bytes += batch.received_bytes
-        path.network_path(four_tuple).on_datagram_received(batch.received_bytes)
+        current = path.current
+        if four_tuple != current.four_tuple:
+            current = path.network_path(four_tuple)
+        current.on_datagram_received(batch.received_bytes)
         self.last_received_at = path.last_received_at = now
         if batch.datagrams:
             path.data_received_at = now

@@ -30,6 +30,7 @@ MAX_SKIP_DISTANCE = 1000
 """Between two numbers left out on purpose are 1 to this many others, 500 on average."""
 
 _REMEMBERED_SKIPS = 8
+_TRIM_INTERVAL = DUPLICATE_WINDOW // 4
 _ECN_CE = 3
 
 
@@ -49,6 +50,7 @@ class ReceivedPackets:
         "_lowest_unreported",
         "_max_ack_delay",
         "_seen",
+        "_trim_at",
         "_unacknowledged_count",
         "ack_due_at",
         "largest",
@@ -69,6 +71,8 @@ class ReceivedPackets:
         self._ack_eliciting_threshold = ack_eliciting_threshold
         # The window bounds the count: at most every other number of it can be missing.
         self._seen = PacketNumberRanges(DUPLICATE_WINDOW)
+        # When to forget what is outside of it.
+        self._trim_at = 0
         self._acknowledgeable = PacketNumberRanges()
         # Lowest number that arrived since the last ACK was sent.
         self._lowest_unreported: int | None = None
@@ -102,12 +106,13 @@ class ReceivedPackets:
             ecn: ECN codepoint of all their IP headers.
             now: when they arrived.
         """
-        if not numbers:
+        ranges = list(numbers)
+        if not ranges:
             return
         previous_largest = self.largest
-        lowest, highest = numbers.smallest, numbers.largest
-        has_gap = len(numbers) > 1 or lowest != previous_largest + 1
-        for start, stop in numbers:
+        lowest, highest = ranges[0][0], ranges[-1][1] - 1
+        has_gap = len(ranges) > 1 or lowest != previous_largest + 1
+        for start, stop in ranges:
             self._seen.add(start, stop)
             self._acknowledgeable.add(start, stop)
         if self._lowest_unreported is None or lowest < self._lowest_unreported:
@@ -115,7 +120,10 @@ class ReceivedPackets:
         if highest > previous_largest:
             self.largest = highest
             self._largest_received_at = now
-            self._seen.discard_below(highest - DUPLICATE_WINDOW + 1)
+            if highest >= self._trim_at:
+                # Now and then: older numbers count as duplicates whether they are in it or not.
+                self._seen.discard_below(highest - DUPLICATE_WINDOW + 1)
+                self._trim_at = highest + _TRIM_INTERVAL
         if ecn:
             self._count_ecn(ecn, numbers.count)
         if ack_eliciting_count:
@@ -343,11 +351,15 @@ class SentPackets:
                 del self._firsts[index]
 
     def _has_skipped(self, ranges: Sequence[tuple[int, int]]) -> bool:
-        return any(
-            smallest <= number <= largest
-            for smallest, largest in ranges
-            for number in self._skipped
-        )
+        for number in reversed(self._skipped):
+            if number < ranges[-1][0]:
+                return False
+            for smallest, largest in ranges:
+                if number >= smallest:
+                    if number <= largest:
+                        return True
+                    break
+        return False
 
     def _remove(self, start: int, stop: int) -> list[SentRun]:
         """Take the numbers ``start`` up to but excluding ``stop`` out of the ledger."""
@@ -370,7 +382,9 @@ class SentPackets:
             removed[-1] = tail.part(tail.first, stop)
         runs[low:high] = kept
         self._firsts[low:high] = [run.first for run in kept]
-        self.ack_eliciting_in_flight -= sum(run.count for run in removed if run.ack_eliciting)
+        for run in removed:
+            if run.ack_eliciting:
+                self.ack_eliciting_in_flight -= run.count
         return removed
 
 

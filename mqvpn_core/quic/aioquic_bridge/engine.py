@@ -223,13 +223,13 @@ class EngineConnection(QuietEngine):
     def note_packet_received(self, now: Instant) -> None:
         """Restart the idle timer for an authenticated 1-RTT packet (RFC 9000 s10.1)."""
         if not self.is_ending:
-            self._close_at = now + self._idle_timeout()
+            self._restart_idle_timer(now)
             self._ack_eliciting_sent_since_receipt = False
 
     def note_ack_eliciting_sent(self, now: Instant) -> None:
         """Restart the idle timer for the first ack-eliciting packet after a receipt."""
         if not self._ack_eliciting_sent_since_receipt and not self.is_ending:
-            self._close_at = now + self._idle_timeout()
+            self._restart_idle_timer(now)
             self._ack_eliciting_sent_since_receipt = True
 
     def note_peer_validated_address(self) -> None:

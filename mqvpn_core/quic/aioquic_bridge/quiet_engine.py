@@ -6,6 +6,7 @@ the absence of 0-RTT needs it. Every name with a leading underscore that is used
 the canary test.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,12 +21,16 @@ from aioquic.quic.connection import (
 from typing_extensions import override
 
 from mqvpn_core.errors import DecodeError
+from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.credentials import SessionTicket, strip_early_data
 from mqvpn_core.quic.aioquic_bridge.flow_control import SlidingFlowControl
 from mqvpn_core.quic.aioquic_bridge.gate import OneRttGate
 from mqvpn_core.quic.aioquic_bridge.peer_parameters import PeerParameters, read_peer_parameters
 from mqvpn_core.wire.code_points import TransportErrorCode, TransportParameter
 from mqvpn_core.wire.varint import encode_varint
+
+IDLE_LOOK_INTERVAL = 0.05
+"""Seconds for which the length of the idle time-out counts as known."""
 
 
 class _NullPacer:
@@ -84,6 +89,8 @@ class QuietEngine(SlidingFlowControl):
         self.gate = OneRttGate()
         self.peer_parameters = PeerParameters()
         self.largest_probe_timeout = 0.0
+        self._idle_seconds = 0.0
+        self._idle_known_until = -math.inf
         self._tickets = tickets
         self._verification_name = verification_name
         self._initial_max_path_id = initial_max_path_id
@@ -171,6 +178,13 @@ class QuietEngine(SlidingFlowControl):
     def _idle_timeout(self) -> float:
         # RFC 9000 s10.1: "at least three times the current PTO", here of the slowest path.
         return max(super()._idle_timeout(), 3 * self.largest_probe_timeout)
+
+    def _restart_idle_timer(self, now: Instant) -> None:
+        # With every batch, and what the seconds follow from moves slowly.
+        if now >= self._idle_known_until:
+            self._idle_seconds = self._idle_timeout()
+            self._idle_known_until = now + IDLE_LOOK_INTERVAL
+        self._close_at = now + self._idle_seconds
 
     @override
     def _close_begin(self, is_initiator: bool, now: float) -> None:
