@@ -34,6 +34,7 @@ from mqvpn_core.masque.session_events import (
     explain_reset,
     explain_termination,
 )
+from mqvpn_core.masque.tunnel_link import FOLLOW_INTERVAL
 from mqvpn_core.quic.events import ConnectionTerminated
 from mqvpn_core.quic.http3_events import (
     DataReceived,
@@ -86,6 +87,8 @@ class ClientSession:
         self._events: deque[SessionEvent] = deque()
         self._early_counters = PacketCounters()
         self._setup_deadline: Instant | None = None
+        # When to look for what no event tells, such as a path MTU that has settled.
+        self._follow_at = Instant(0.0)
         self._request_sent_at = Instant(0.0)
         self._is_terminated = False
 
@@ -113,12 +116,21 @@ class ClientSession:
         """Take everything the connection has for us."""
         if self._setup_deadline is None:
             self._setup_deadline = Instant(now + self._config.setup_timeout)
+        has_data, may_wait = False, now < self._follow_at
         while (event := self._http3.next_event()) is not None:
-            self._take(event, now)
-        settings = self._http3.peer_settings
-        if self._state is _State.AWAITS_SETTINGS and settings is not None:
-            self._start_request(settings, now)
-        self._follow_tunnel(now)
+            if isinstance(event, HttpDatagramsReceived) and event.stream_id == self._stream_id:
+                has_data = True
+                if self._state is not _State.ENDED:
+                    self._take_datagrams(event.payloads, now)
+            else:
+                may_wait = False
+                self._take(event, now)
+        if self._state is _State.AWAITS_SETTINGS:
+            settings = self._http3.peer_settings
+            if settings is not None:
+                self._start_request(settings, now)
+        if not (has_data and may_wait):
+            self._follow_tunnel(now)
 
     def handle_timeout(self, now: Instant) -> None:
         """Do what is due."""
@@ -307,6 +319,8 @@ class ClientSession:
                 self._finish(event)
                 return
             self._events.append(event)
+        if self._tunnel.is_established:
+            self._follow_at = Instant(now + FOLLOW_INTERVAL)
 
     def _is_late(self, now: Instant) -> bool:
         if self._state is _State.ENDED or self._setup_deadline is None:

@@ -41,6 +41,7 @@ from mqvpn_core.masque.server_policy import ServerPolicy
 from mqvpn_core.masque.server_tunnel import ServerTunnel
 from mqvpn_core.masque.site import BAD_REQUEST_PAGE, SitePage
 from mqvpn_core.masque.site_answers import SiteAnswers
+from mqvpn_core.masque.tunnel_link import FOLLOW_INTERVAL
 from mqvpn_core.masque.tunnel_requests import (
     Grant,
     Refusal,
@@ -96,7 +97,7 @@ class ServerSession:
         self._unfinished: set[StreamId] = set()
         self._to_device: list[Parcel] = []
         self._counters = PacketCounters()
-        self._is_terminated = False
+        self._is_terminated, self._follow_at = False, Instant(0.0)
 
     @property
     def addresses(self) -> tuple[IpAddress, ...]:
@@ -118,9 +119,16 @@ class ServerSession:
 
     def receive_events(self, now: Instant) -> None:
         """Take everything the connection has for us."""
+        has_data, may_wait = False, now < self._follow_at
         while (event := self._http3.next_event()) is not None:
-            self._take(event, now)
-        self._follow_tunnels(now)
+            if isinstance(event, HttpDatagramsReceived) and not self._is_terminated:
+                has_data = True
+                self._take_datagrams(event, now)
+            else:
+                may_wait = False
+                self._take(event, now)
+        if not (has_data and may_wait):
+            self._follow_tunnels(now)
 
     def handle_timeout(self, now: Instant) -> None:
         """Do what is due."""
@@ -352,6 +360,7 @@ class ServerSession:
 
     def _follow_tunnels(self, now: Instant) -> None:
         """Let tunnels make progress, and close those that are over."""
+        self._follow_at = Instant(now + FOLLOW_INTERVAL)
         for stream_id, tunnel in list(self._tunnels.items()):
             tunnel.progress(now)
             if tunnel.is_finished:

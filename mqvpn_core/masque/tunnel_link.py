@@ -32,6 +32,10 @@ from mqvpn_core.wire.http_datagrams import (
 IP_PACKET_PREFIX: Final = encode_context_id(IP_PACKET_CONTEXT)
 """In front of every IP packet in an HTTP Datagram (RFC 9484 s6)."""
 
+FOLLOW_INTERVAL: Final = 0.01
+"""Seconds that a session may wait to look for what no event tells, such as a path MTU that has
+settled; with every batch it would cost as much as the batch."""
+
 _MIN_IPV4_MTU: Final = 68
 _MAX_MTU: Final = 65535
 

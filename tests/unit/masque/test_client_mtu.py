@@ -12,7 +12,7 @@ from mqvpn_core.masque.session_events import (
     RoutesChanged,
     TunnelEstablished,
 )
-from mqvpn_core.masque.tunnel_link import LinkConfig
+from mqvpn_core.masque.tunnel_link import FOLLOW_INTERVAL, LinkConfig
 from mqvpn_core.wire.code_points import Http3ErrorCode
 from mqvpn_core.wire.ip_packets import decode_ip_header
 from tests.unit.masque.client_scene import ALL_V4, ALL_V6, ONLY_V4, ONLY_V6, Scene
@@ -45,6 +45,18 @@ def test_the_mtu_follows_the_connection() -> None:
         assert scene.events == ([] if expected is None else [MtuChanged(mtu=expected)])
         scene.events.clear()
     assert scene.session.mtu == 1199
+
+
+def test_the_mtu_follows_soon_while_nothing_but_data_comes() -> None:
+    scene = Scene()
+    scene.establish()
+    packet = b"\0" + ipv4_packet("198.51.100.7", "10.0.0.2")
+    scene.datagrams(packet, now=at(1))
+    scene.http3.datagram_room = 1452
+    scene.datagrams(packet, now=at(1 + 0.5 * FOLLOW_INTERVAL))
+    assert scene.events == []
+    scene.datagrams(packet, now=at(1 + 1.5 * FOLLOW_INTERVAL))
+    assert scene.events == [MtuChanged(mtu=1451)]
 
 
 def test_the_user_bounds_the_mtu() -> None:
