@@ -190,10 +190,11 @@ def mirror() -> str:
 
 
 def copy_source(target: Path) -> Path:
-    """Copy the checkout and the wheels; return the manifest there."""
+    """Copy the checkout, and the wheels if they were fetched once; return the manifest there."""
     copy_checkout(target)
     wheels = MANIFEST.parent / "wheels"
-    shutil.copytree(wheels, target / wheels.relative_to(CHECKOUT))
+    if wheels.exists():
+        shutil.copytree(wheels, target / wheels.relative_to(CHECKOUT))
     return target / MANIFEST.relative_to(CHECKOUT)
 
 
