@@ -123,7 +123,6 @@ class PathRecovery:
         self.pacer = Pacer(bytes_per_second=1.0, max_datagram_size=max_datagram_size)
         self.bytes_in_flight = 0
         self.pto_count = 0
-        self.lost_packet_count = 0
         self.acked_bytes = 0
         self.max_ack_delay = max_ack_delay
         self._max_datagram_size = max_datagram_size
@@ -348,7 +347,6 @@ class PathRecovery:
         for run in lost:
             if run.generation != self.generation:
                 continue
-            self.lost_packet_count += run.count
             is_persistent |= self._is_persistent_congestion(run)
             if not run.in_flight:
                 continue

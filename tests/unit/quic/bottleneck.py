@@ -43,7 +43,7 @@ class Transfer:
             initial_rtt=0.333,
             max_ack_delay=MAX_ACK_DELAY,
         )
-        self.delivered_bytes = 0
+        self.delivered_bytes = self.lost_count = 0
         self.delivered_at: list[float] = []
         self.smallest_window = self.recovery.congestion.congestion_window
         self.largest_queue_delay = 0.0
@@ -89,6 +89,7 @@ class Transfer:
         if self.received.ack_due_at is not None and self.received.ack_due_at <= now:
             self._send_ack()
         outcome = self.recovery.on_timeout(self.sent, now)
+        self.lost_count += sum(run.count for run in outcome.lost)
         for _ in range(outcome.probe_count):
             self._send_run(1)
         window = self.recovery.congestion.congestion_window
@@ -158,7 +159,8 @@ class Transfer:
             self._at(self.now + self.link.one_way_delay, lambda: self._take_ack(ranges, delay))
 
     def _take_ack(self, ranges: tuple[tuple[int, int], ...], delay: float) -> None:
-        self.recovery.on_ack(self.sent, ranges, delay, None, Instant(self.now))
+        outcome = self.recovery.on_ack(self.sent, ranges, delay, None, Instant(self.now))
+        self.lost_count += sum(run.count for run in outcome.lost)
 
     def _is_out(self) -> bool:
         start, stop = self.link.outage

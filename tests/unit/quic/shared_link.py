@@ -129,7 +129,7 @@ class Flow:
             initial_rtt=0.1,
             max_ack_delay=_MAX_ACK_DELAY,
         )
-        self.sent_count = 0
+        self.sent_count = self.lost_count = 0
         self.deliveries: list[tuple[float, float]] = []
         """When a packet arrived, and how long it took."""
         self.watch: Callable[[], None] | None = None
@@ -150,7 +150,7 @@ class Flow:
 
     @property
     def lost_share(self) -> float:
-        return self.recovery.lost_packet_count / self.sent_count
+        return self.lost_count / self.sent_count
 
     def _on_alarm(self) -> None:
         if self._wakes_at <= self.link.now:  # or it has been set anew meanwhile
@@ -159,6 +159,7 @@ class Flow:
     def _wake(self) -> None:
         now = Instant(self.link.now)
         outcome = self.recovery.on_timeout(self.sent, now)
+        self.lost_count += sum(run.count for run in outcome.lost)
         for _ in range(outcome.probe_count):
             self._send_run(1)
         self._send()
@@ -226,7 +227,8 @@ class Flow:
             self.link.at(self._last_return, lambda: self._take_ack(ranges, delay))
 
     def _take_ack(self, ranges: tuple[tuple[int, int], ...], delay: float) -> None:
-        self.recovery.on_ack(self.sent, ranges, delay, None, Instant(self.link.now))
+        outcome = self.recovery.on_ack(self.sent, ranges, delay, None, Instant(self.link.now))
+        self.lost_count += sum(run.count for run in outcome.lost)
         if self.watch is not None:
             self.watch()
         self._wake()

@@ -60,7 +60,7 @@ class TestCleanLinks:
         states = states_of(flow)
         link.run_until(2.0)
         assert states[:3] == [BbrState.STARTUP, BbrState.DRAIN, BbrState.CRUISE]
-        assert flow.recovery.lost_packet_count == 0
+        assert flow.lost_count == 0
         assert bbr_of(flow).bandwidth == pytest.approx(RATE, rel=0.03)
 
     def test_start_up_ends_when_much_is_lost(self) -> None:
@@ -176,12 +176,12 @@ class TestChanges:
         link.run_until(3.0)
         flow.produces = lambda: 1.0
         link.run_until(18.0)
-        lost = flow.recovery.lost_packet_count
+        lost = flow.lost_count
         flow.produces = None
         link.at(link.now, flow._wake)
         link.run_until(20.0)
         assert flow.goodput(18.3, 20.0) > 0.9 * RATE
-        assert flow.recovery.lost_packet_count == lost
+        assert flow.lost_count == lost
 
     def test_a_slow_application_keeps_what_is_known(self) -> None:
         link = SharedLink(replace(CLEAN))

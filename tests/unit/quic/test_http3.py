@@ -162,6 +162,15 @@ def test_the_largest_datagram_passes_and_one_byte_more_is_dropped(stage: Stage) 
     assert stage.pair.client.connection.statistics().datagrams_dropped == 1
 
 
+def test_checklist_02_07_no_datagram_is_larger_than_the_peer_takes(stage: Stage) -> None:
+    """RFC 9221 s3: its limit counts type, length and payload of the frame."""
+    stream_id = stage.open_tunnel()
+    stage.pair.client.connection.engine._remote_max_datagram_frame_size = 500
+    room = stage.client.http3.max_datagram_payload(stream_id)
+    quarter_stream_id = 1
+    assert 1 + 2 + quarter_stream_id + room == 500
+
+
 @pytest.mark.parametrize(
     ("payload", "code"),
     [

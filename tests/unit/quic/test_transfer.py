@@ -21,7 +21,7 @@ def test_a_clean_bottleneck_is_filled(congestion: str, queue: int) -> None:
     transfer.run(15.0)
     assert transfer.goodput(since=3.0) > 0.9 * RATE
     assert transfer.recovery.rtt.minimum == pytest.approx(2 * DELAY, rel=0.1)
-    lost = transfer.recovery.lost_packet_count
+    lost = transfer.lost_count
     assert lost < 0.03 * len(transfer.delivered_at)
 
 
@@ -77,7 +77,7 @@ def test_a_slow_application_keeps_the_window_small(congestion: str) -> None:
     transfer.run(10.0)
     assert transfer.goodput(since=1.0) == pytest.approx(0.1 * RATE, rel=0.05)
     assert transfer.recovery.congestion.congestion_window < 10 * 0.1 * BDP
-    assert transfer.recovery.lost_packet_count == 0
+    assert transfer.lost_count == 0
 
 
 def test_pacing_keeps_bursts_out_of_the_queue() -> None:
