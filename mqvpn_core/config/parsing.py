@@ -148,9 +148,7 @@ def network(text: str) -> IPNetwork:
 
 def pool_ipv4(text: str) -> IPv4Network:
     """Read the network of inner IPv4 addresses."""
-    value = _network(text)
-    if value is None:
-        raise ConfigError(f"{quote(text)} is not {_network_advice(text)}")
+    value = network(text)
     if (
         not isinstance(value, IPv4Network)
         or not 8 <= value.prefixlen <= 30  # noqa: PLR2004 - stated in the message
@@ -162,9 +160,7 @@ def pool_ipv4(text: str) -> IPv4Network:
 
 def pool_ipv6(text: str) -> IPv6Network:
     """Read the network of inner IPv6 addresses."""
-    value = _network(text)
-    if value is None:
-        raise ConfigError(f"{quote(text)} is not {_network_advice(text)}")
+    value = network(text)
     if (
         not isinstance(value, IPv6Network)
         or not 32 <= value.prefixlen <= 126  # noqa: PLR2004 - stated in the message

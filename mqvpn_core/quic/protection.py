@@ -379,39 +379,25 @@ class PacketProtection:
         pending: Sequence[int],
         opened: list[OpenedPacket | None],
     ) -> None:
-        """Open the packets with the numbers ``pending``."""
+        """Open the packets ``pending`` with the current keys, or with neighbours of these."""
         while pending:
-            pending = self._open_pending(receive, arrival, packets, pending, opened)
-
-    def _open_pending(
-        self,
-        receive: ReceiveKeys,
-        arrival: "_Arrival",
-        packets: Sequence[bytes],
-        pending: Sequence[int],
-        opened: list[OpenedPacket | None],
-    ) -> Sequence[int]:
-        """Open with the current keys, then with their neighbours until one of them takes over.
-
-        Returns:
-            The packets that are left over for the keys that took over.
-        """
-        context = arrival.context(self.receive_key_phase)
-        results = kernel.open_batch(receive.current, context, [packets[i] for i in pending])
-        numbers: list[int] = []
-        others: list[tuple[int, int]] = []
-        for index, result in zip(pending, results, strict=True):
-            if isinstance(result, kernel.OpenedPacket):
-                _check_reserved_bits(result)
-                opened[index] = result
-                numbers.append(result.packet_number)
-            elif isinstance(result, kernel.OtherPhase):
-                others.append((index, result.packet_number))
-            elif result.is_forgery:
-                self.failed_open_count += 1
-        if numbers:
-            self._path_numbers(arrival.path_id).note_current(min(numbers), max(numbers))
-        return self._open_others(receive, arrival, packets, others, opened)
+            context = arrival.context(self.receive_key_phase)
+            results = kernel.open_batch(receive.current, context, [packets[i] for i in pending])
+            numbers: list[int] = []
+            others: list[tuple[int, int]] = []
+            for index, result in zip(pending, results, strict=True):
+                if isinstance(result, kernel.OpenedPacket):
+                    _check_reserved_bits(result)
+                    opened[index] = result
+                    numbers.append(result.packet_number)
+                elif isinstance(result, kernel.OtherPhase):
+                    others.append((index, result.packet_number))
+                elif result.is_forgery:
+                    self.failed_open_count += 1
+            if numbers:
+                self._path_numbers(arrival.path_id).note_current(min(numbers), max(numbers))
+            # What is left when others have become the current ones is opened with those.
+            pending = self._open_others(receive, arrival, packets, others, opened)
 
     def _open_others(
         self,
