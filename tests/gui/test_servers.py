@@ -145,7 +145,7 @@ def test_link_is_dropped_on_the_window(
     assert "vpn.example.org:443" in shown(dialog)
 
 
-def test_clipboard_with_nothing_of_use_says_so(office: Office) -> None:
+def test_clipboard_with_nothing_of_use_says_so(office: Office, qtbot: QtBot) -> None:
     dialog = office.desk._servers_desk.add()
     QGuiApplication.clipboard().clear()
     press(dialog, "&Paste")
@@ -153,6 +153,7 @@ def test_clipboard_with_nothing_of_use_says_so(office: Office) -> None:
     QGuiApplication.clipboard().setText(LINK)
     press(dialog, "&Paste")
     assert dialog._text.toPlainText() == LINK
+    qtbot.waitUntil(dialog._save.isEnabled)
 
 
 def test_name_that_is_taken_can_be_mended(staffed: Office, page: ServersPage, qtbot: QtBot) -> None:

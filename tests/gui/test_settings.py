@@ -48,6 +48,7 @@ def choose(office: Office, name: str, text: str) -> None:
 
 
 def test_start_with_the_session(office: Office, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: not office.desk._background._couriers)  # it has looked how it is
     box(office, "Start with the session").setChecked(True)
     qtbot.waitUntil(lambda: entry_path().is_file())
     assert "Exec=mqvpn-gui --hidden\n" in entry_path().read_text()
