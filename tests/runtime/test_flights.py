@@ -147,7 +147,7 @@ def test_a_backlog_holds_sealed_packets_up_to_its_limit() -> None:
     trio.run(flush)
     expected = [run.data for run in sealed(content)]
     assert fake.sent == [b"first", *expected[: MAX_BACKLOG - 1]]
-    assert outbox.dropped_count == len(expected) - (MAX_BACKLOG - 1)
+    assert outbox.losses.no_room_count == len(expected) - (MAX_BACKLOG - 1)
 
 
 def test_a_connection_that_seals_late_sends_the_same() -> None:
