@@ -7,7 +7,10 @@ from mqvpn_core.dataplane.packets import Parcel, Payload
 
 def count_packets(parcels: Iterable[Parcel]) -> int:
     """Count the packets."""
-    return sum(1 if isinstance(parcel, bytes) else len(parcel) for parcel in parcels)
+    count = 0
+    for parcel in parcels:
+        count += 1 if isinstance(parcel, bytes) else len(parcel)
+    return count
 
 
 def count_bytes(parcels: Iterable[Parcel]) -> int:

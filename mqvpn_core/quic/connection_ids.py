@@ -166,13 +166,10 @@ class PeerConnectionIds:
             self._known[0] = (initial, reset_token)
         self._active: dict[int, tuple[bytes, bytes]] = dict(self._known)
         self._current: int | None = None if initial is None else 0
+        self.is_usable = initial is not None
+        """There is a connection ID to send with."""
         self._retire_prior_to = 0
         self._forgotten_below = 0
-
-    @property
-    def is_usable(self) -> bool:
-        """There is a connection ID to send with."""
-        return self._current is not None
 
     @property
     def current(self) -> bytes:
@@ -224,7 +221,7 @@ class PeerConnectionIds:
             return [sequence_number]
         self._active[sequence_number] = offered
         if self._current is None:
-            self._current = sequence_number
+            self._choose(sequence_number)
         retired = self._retire_below(frame.retire_prior_to)
         if len(self._active) > ACTIVE_CONNECTION_ID_LIMIT:
             # RFC 9000 s5.1.1
@@ -240,8 +237,12 @@ class PeerConnectionIds:
             return []
         retired = self._current
         del self._active[retired]
-        self._current = min(spare)
+        self._choose(min(spare))
         return [retired]
+
+    def _choose(self, sequence_number: int | None) -> None:
+        self._current = sequence_number
+        self.is_usable = sequence_number is not None
 
     def _retire_below(self, retire_prior_to: int) -> list[int]:
         if retire_prior_to <= self._retire_prior_to:
@@ -252,7 +253,7 @@ class PeerConnectionIds:
             del self._active[number]
         if self._current in retired:
             # None when the frame that raised Retire Prior To only repeats what was retired already.
-            self._current = min(self._active, default=None)
+            self._choose(min(self._active, default=None))
         return retired
 
     def _check_consistency(self, sequence_number: int, offered: tuple[bytes, bytes]) -> None:

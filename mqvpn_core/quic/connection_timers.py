@@ -109,10 +109,9 @@ class ConnectionTimers:
 
     def _used_until(self) -> float:
         """Until when the connection counts as in use, if nothing more is sent or received."""
-        last = max(
-            (max(p.data_sent_at, p.data_received_at) for p in self._sources.paths.values()),
-            default=-math.inf,
-        )
+        last = -math.inf
+        for path in self._sources.paths.values():
+            last = max(last, path.data_sent_at, path.data_received_at)
         return last + RECENT_USE
 
     def _keep_alive_at(self, path: Path, used_until: float) -> Instant | None:

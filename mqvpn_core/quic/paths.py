@@ -188,12 +188,14 @@ class Path:
 
         Sooner than suspicion, and for less: see `AckProcessor.copy_elsewhere`.
         """
-        if (
-            self.suspected_at is not None
-            or self._state is not PathState.ACTIVE
-            or not self.has_unanswered
-            or self._doubted == self.unanswered_since
-        ):
+        return self._doubt_due_at() if self._misses_answers() else None
+
+    def _misses_answers(self) -> bool:
+        """Tell whether silence means something."""
+        return self.suspected_at is None and self._state is PathState.ACTIVE and self.has_unanswered
+
+    def _doubt_due_at(self) -> Instant | None:
+        if self._doubted == self.unanswered_since:
             return None
         recovery = self.current.recovery
         smoothed, variance = recovery.rtt.smoothed, recovery.rtt.variance
@@ -216,12 +218,9 @@ class Path:
         Unlike the PTO (RFC 9002 s6.2.1) it does not start anew with every packet sent: steady
         traffic would put it off for as long as the congestion window lasts.
         """
-        if (
-            self.suspected_at is not None
-            or self._state is not PathState.ACTIVE
-            or not self.has_unanswered
-        ):
-            return None
+        return self._suspicion_due_at() if self._misses_answers() else None
+
+    def _suspicion_due_at(self) -> Instant:
         seconds = max(self.current.recovery.probe_timeout(), MIN_SILENCE)
         due = Instant(self.unanswered_since + seconds)
         return max(due, self._grace_until) if self._grace_of == self.unanswered_since else due
@@ -319,9 +318,9 @@ class Path:
                 self.received.ack_due_at,
                 current.recovery.next_timeout(self.sent, handshake_confirmed=handshake_confirmed),
                 current.pmtu.next_timeout(),
-                self.suspicion_due_at() if handshake_confirmed else None,
-                self.doubt_due_at() if handshake_confirmed else None,
             ]
+            if handshake_confirmed and self._misses_answers():
+                candidates += [self._suspicion_due_at(), self._doubt_due_at()]
         return earliest(candidates)
 
     def statistics(self) -> PathStatistics:

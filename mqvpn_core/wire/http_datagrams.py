@@ -4,6 +4,7 @@ Owns the quarter stream ID of an HTTP/3 datagram (RFC 9297 s2.1) and the context
 (RFC 9484 s5, s6). Knows nothing of which streams and contexts exist.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from mqvpn_core.errors import DecodeError, LocalProtocolError
@@ -34,6 +35,7 @@ def decode_stream_id(data: Buffer) -> tuple[StreamId, int]:
     return StreamId(quarter * 4), offset
 
 
+@lru_cache(maxsize=256)
 def encode_stream_id(stream_id: StreamId) -> bytes:
     """Encode the quarter stream ID of a request stream.
 
