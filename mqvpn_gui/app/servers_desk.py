@@ -5,7 +5,8 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtWidgets import QDialog, QMessageBox, QWidget
+from shiboken6 import isValid
 
 from mqvpn_gui.app.background import Background
 from mqvpn_gui.app.connection_test import ConnectionTest, TrialResult
@@ -80,46 +81,10 @@ class ServersDesk(QObject):
         """
         self._found = None
         dialog = AddServerDialog(self._window)
-        store = self._profiles
-
-        def on_found(found: Found) -> None:
-            self._found = found
-            settings = found.stored.settings
-            dialog.show_found(
-                found.name,
-                settings.server,
-                self._checks(settings),
-                tuple(sentences(each) for each in found.notes),
-                has_key=found.secret is not None,
-            )
-
-        def on_error(error: UserError) -> None:
-            self._found = None
-            dialog.show_problem(told_error(error))
-
-        def read_text(text: str) -> None:
-            self._background.run(lambda: found_in_text(text, store), on_found, on_error)
-
-        def read_file(path: str) -> None:
-            self._background.run(lambda: found_in_file(Path(path), store), on_found, on_error)
-
-        def read_picture(picture: QImage) -> None:
-            self._background.run(lambda: found_in_picture(picture, store), on_found, on_error)
-
-        def keep(name: str, connects: bool) -> None:
-            found = self._found
-            if found is None:
-                return
-            self._background.run(
-                lambda: self._keep(name, found),
-                lambda problem: self._on_kept(dialog, name, problem, connects=connects),
-                lambda error: dialog.show_refusal(told_error(error)),
-            )
-
-        dialog.text_given.connect(read_text)
-        dialog.file_given.connect(read_file)
-        dialog.picture_given.connect(read_picture)
-        dialog.accepted_as.connect(keep)
+        self._read_for(dialog)
+        dialog.accepted_as.connect(
+            lambda name, connects: self._keep_found(dialog, name, connects=connects)
+        )
         self._offer_trial(dialog)
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
@@ -139,6 +104,58 @@ class ServersDesk(QObject):
     def _window(self) -> QWidget:
         """The owner of all dialogues."""
         return self._page.window()
+
+    def _read_for(self, dialog: AddServerDialog) -> None:
+        """Read in a worker what a dialogue is given."""
+        store = self._profiles
+
+        def on_found(found: Found) -> None:
+            if not _is_open(dialog):
+                return
+            self._found = found
+            settings = found.stored.settings
+            dialog.show_found(
+                found.name,
+                settings.server,
+                self._checks(settings),
+                tuple(sentences(each) for each in found.notes),
+                has_key=found.secret is not None,
+            )
+
+        def on_error(error: UserError) -> None:
+            if _is_open(dialog):
+                self._found = None
+                dialog.show_problem(told_error(error))
+
+        def read_text(text: str) -> None:
+            self._background.run(lambda: found_in_text(text, store), on_found, on_error)
+
+        def read_file(path: str) -> None:
+            self._background.run(lambda: found_in_file(Path(path), store), on_found, on_error)
+
+        def read_picture(picture: QImage) -> None:
+            self._background.run(lambda: found_in_picture(picture, store), on_found, on_error)
+
+        dialog.text_given.connect(read_text)
+        dialog.file_given.connect(read_file)
+        dialog.picture_given.connect(read_picture)
+
+    def _keep_found(self, dialog: AddServerDialog, name: str, *, connects: bool) -> None:
+        found = self._found
+        if found is None:
+            return
+
+        def on_error(error: UserError) -> None:
+            if _is_open(dialog):
+                dialog.show_refusal(told_error(error))
+            else:
+                self._fail(error)
+
+        self._background.run(
+            lambda: self._keep(name, found),
+            lambda problem: self._on_kept(dialog, name, problem, connects=connects),
+            on_error,
+        )
 
     def _offer_trial(self, dialog: AddServerDialog) -> None:
         trial = self._trial
@@ -173,8 +190,9 @@ class ServersDesk(QObject):
     def _on_kept(
         self, dialog: AddServerDialog, name: str, problem: SecretError | None, *, connects: bool
     ) -> None:
-        dialog.accept()
-        self._found = None
+        if _is_open(dialog):
+            dialog.accept()
+            self._found = None
         self.read_names()
         if problem is not None:
             self.failed.emit(
@@ -265,3 +283,8 @@ class ServersDesk(QObject):
 
     def _fail(self, error: UserError) -> None:
         self.failed.emit(error.problem, error.advice)
+
+
+def _is_open(dialog: QDialog) -> bool:
+    """Tell whether the user still has it before him: work in a thread may end after that."""
+    return isValid(dialog) and dialog.isVisible()

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QImage
-from PySide6.QtWidgets import QDialog, QLineEdit, QMessageBox
+from PySide6.QtWidgets import QApplication, QDialog, QLineEdit, QMessageBox
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
 from mqvpn_gui.user.profile_text import StoredProfile
 from mqvpn_gui.user.secret_text import SecretText
@@ -183,3 +184,27 @@ def test_full_disk_keeps_no_half_a_server(staffed: Office, page: ServersPage, qt
     assert staffed.profiles.names() == ("office",)
     press(dialog, "&Save")
     qtbot.waitUntil(lambda: len(staffed.desk._names) == 2)
+
+
+@pytest.mark.parametrize("text", [LINK, "nothing of use"])
+def test_dialogue_that_is_closed_before_its_link_is_read_is_left_alone(
+    office: Office, qtbot: QtBot, text: str
+) -> None:
+    desk = office.desk._servers_desk
+    dialog = desk.add(text)
+    dialog.reject()
+    qtbot.waitUntil(lambda: not isValid(dialog))
+    # What the worker has found is delivered to nobody.
+    assert desk._background.finish(5)
+    QApplication.processEvents()
+    assert desk._found is None
+
+
+def test_server_is_kept_although_the_dialogue_is_closed_meanwhile(
+    office: Office, qtbot: QtBot
+) -> None:
+    dialog = office.desk._servers_desk.add(LINK)
+    qtbot.waitUntil(dialog._save.isEnabled)
+    press(dialog, "&Save")
+    dialog.reject()
+    qtbot.waitUntil(lambda: len(office.desk._names) == 1)
