@@ -41,6 +41,7 @@ def seal_runs(
     first_packet_number: int,
     payloads: Sequence[Payload],
 ) -> list[SealedRun]: ...
+
 @final
 class Flight:
     @property

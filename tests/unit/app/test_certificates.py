@@ -214,5 +214,5 @@ def test_authorities_of_a_client(tmp_path: Path) -> None:
     assert check_client_files(ClientConfig(server=server, ca_file=files.cert_file)) == ()
     with pytest.raises(ConfigError, match="holds no certificate"):
         check_client_files(ClientConfig(server=server, ca_file=files.key_file))
-    with pytest.raises(ConfigError, match="larger than .*; not a file of certificates"):
+    with pytest.raises(ConfigError, match=r"larger than .*; not a file of certificates"):
         check_client_files(ClientConfig(server=server, ca_file=Path("/dev/zero")))
