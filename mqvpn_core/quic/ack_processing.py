@@ -6,6 +6,7 @@ learn what happened to their packets.
 
 import math
 
+from mqvpn_core.dataplane.parcels import largest_packet
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import DeliveryState
@@ -106,7 +107,7 @@ class AckProcessor:
             for run in path.sent.sent_since(Instant(now - REINJECTION_AGE))
             for packet in run.contents
             for datagram in packet
-            if len(datagram[1]) <= SMALL_DATAGRAM
+            if largest_packet(datagram[1]) <= SMALL_DATAGRAM
         ]
         self._sources.datagrams.copy_elsewhere(path.path_id, small[-MAX_COPIES:])
 

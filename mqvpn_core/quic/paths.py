@@ -199,7 +199,9 @@ class Path:
             return None
         recovery = self.current.recovery
         smoothed, variance = recovery.rtt.smoothed, recovery.rtt.variance
-        due = self.unanswered_since + smoothed + 2 * variance + recovery.max_ack_delay
+        waiting = smoothed + 2 * variance + recovery.max_ack_delay
+        # Whoever has nothing to answer with acknowledges when that delay is over, and not before.
+        due = self.unanswered_since + waiting + PROMPTNESS
         if self.answer_owed_since is not None:
             due = min(due, self.answer_owed_since + smoothed + 4 * variance + PROMPTNESS)
         return Instant(due)

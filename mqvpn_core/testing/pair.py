@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from typing_extensions import override
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import ConnectionHandle, FourTuple, Instant, PathId, SocketAddress
 from mqvpn_core.quic.aioquic_bridge.credentials import ServerCertificate, SessionTicket
@@ -106,7 +107,7 @@ class Peer:
         self.connection.note_stream_activity()
         self._on_command()
 
-    def send_datagrams(self, payloads: Sequence[bytes], now: Instant) -> None:
+    def send_datagrams(self, payloads: Sequence[Parcel], now: Instant) -> None:
         """Queue DATAGRAM payloads."""
         self.connection.queue_datagrams(b"", payloads, now)
         self._on_command()

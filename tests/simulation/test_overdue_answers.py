@@ -11,11 +11,14 @@ from dataclasses import replace
 
 import pytest
 
+from mqvpn_core.dataplane import kernel
+from mqvpn_core.ids import PathId
 from mqvpn_core.quic.ack_processing import SMALL_DATAGRAM
 from mqvpn_core.quic.events import PathSuspected
 from mqvpn_core.testing.link_elements import Delay, Jitter
 from mqvpn_core.testing.multi_pair import MULTIPATH, MultiPair
 from mqvpn_core.testing.pair import PairConfig
+from tests.differential.ip_traffic import Draft
 
 SPACING = 0.01
 SLOW_DELAY = 0.040
@@ -84,3 +87,28 @@ def test_what_is_large_is_not_sent_again_on_a_mere_doubt() -> None:
     with two_links() as pair:
         suspected, sent = moments_of_a_loss(pair, SMALL_DATAGRAM)
         assert sent > suspected - 0.002
+
+
+def test_large_packets_of_a_train_are_not_sent_again_on_a_mere_doubt() -> None:
+    (train,) = kernel.split_frames([Draft(payload=bytes(2000)).frame(1000)])
+    with two_links() as pair:
+        pair.simulator.run_for(0.5)
+        pair.link(0).is_up = False
+        before = pair.client.paths[PathId(1)].sent_bytes
+        for step in range(100):
+            if step % 10 == 0:
+                pair.client.send_datagrams([train], pair.simulator.now)
+            pair.simulator.run_for(0.001)
+            if pair.client.events_of(PathSuspected):
+                return
+            assert pair.client.paths[PathId(1)].sent_bytes - before < 1000
+    pytest.fail("the path that is dead was not suspected")
+
+
+def test_who_has_nothing_to_answer_with_gives_no_reason_for_copies() -> None:
+    with two_links() as pair:
+        before = len(pair.server.received_datagrams)
+        for _ in range(50):
+            pair.client.send_datagrams([b"\1" + bytes(60)], pair.simulator.now)
+            pair.simulator.run_for(0.2)
+        assert len(pair.server.received_datagrams) == before + 50
