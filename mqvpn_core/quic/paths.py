@@ -199,9 +199,9 @@ class Path:
             return None
         recovery = self.current.recovery
         smoothed, variance = recovery.rtt.smoothed, recovery.rtt.variance
-        waiting = smoothed + 2 * variance + recovery.max_ack_delay
-        # Whoever has nothing to answer with acknowledges when that delay is over, and not before.
-        due = self.unanswered_since + waiting + PROMPTNESS
+        # Whoever has nothing to answer with acknowledges when the delay is over, and not before.
+        prompt = smoothed + max(2 * variance, PROMPTNESS)
+        due = self.unanswered_since + prompt + recovery.max_ack_delay
         if self.answer_owed_since is not None:
             due = min(due, self.answer_owed_since + smoothed + 4 * variance + PROMPTNESS)
         return Instant(due)
