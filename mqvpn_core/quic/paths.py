@@ -31,6 +31,9 @@ MIN_SILENCE = 0.05
 PROMPTNESS = 0.005
 """Seconds that a peer takes to answer at once."""
 
+TIMER_LATENESS = 0.003
+"""Seconds by which what waits for timers on two hosts is late, however steady the path."""
+
 STALL = 0.008
 """A timer that fires later than this says that our own process stood still: the answer may have
 come meanwhile and nobody has read it."""
@@ -200,7 +203,7 @@ class Path:
         recovery = self.current.recovery
         smoothed, variance = recovery.rtt.smoothed, recovery.rtt.variance
         # Whoever has nothing to answer with acknowledges when the delay is over, and not before.
-        prompt = smoothed + max(2 * variance, PROMPTNESS)
+        prompt = smoothed + max(2 * variance, TIMER_LATENESS)
         due = self.unanswered_since + prompt + recovery.max_ack_delay
         if self.answer_owed_since is not None:
             due = min(due, self.answer_owed_since + smoothed + 4 * variance + PROMPTNESS)
