@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from mqvpn_helper.interface.host_plan import IPAddress, IPNetwork
+from mqvpn_helper.interface.network_rules import MachineNetworks
 
 INTO_TUNNEL_PROTOCOL = 0x6D
 """The ``proto`` number of our routes into a TUN device."""
@@ -40,6 +41,31 @@ class Route:
     def is_ours(self) -> bool:
         """Whether an mqvpn process installed it."""
         return self.protocol in {INTO_TUNNEL_PROTOCOL, BESIDE_TUNNEL_PROTOCOL}
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the machine is in what it leads to.
+
+        A default route over a link without a gateway, or a half of one as other VPNs make it, is
+        none.
+        """
+        return self.gateway is None and self.destination.prefixlen > 1
+
+
+def networks_of_routes(routes: Iterable[Route], addresses: Iterable[IPAddress]) -> MachineNetworks:
+    """Return where a machine is.
+
+    Args:
+        routes: routes over links.
+        addresses: its own addresses on these links.
+    """
+    known = tuple(routes)
+    gateways = [route.gateway for route in known if route.gateway is not None]
+    return MachineNetworks(
+        networks=tuple(dict.fromkeys(route.destination for route in known if route.is_attached)),
+        gateways=tuple(dict.fromkeys(gateways)),
+        addresses=tuple(dict.fromkeys(addresses)),
+    )
 
 
 def our_metric(destination: IPNetwork) -> int:

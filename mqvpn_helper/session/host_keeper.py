@@ -186,10 +186,9 @@ class HostKeeper:
     async def _use_network(self, request: UseNetwork) -> Done:
         async with self._turn:
             machine = MachineFacts(
-                routes=await self._host.routes(),
+                networks=await self._host.networks(self._tun.ifindex),
                 link_names=await self._host.link_names(),
                 tun_name=self._tun.name,
-                tun_ifindex=self._tun.ifindex,
             )
             check_network(self.facts.profile, request, machine)
             network = self._without_neighbours(request, machine)

@@ -14,12 +14,12 @@ from typing_extensions import override
 
 from mqvpn_helper.host.dns import NameService
 from mqvpn_helper.host.firewall_news import FirewallNews
-from mqvpn_helper.host.netlink_config import NetlinkConfig
+from mqvpn_helper.host.link_lookup import find_networks
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
-from mqvpn_helper.host.routes import Route
 from mqvpn_helper.host.tun import OpenedTun, TunBusyError
 from mqvpn_helper.interface.control_messages import LinkUsage
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.network_rules import MachineNetworks
 from mqvpn_helper.session.usage_file import DEFAULT_USAGE_DIRECTORY, UsageFile
 
 _T = TypeVar("_T")
@@ -75,8 +75,8 @@ class SessionHost(Protocol):
         """Return the link that leads to an address beside the tunnel."""
         ...
 
-    async def routes(self) -> tuple[Route, ...]:
-        """Return the routing table."""
+    async def networks(self, tun_ifindex: int) -> MachineNetworks:
+        """Return where the machine is, beside a TUN device."""
         ...
 
     async def link_names(self) -> frozenset[str]:
@@ -151,8 +151,8 @@ class ThreadedHost(SessionHost):
         return await self._call(lambda: self._changer.link_towards(address))
 
     @override
-    async def routes(self) -> tuple[Route, ...]:
-        return await self._call(_read_routes)
+    async def networks(self, tun_ifindex: int) -> MachineNetworks:
+        return await self._call(lambda: find_networks(tun_ifindex))
 
     @override
     async def link_names(self) -> frozenset[str]:
@@ -181,8 +181,3 @@ class ThreadedHost(SessionHost):
 
     async def _call(self, operation: Callable[[], _T]) -> _T:
         return await trio.to_thread.run_sync(operation, limiter=self._limiter)
-
-
-def _read_routes() -> tuple[Route, ...]:
-    with NetlinkConfig() as netlink:
-        return tuple(netlink.routes())

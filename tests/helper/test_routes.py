@@ -1,12 +1,21 @@
 """Decisions about routes that need no kernel."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqvpn_helper.host.routes import Route, best_route, covers, host_network, split_default
+from mqvpn_helper.host.routes import (
+    Route,
+    best_route,
+    covers,
+    host_network,
+    networks_of_routes,
+    split_default,
+)
+from mqvpn_helper.interface.network_rules import MachineNetworks
 
 
 def route(destination: str, *, ifindex: int = 1, metric: int = 0, usable: bool = True) -> Route:
@@ -16,6 +25,22 @@ def route(destination: str, *, ifindex: int = 1, metric: int = 0, usable: bool =
         protocol=4,
         metric=metric,
         usable=usable,
+    )
+
+
+def test_the_machine_is_where_no_gateway_is_needed() -> None:
+    """Half of everything, as other VPNs route it over their device, is no network one is in."""
+    router = ip_address("192.0.2.1")
+    routes = [
+        route("0.0.0.0/1", ifindex=5),
+        route("192.0.2.0/24"),
+        route("192.0.2.0/24", ifindex=2),
+        replace(route("0.0.0.0/0"), gateway=router),
+        replace(route("198.51.100.0/24"), gateway=router),
+    ]
+    own = ip_address("192.0.2.20")
+    assert networks_of_routes(routes, [own, own]) == MachineNetworks(
+        networks=(ip_network("192.0.2.0/24"),), gateways=(router,), addresses=(own,)
     )
 
 

@@ -2,7 +2,6 @@
 
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, ip_address, ip_network
 
-from mqvpn_helper.host.routes import INTO_TUNNEL_PROTOCOL, Route
 from mqvpn_helper.interface.bus_names import BusError, BusEventKind, TunnelState
 from mqvpn_helper.interface.control_messages import (
     CoreMessage,
@@ -31,6 +30,7 @@ from mqvpn_helper.interface.control_messages import (
     UseServers,
     WantStats,
 )
+from mqvpn_helper.interface.network_rules import MachineNetworks
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.interface.tunnel_settings import PathPolicy, PathRole
 from mqvpn_helper.session.request_rules import MachineFacts
@@ -129,17 +129,14 @@ HELPER_MESSAGES: tuple[HelperMessage, ...] = (
 """One of each kind."""
 LAN = "192.168.1.0/24"
 GATEWAY = "192.168.1.1"
+TUN_IFINDEX = 9
 MACHINE = MachineFacts(
-    routes=(
-        Route(
-            destination=ip_network("0.0.0.0/0"), ifindex=2, protocol=3, gateway=ip_address(GATEWAY)
-        ),
-        Route(destination=ip_network(LAN), ifindex=2, protocol=2),
-        Route(destination=ip_network("2001:db8:1::/64"), ifindex=2, protocol=2),
-        Route(destination=ip_network("0.0.0.0/1"), ifindex=9, protocol=INTO_TUNNEL_PROTOCOL),
+    networks=MachineNetworks(
+        networks=(ip_network(LAN), ip_network("2001:db8:1::/64")),
+        gateways=(ip_address(GATEWAY),),
+        addresses=(ip_address("192.168.1.20"), ip_address("2001:db8:1::20")),
     ),
     link_names=frozenset({"lo", "wlan0", "mqvpn0"}),
     tun_name="mqvpn0",
-    tun_ifindex=9,
 )
 """A machine in a home network, with a tunnel."""

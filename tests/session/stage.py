@@ -12,7 +12,6 @@ import trio.testing
 from typing_extensions import override
 
 from mqvpn_helper.host.failures import HostChangeError
-from mqvpn_helper.host.routes import Route
 from mqvpn_helper.host.tun import OpenedTun
 from mqvpn_helper.interface.bus_names import TunnelState
 from mqvpn_helper.interface.control_messages import (
@@ -29,6 +28,7 @@ from mqvpn_helper.interface.control_messages import (
 from mqvpn_helper.interface.core_coding import encode_core_message
 from mqvpn_helper.interface.helper_coding import decode_helper_message
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.network_rules import MachineNetworks
 from mqvpn_helper.interface.profile import Profile
 from mqvpn_helper.session.core_process import CoreFiles, CoreLauncher, CoreProcess, LaunchError
 from mqvpn_helper.session.events import Ended, SessionEvent, StateChanged
@@ -36,7 +36,7 @@ from mqvpn_helper.session.secret_copy import SecretCopy
 from mqvpn_helper.session.threaded_host import LinkBeside, SessionHost
 from mqvpn_helper.session.tunnel_memory import TunnelMemory, Wish
 from mqvpn_helper.session.tunnel_session import TunnelSession
-from tests.session.samples import MACHINE
+from tests.session.samples import MACHINE, TUN_IFINDEX
 
 SECRET = b"a key of some length"
 CORE_UID = 4711
@@ -67,7 +67,7 @@ class FakeSessionHost(SessionHost):
         await self._begin()
         self.kept_leftovers = keep_leftovers
         fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        return OpenedTun(fd=fd, name=name, ifindex=MACHINE.tun_ifindex)
+        return OpenedTun(fd=fd, name=name, ifindex=TUN_IFINDEX)
 
     @override
     async def apply(self, plan: HostPlan) -> HostReport:
@@ -87,9 +87,9 @@ class FakeSessionHost(SessionHost):
         return self.link
 
     @override
-    async def routes(self) -> tuple[Route, ...]:
+    async def networks(self, tun_ifindex: int) -> MachineNetworks:
         await self._begin()
-        return tuple(MACHINE.routes)
+        return MACHINE.networks
 
     @override
     async def link_names(self) -> frozenset[str]:
