@@ -246,6 +246,8 @@ def _make_attempts(
         AttemptParts(
             server=config.server,
             session=session,
+            host=surroundings.host,
+            host_settings=host_settings(config, links.board.rules.own_device),
             tun=tun,
             resolver=surroundings.resolver,
             links=links,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from mqvpn_core.ids import IfIndex
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.network_rules import MachineNetworks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,13 @@ class HostOperations(Protocol):
     async def name_servers(self) -> tuple[IPAddress, ...]:
         """Say whom this machine asks for names; here nobody knows."""
         return ()
+
+    async def networks(self) -> MachineNetworks:
+        """Say where this machine is beside the tunnel; nothing where somebody else looks at that.
+
+        Like ``prepare`` for whoever changes the machine itself to override.
+        """
+        return MachineNetworks()
 
     async def apply(self, plan: HostPlan) -> HostReport:
         """Bring the machine to the plan; doing so again changes nothing."""

@@ -18,9 +18,11 @@ from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHand
 from mqvpn_helper.host.dns import NameService
 from mqvpn_helper.host.failures import HostChangeError
 from mqvpn_helper.host.firewall_news import FirewallNews
+from mqvpn_helper.host.link_lookup import find_networks
 from mqvpn_helper.host.operations import DEFAULT_STATE_DIRECTORY, HostChanger
 from mqvpn_helper.host.owners import end_process
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.network_rules import MachineNetworks
 
 _Result = TypeVar("_Result")
 
@@ -87,10 +89,12 @@ class LocalHost(HostOperations):
         """
         self._changer = HostChanger(state_directory, tun_queues=tun_queues)
         self._limiter = trio.CapacityLimiter(1)
+        self._tun_ifindex: int | None = None
 
     @override
     async def open_tun(self, name: str | None, *, keep_leftovers: bool = False) -> TunHandle:
         tun = await self._call(lambda: self._changer.open_tun(name, keep_leftovers=keep_leftovers))
+        self._tun_ifindex = tun.ifindex
         return TunHandle(
             fd=tun.fd,
             name=tun.name,
@@ -110,6 +114,10 @@ class LocalHost(HostOperations):
     @override
     async def name_servers(self) -> tuple[IPAddress, ...]:
         return await self._call(NameService().present_servers)
+
+    @override
+    async def networks(self) -> MachineNetworks:
+        return await self._call(lambda: find_networks(self._tun_ifindex))
 
     @override
     async def undo(self) -> None:

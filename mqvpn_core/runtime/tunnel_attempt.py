@@ -24,11 +24,14 @@ from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.connection_watch import ConnectionWatch, WatchedSide
 from mqvpn_core.runtime.dialing import Candidate, DialLimits, dial
 from mqvpn_core.runtime.event_log import EventLog
+from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.name_resolution import RESOLVE_LIMIT, NameResolver, socket_address
 from mqvpn_core.runtime.path_keeper import KeeperParts, KeptConnection, PathKeeper
 from mqvpn_core.runtime.session_watch import SessionPicture, SessionWatch
 from mqvpn_core.runtime.tun_device import PacketDevice
 from mqvpn_core.tunnel.assignment import Assignment
+from mqvpn_core.tunnel.assignment_rules import objection
+from mqvpn_core.tunnel.host_plan import ClientHostSettings
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
 from mqvpn_helper.interface.host_plan import IPAddress
 
@@ -50,6 +53,10 @@ class AttemptParts:
     """Whom to connect to."""
     session: ClientSessionConfig
     """How to ask for the tunnel."""
+    host: HostOperations
+    """The machine, which cannot have everything that a server may give."""
+    host_settings: ClientHostSettings
+    """What the user decided about it."""
     tun: PacketDevice
     """Where IP packets come from and go to."""
     resolver: NameResolver
@@ -222,7 +229,7 @@ class TunnelAttempts:
             picture = watch.picture
             if picture is None or picture == shown:
                 continue
-            assignment = self._assignment(picture, dialled)
+            assignment = await self._assignment(picture, dialled)
             if isinstance(assignment, Failure):
                 return assignment
             if shown is None:
@@ -235,9 +242,10 @@ class TunnelAttempts:
             shown = picture
         return None
 
-    def _assignment(
+    async def _assignment(
         self, picture: SessionPicture, dialled: ClientConnection
     ) -> Assignment | Failure:
+        """Return what the tunnel has as far as this machine can have it, or why it cannot."""
         try:
             routes = networks_of_ranges(picture.routes, limit=MAX_HOST_ROUTES)
         except LocalProtocolError:
@@ -246,16 +254,24 @@ class TunnelAttempts:
                 message=f"the server advertises more than {MAX_HOST_ROUTES} routes;"
                 " --routes default takes none of them",
             )
-        self._session_config = replace(
-            self._session_config,
-            requested_addresses=tuple(address.ip for address in picture.addresses),
-        )
-        return Assignment(
+        assignment = Assignment(
             addresses=picture.addresses,
             routes=routes,
             mtu=picture.mtu,
             server=ip_address(dialled.remote.host),
         )
+        try:
+            machine = await self._parts.host.networks()
+        except HostError as error:
+            return Failure(kind=FailureKind.HOST, message=str(error))
+        reason = objection(assignment, self._parts.host_settings, machine)
+        if reason is not None:
+            return Failure(kind=FailureKind.REFUSED, message=reason)
+        self._session_config = replace(
+            self._session_config,
+            requested_addresses=tuple(address.ip for address in picture.addresses),
+        )
+        return assignment
 
     def _read_end(self, dialled: ClientConnection, ended: SessionEnded | None) -> Failure:
         if dialled.driver.device_failure is not None:

@@ -13,6 +13,7 @@ from mqvpn_core.errors import HostError
 from mqvpn_core.ids import IfIndex
 from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
 from mqvpn_helper.interface.host_plan import HostPlan, HostReport, IPAddress
+from mqvpn_helper.interface.network_rules import MachineNetworks
 
 _FIRST_IFINDEX = 100
 _MIN_MTU = 68
@@ -34,6 +35,8 @@ class FakeHost(HostOperations):
         """The plan in force; None before the first and after ``undo``."""
         self.links: dict[IPAddress, LinkInfo] = {}
         """Answers of ``link_towards``."""
+        self.here = MachineNetworks()
+        """Where the machine is beside the tunnel."""
         self.leftovers: tuple[str, ...] = ()
         """What ``recover`` finds, once."""
         self.warnings: tuple[str, ...] = ()
@@ -83,6 +86,11 @@ class FakeHost(HostOperations):
         self.plans.append(plan)
         self.plan = plan
         return HostReport(warnings=self.warnings)
+
+    @override
+    async def networks(self) -> MachineNetworks:
+        await self._begin()
+        return self.here
 
     @override
     async def undo(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mqvpn_core.app.exit_codes import ExitCode
 from mqvpn_core.demo.processes import Process
 from mqvpn_core.demo.programs import Program, start_server
-from tests.e2e.topology import UP_PATIENCE, Lab, current_status, eventually
+from tests.e2e.topology import UP_PATIENCE, Lab, current_status, eventually, wait_connected
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
@@ -56,6 +56,20 @@ def test_nothing_is_sent_into_a_tunnel_of_an_untrusted_server(lab: Lab) -> None:
     eventually(lambda: "is not trusted" in client.log.read_text("utf-8"), UP_PATIENCE, "warning")
     assert client.process.poll() is None
     assert lab.world.client.host_state() == before
+
+
+def test_an_address_that_a_link_has_is_taken_once_the_link_has_it_no_more(lab: Lab) -> None:
+    lab.start_server()
+    link = ("10.0.0.2/32", "dev", "wlan0")
+    assert lab.run(lab.world.client, ["ip", "address", "add", *link]).code == 0
+    before = lab.world.client.host_state()
+    client = lab.start_client("--no-ipv6")
+    reason = "10.0.0.2/32 is an address that this machine has already"
+    eventually(lambda: reason in client.log.read_text("utf-8"), UP_PATIENCE, "refusal")
+    assert lab.world.client.host_state() == before
+    assert lab.run(lab.world.client, ["ip", "address", "delete", *link]).code == 0
+    assert [address.split("/")[0] for address in wait_connected(client).addresses] == ["10.0.0.2"]
+    assert client.stop() == ExitCode.OK
 
 
 def test_second_server_on_the_same_address_says_so(lab: Lab) -> None:

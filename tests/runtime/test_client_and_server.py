@@ -12,6 +12,7 @@ import trio
 
 from mqvpn_core.testing.fake_host import FakeHost
 from mqvpn_core.tunnel.lifecycle import FailureKind
+from mqvpn_helper.interface.network_rules import MachineNetworks
 from tests.runtime.world import (
     OUTSIDE,
     RunningClient,
@@ -138,6 +139,38 @@ def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
         assert client.result is not None
         assert client.result.kind is FailureKind.CERTIFICATE
         assert "--pin" in client.result.message
+
+    tell(tmp_path, story)
+
+
+def test_an_address_that_no_machine_can_have_is_refused(tmp_path: Path) -> None:
+    async def story(scene: World) -> None:
+        config = replace(scene.server_config(), subnet=IPv4Network("127.7.0.0/24"))
+        server = await scene.serve(config)
+        client = scene.connect(replace(scene.client_config(server), reconnect=False))
+        await client.over.wait()
+        assert client.result is not None
+        assert client.result.kind is FailureKind.REFUSED
+        assert "the server assigned what this machine cannot have: 127.7.0." in (
+            client.result.message
+        )
+        assert client.host.plans == []
+
+    tell(tmp_path, story)
+
+
+def test_a_refused_address_is_asked_for_again_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(scene: World) -> None:
+        server = await scene.serve()
+        client = scene.connect(replace(scene.client_config(server), reconnect_interval=0.2))
+        client.host.here = MachineNetworks(addresses=tuple(IPv4Network("10.0.0.0/24")))
+        await eventually(lambda: "is an address that this machine has already" in caplog.text)
+        assert client.host.plans == []
+        client.host.here = MachineNetworks()
+        await is_up(client)
+        await crosses(client, server, b"elsewhere")
 
     tell(tmp_path, story)
 
