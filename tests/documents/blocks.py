@@ -54,6 +54,11 @@ def blocks() -> dict[str, Block]:
         for path in documents()
         for match in _BLOCK.finditer(path.read_text("utf-8"))
     ]
-    by_name = {block.name: block for block in found}
+    by_name = {each.name: each for each in found}
     assert len(by_name) == len(found) == mark_count()
     return by_name
+
+
+def block(name: str) -> str:
+    """The commands of that name."""
+    return blocks()[name].text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mqvpn_helper.interface.invite_link import SCHEME, decode_invite_link
-from tests.documents.blocks import blocks
+from tests.documents.blocks import block, blocks
 from tests.documents.test_quick_starts import SERVER_NAME, link_in
 from tests.documents.two_debians import TwoDebians, two_debians
 from tests.packaging.debians import TAKES_MINUTES, debian_with_packages
@@ -29,11 +29,6 @@ def scene(directory: Path, debian: Path) -> Iterator[TwoDebians]:
     """Two booted machines."""
     with two_debians(debian, directory) as made:
         yield made
-
-
-def block(name: str) -> str:
-    """The commands of that name."""
-    return blocks()[name].text
 
 
 def test_a_server_that_asks_as_in_the_readme(scene: TwoDebians) -> None:

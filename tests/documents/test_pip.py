@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.blocks import ROOT, blocks
+from tests.documents.blocks import ROOT, block
 from tests.documents.machine import Machine, Machines
 from tests.packaging.debians import TAKES_MINUTES
 
@@ -16,11 +16,6 @@ pytestmark = [pytest.mark.netns, *TAKES_MINUTES]
 
 HOME = "/srv/alice"
 CHECKOUT = f"{HOME}/mqvpn"
-
-
-def block(name: str) -> str:
-    """The commands of that name."""
-    return blocks()[name].text
 
 
 def of_alice(farm: Machines, name: str) -> Machine:

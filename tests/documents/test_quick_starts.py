@@ -12,7 +12,7 @@ import pytest
 
 from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4, World, build_world
 from mqvpn_helper.interface.invite_link import SCHEME, InviteLink, decode_invite_link
-from tests.documents.blocks import ROOT, blocks
+from tests.documents.blocks import ROOT, block, blocks
 from tests.documents.machine import Machine, Machines
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
@@ -44,11 +44,6 @@ class Scene:
             ["ping", "-n", "-c", "1", "-W", "1", WEB_IPV4], Path("/dev/null")
         )
         return process.wait() == 0
-
-
-def block(name: str) -> str:
-    """The commands of that name."""
-    return blocks()[name].text
 
 
 def all_but_last(name: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import pytest
 from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4
 from mqvpn_helper.interface.invite_link import InviteLink, decode_invite_link
 from tests.bus.system_bus import process_status
-from tests.documents.blocks import blocks
+from tests.documents.blocks import block
 from tests.documents.test_quick_starts import link_in
 from tests.e2e.conftest import credentials, lab, serve_web
 from tests.e2e.topology import UP_PATIENCE, Lab, eventually, wait_connected
@@ -45,11 +45,6 @@ def alice(lab: Lab) -> Iterator[Rootless]:
     folder = CHECKOUT / "build/container-lab"
     with rootless(folder, lab.world.server, lab.directory / "holder.log") as made:
         yield made
-
-
-def block(name: str) -> str:
-    """The commands of that name."""
-    return blocks()[name].text
 
 
 def test_a_server_without_root_and_with_one_privilege(

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from mqvpn_core.demo.topology import SERVER_IPV4, WEB_IPV4, World, build_world
-from tests.documents.blocks import blocks
+from tests.documents.blocks import block
 from tests.documents.booted import Booted, booted
 from tests.documents.conftest import directory
 from tests.documents.test_quick_starts import link_in
-from tests.documents.two_debians import settle_in
+from tests.documents.two_debians import bring_up, settle_in
 from tests.packaging.debians import TAKES_MINUTES, debian_with_packages
 
 __all__ = ["directory"]
@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.netns, *TAKES_MINUTES]
 
 TABLE = "mqvpn_mqvpn0"
 RULES = "/etc/mqvpn/kill-switch-mqvpn0.nft"
-PROFILE = "/srv/alice/.config/mqvpn/profiles/office.toml"
 # What a service that sets up the network finds when it starts.
 NETWORK = """\
 [Unit]
@@ -67,19 +66,9 @@ def scene(directory: Path) -> Iterator[Scene]:
     shutil.rmtree(laptop)
 
 
-def block(name: str) -> str:
-    """The commands of that name."""
-    return blocks()[name].text
-
-
 def connect(laptop: Booted, link: str) -> None:
     """Bring up a tunnel whose kill switch is to last."""
-    laptop.run(block("laptop-packages"))
-    laptop.run("cat > /srv/alice/link.txt", given=f"{link}\n")
-    import_profile, up, _ = blocks()["laptop-tunnel"].commands
-    laptop.run(import_profile, user="alice")
-    laptop.run(f"cat >> {PROFILE}", given='kill_switch = "always"\n')
-    laptop.run(up, user="alice")
+    bring_up(laptop, link, 'kill_switch = "always"\n')
     assert reaches(laptop, WEB_IPV4)
     laptop.run(f"test -s {RULES}")
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from mqvpn_core.demo.topology import WEB_IPV4
-from tests.documents.blocks import blocks
+from tests.documents.blocks import block, blocks
 from tests.documents.booted import Booted
 from tests.documents.conftest import directory
 from tests.documents.test_quick_starts import link_in
-from tests.documents.two_debians import TwoDebians, two_debians
+from tests.documents.two_debians import PROFILE, TwoDebians, bring_up, two_debians
 from tests.packaging.debians import (
     NAMES,
     TAKES_MINUTES,
@@ -39,7 +39,6 @@ pytestmark = [pytest.mark.netns, *TAKES_MINUTES]
 
 _COMMITS_BACK = 50
 """How far back to look for another version before there is a tag."""
-_PROFILE = "/srv/alice/.config/mqvpn/profiles/office.toml"
 _INSTALL = "apt-get -qq install --allow-downgrades"
 
 
@@ -113,22 +112,13 @@ def scene(directory: Path) -> Iterator[TwoDebians]:
         yield made
 
 
-def block(name: str) -> str:
-    """The commands of that name."""
-    return blocks()[name].text
-
-
 def test_an_upgrade_and_a_rollback_lose_nothing(scene: TwoDebians) -> None:
     server, laptop = scene.server, scene.laptop
     server.run(block("server-packages"))
     link = link_in(server.run(block("server-user")))
-    laptop.run(block("laptop-packages"))
-    laptop.run("cat > /srv/alice/link.txt", given=f"{link}\n")
-    import_profile, up, _ = blocks()["laptop-tunnel"].commands
-    laptop.run(import_profile, user="alice")
     # So little that the handshake alone uses it up.
-    laptop.run(f"cat >> {_PROFILE}", given='\n[caps]\nwlan0 = "5 KB"\n')
-    laptop.run(up, user="alice")
+    bring_up(laptop, link, '\n[caps]\nwlan0 = "5 KB"\n')
+    _, up, _ = blocks()["laptop-tunnel"].commands
     laptop.run(f"ping -n -q -c 150 -i 0.01 -s 1000 {WEB_IPV4} >/dev/null")
     laptop.wait(lambda: "wlan0 primary" not in tunnel(scene), "link that is used up")
     kept, used = see(scene), 0
@@ -165,7 +155,7 @@ def see(scene: TwoDebians) -> Kept:
         users=scene.server.run("cat /etc/mqvpn/users"),
         configuration=scene.server.run("cat /etc/mqvpn/server.toml"),
         leases=tuple(sorted(f"{each['address']} {each['user']}" for each in leases["leases"])),
-        profile=scene.laptop.run(f"cat {_PROFILE}"),
+        profile=scene.laptop.run(f"cat {PROFILE}"),
         tunnel=tunnel(scene),
     )
 
