@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import Sequence
-from ipaddress import ip_address
 
 import trio
 from typing_extensions import override
 
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import IfIndex
+from mqvpn_core.runtime.address_text import is_address
 from mqvpn_core.runtime.direct_names import ask_directly
 from mqvpn_core.runtime.helper_link import HelperLink
 from mqvpn_core.runtime.host_operations import HostOperations, LinkInfo, TunHandle
@@ -138,7 +138,7 @@ class HelperResolver(NameResolver):
         return found
 
     async def _find(self, host: str) -> tuple[IPAddress, ...]:
-        if self._allowed and not _is_address(host):
+        if self._allowed and not is_address(host):
             # Behind a kill switch there may be nobody to ask; what was right a while ago may be
             # right still.
             with trio.move_on_after(KNOWN_LIMIT), contextlib.suppress(NameNotFoundError):
@@ -152,11 +152,3 @@ class HelperResolver(NameResolver):
 
 def _hosts(networks: Sequence[IPNetwork]) -> tuple[IPAddress, ...]:
     return tuple(network.network_address for network in networks)[:MAX_NAMED]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Protocol, TypeAlias
 
 import trio
@@ -16,6 +15,7 @@ from typing_extensions import override
 
 from mqvpn_core.config import LinkRole
 from mqvpn_core.errors import HostError
+from mqvpn_core.runtime.address_text import is_address
 from mqvpn_core.runtime.direct_names import ask_directly
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.link_watch import Links
@@ -352,7 +352,7 @@ class LettingResolver(NameResolver):
 
     async def _find(self, host: str) -> tuple[IPAddress, ...]:
         facts = self._keeper.facts
-        if facts.name_servers and not facts.servers and not _is_address(host):
+        if facts.name_servers and not facts.servers and not is_address(host):
             # The machine's own resolver is behind the kill switch like everybody else.
             with suppress(NameNotFoundError):
                 return await self._ask(host, facts.name_servers)
@@ -379,14 +379,6 @@ def usable_links(watched: LinkBoard) -> tuple[str, ...]:
             if role_of(rules, link) is not LinkRole.NEVER
         )
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _grown(known: tuple[IPAddress, ...], found: Sequence[IPAddress]) -> tuple[IPAddress, ...]:

@@ -20,6 +20,7 @@ SHELLS = ("bash", "zsh", "fish")
 """Shells there is a script for."""
 
 _INTERFACES = Path("/sys/class/net")
+_Offer = Callable[[Sequence[str], Takes], str]
 _PLAIN = re.compile(r"[A-Za-z0-9._@-]+", re.ASCII)
 
 
@@ -110,6 +111,31 @@ def complete_names(namespace: argparse.Namespace, context: Context) -> int:
     return ExitCode.OK
 
 
+def _walk(places: Sequence[Place]) -> Iterator[str]:
+    """Give the lines by which bash and zsh note the command that a word completes."""
+    for place in places:
+        if place.path:
+            yield f"            {_quoted(_prefix(place))}) place={_quoted(_prefix(place))} ;;"
+    yield from ("        esac", "    done")
+
+
+def _behind_options(place: Place, offer: _Offer) -> Iterator[str]:
+    """Give the lines by which bash and zsh offer the values of options.
+
+    Args:
+        place: where the options stand.
+        offer: says in the shell's language what to offer.
+    """
+    for word in place.words:
+        if word.takes_value:
+            typed = _quoted(f"{_prefix(place)}:{word.text}")
+            yield f"        {typed}) {offer(word.values, word.kind)} return ;;"
+
+
+def _prefix(place: Place) -> str:
+    return f" {place.path}" if place.path else ""
+
+
 def _bash(places: Sequence[Place]) -> list[str]:
     lines = [
         f"# bash completion of {PROGRAM}; made by: {PROGRAM} completions bash",
@@ -120,31 +146,17 @@ def _bash(places: Sequence[Place]) -> list[str]:
         "    for ((index = 1; index < COMP_CWORD; index++)); do",
         "        word=${COMP_WORDS[index]}",
         '        case "$place $word" in',
-        *(
-            f"            {_quoted(' ' + place.path)}) place={_quoted(' ' + place.path)} ;;"
-            for place in places
-            if place.path
-        ),
-        "        esac",
-        "    done",
+        *_walk(places),
         '    case "$place:$prev" in',
     ]
     for place in places:
-        prefix = f" {place.path}" if place.path else ""
-        lines += [
-            f"        {_quoted(f'{prefix}:{word.text}')}) {_bash_values(word.values, word.kind)}"
-            " return ;;"
-            for word in place.words
-            if word.takes_value
-        ]
+        lines += _behind_options(place, _bash_values)
     lines += ["    esac", '    case "$place" in']
     for place in places:
-        prefix = f" {place.path}" if place.path else ""
         words = _quoted(" ".join(word.text for word in place.words))
         extra = _bash_values(place.values, place.kind)
-        lines.append(
-            f'        {_quoted(prefix)}) {extra} COMPREPLY+=($(compgen -W {words} -- "$cur")) ;;'
-        )
+        here = f"        {_quoted(_prefix(place))})"
+        lines.append(f'{here} {extra} COMPREPLY+=($(compgen -W {words} -- "$cur")) ;;')
     return [*lines, "    esac", "}", f"complete -F _{PROGRAM} {PROGRAM}"]
 
 
@@ -171,31 +183,18 @@ def _zsh(places: Sequence[Place]) -> list[str]:
         "    for ((index = 2; index < CURRENT; index++)); do",
         "        word=${words[index]}",
         '        case "$place $word" in',
-        *(
-            f"            {_quoted(' ' + place.path)}) place={_quoted(' ' + place.path)} ;;"
-            for place in places
-            if place.path
-        ),
-        "        esac",
-        "    done",
+        *_walk(places),
         '    case "$place:${words[CURRENT-1]}" in',
     ]
     for place in places:
-        prefix = f" {place.path}" if place.path else ""
-        lines += [
-            f"        {_quoted(f'{prefix}:{word.text}')}) {_zsh_values(word.values, word.kind)}"
-            " return ;;"
-            for word in place.words
-            if word.takes_value
-        ]
+        lines += _behind_options(place, _zsh_values)
     lines += ["    esac", '    case "$place" in']
     for place in places:
-        prefix = f" {place.path}" if place.path else ""
         described = " ".join(
             _quoted(f"{word.text}:{_one_line(word.summary)}") for word in place.words
         )
         lines += [
-            f"        {_quoted(prefix)})",
+            f"        {_quoted(_prefix(place))})",
             f"            {_zsh_values(place.values, place.kind)}",
             f"            found=({described})",
             "            _describe -o command found ;;",

@@ -4,15 +4,14 @@ Both keep what they are told below /run: a reboot forgets it.
 """
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from mqvpn_helper.host.failures import HostChangeError
+from mqvpn_helper.host.programs import SEARCH_PATH, run_program
 from mqvpn_helper.host.system_bus import SystemBus
 from mqvpn_helper.interface.host_plan import IPAddress
 
 # Not $PATH: this runs as root.
-_SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/run/current-system/sw/bin"
 _DEADLINE = 20.0
 # Begins with "tun": Debian's order puts such names before those of Ethernet and Wi-Fi.
 _RECORD_PREFIX = "tun.mqvpn."
@@ -28,7 +27,7 @@ _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 class Resolvconf:
     """The command ``resolvconf``."""
 
-    def __init__(self, search_path: str = _SEARCH_PATH) -> None:
+    def __init__(self, search_path: str = SEARCH_PATH) -> None:
         """Say where to look.
 
         Args:
@@ -73,21 +72,13 @@ class Resolvconf:
             raise HostChangeError("the resolvconf command is gone")
         if arguments[0] == "-f" and not _is_openresolv(command):
             arguments = arguments[1:]
-        try:
-            done = subprocess.run(  # noqa: S603 - absolute path, our own arguments, text on stdin
-                [command, *arguments],
-                input=text,
-                capture_output=True,
-                text=True,
-                timeout=_DEADLINE,
-                check=False,
-                env={"LC_ALL": "C", "PATH": self._search_path},
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostChangeError(f"cannot run {command}: {error}") from error
-        if done.returncode != 0:
-            reason = " ".join(done.stderr.split())[:300]
-            raise HostChangeError(f"resolvconf failed: {reason}")
+        run_program(
+            [command, *arguments],
+            text,
+            search_path=self._search_path,
+            seconds=_DEADLINE,
+            complaint="resolvconf failed",
+        )
 
 
 class NetworkManager:

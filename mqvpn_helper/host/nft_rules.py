@@ -6,7 +6,6 @@ other, and ``nft delete table inet mqvpn_<tun>`` is the whole manual recovery.
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 
 from mqvpn_helper.host.failures import HostChangeError
@@ -17,11 +16,11 @@ from mqvpn_helper.host.kill_switch_rules import (
     portal_element,
 )
 from mqvpn_helper.host.nft_text import by_family, chain, nft_set
+from mqvpn_helper.host.programs import SEARCH_PATH, run_program
 from mqvpn_helper.interface.host_plan import HostPlan, IPNetwork, Split
 
 _TABLE_PREFIX = "mqvpn_"
 # Not $PATH: this runs as root.
-_SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/run/current-system/sw/bin"
 _OUR_TABLE = re.compile(rf"^table inet {_TABLE_PREFIX}(\S+)$", re.MULTILINE)
 _DEADLINE = 15.0
 
@@ -143,7 +142,7 @@ def _forwarded(plan: HostPlan) -> Iterable[IPNetwork]:
 class Nft:
     """Runs the ``nft`` command in the calling thread's network namespace."""
 
-    def __init__(self, search_path: str = _SEARCH_PATH) -> None:
+    def __init__(self, search_path: str = SEARCH_PATH) -> None:
         """Say where to look.
 
         Args:
@@ -249,19 +248,10 @@ class Nft:
                 "the nft command is missing; it installs the server's NAT and forwarding rules and "
                 "the client's kill switch: install the package nftables"
             )
-        try:
-            done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, text on stdin
-                [command, *arguments],
-                input=text,
-                capture_output=True,
-                text=True,
-                timeout=_DEADLINE,
-                check=False,
-                env={"LC_ALL": "C", "PATH": self._search_path},
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostChangeError(f"cannot run {command}: {error}") from error
-        if done.returncode != 0:
-            reason = " ".join(done.stderr.split())[:500]
-            raise HostChangeError(f"nft refused the firewall rules: {reason}")
-        return done.stdout
+        return run_program(
+            [command, *arguments],
+            text,
+            search_path=self._search_path,
+            seconds=_DEADLINE,
+            complaint="nft refused the firewall rules",
+        )

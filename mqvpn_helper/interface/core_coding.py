@@ -133,7 +133,7 @@ def _report_members(
             kind, members = "state", {"state": message.state.value, "reason": message.reason}
         case PathsReport():
             kind, members = "paths", {"is_periodic": message.is_periodic}
-            members["paths"] = [_path_members(each) for each in message.paths]
+            members["paths"] = [path_members(each) for each in message.paths]
         case EventReport():
             kind, members = "event", {"event": message.kind.value, "path": message.path}
             members["detail"] = dict(message.detail)
@@ -227,7 +227,8 @@ def _path(value: object) -> PathReport:
     return path
 
 
-def _path_members(path: PathReport) -> dict[str, PacketValue]:
+def path_members(path: PathReport) -> dict[str, PacketValue]:
+    """Return one path as plain values, by the names that the bus has for them too."""
     return {
         "interface": path.interface,
         "kind": path.kind.value,

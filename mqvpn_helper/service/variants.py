@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from mqvpn_helper.interface.bus_interface import PATH_FIELDS
 from mqvpn_helper.interface.control_messages import DetailValue, PathReport
+from mqvpn_helper.interface.core_coding import path_members
 
 Variant: TypeAlias = tuple[str, object]
 """Signature and value."""
@@ -43,21 +44,7 @@ def variants_of(detail: Mapping[str, DetailValue]) -> VariantMap:
 
 def path_variants(path: PathReport) -> VariantMap:
     """Return one path as ``a{sv}``, with the types of `PATH_FIELDS`."""
-    values: dict[str, object] = {
-        "kind": path.kind.value,
-        "state": path.state.value,
-        "role": path.role.value,
-        "rtt_ms": path.rtt_ms,
-        "jitter_ms": path.jitter_ms,
-        "loss": path.loss,
-        "rx_bps": path.rx_bps,
-        "tx_bps": path.tx_bps,
-        "share": path.share,
-        "metered": path.metered,
-        "mtu": path.mtu,
-        "used_bytes": path.used_bytes,
-        "cap_bytes": path.cap_bytes,
-    }
+    values = path_members(path)
     return {
         name: (signature, _fitting(values[name], signature))
         for name, signature in PATH_FIELDS.items()
