@@ -10,8 +10,11 @@ import trio
 from mqvpn_core.app import server_status
 from mqvpn_core.app.control_client import fetch_events, fetch_status
 from mqvpn_core.app.event_lines import read_events
+from mqvpn_core.runtime import outbox
 from mqvpn_core.runtime.control_codec import EventsRequest
 from mqvpn_core.runtime.event_values import CoreEvent, EventKind
+from mqvpn_core.runtime.outbox import SendLosses
+from mqvpn_core.runtime.site_service import SiteService
 from mqvpn_core.runtime.status_values import Status, decode_status_values
 from tests.runtime.test_client_and_server import crosses, is_up, tell
 from tests.runtime.world import PATIENCE, World, eventually
@@ -65,6 +68,29 @@ def test_both_sides_tell_of_the_tunnel_and_its_end(tmp_path: Path) -> None:
         await client.over.wait()
         told = [(event.kind, event.peer) for event in await tunnel_events(theirs, 2)]
         assert told == [(EventKind.CONNECTION_UP, "alice"), (EventKind.CONNECTION_DOWN, "alice")]
+
+    tell(tmp_path, story)
+
+
+def test_what_was_lost_and_what_is_served_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server lost one packet, the client two, and seven files are on their way."""
+    ours, theirs = tmp_path / "c.sock", tmp_path / "s.sock"
+    losses = iter((SendLosses(no_room_count=1), SendLosses(no_socket_count=2)))
+    monkeypatch.setattr(outbox, "SendLosses", lambda: next(losses))
+    monkeypatch.setattr(SiteService, "transfer_count", 7)
+
+    async def story(scene: World) -> None:
+        server = await scene.serve(replace(scene.server_config(), control_socket=theirs))
+        client = scene.connect(replace(scene.client_config(server), control_socket=ours))
+        await is_up(client)
+        of_client, of_server = (await status_of(ours)).counters, (await status_of(theirs)).counters
+        names = ("dropped: no room in a socket", "dropped: no socket", "refused_by_host")
+        assert [of_server[name] for name in names] == [1, 0, 0]
+        assert [of_client[name] for name in names] == [0, 2, 0]
+        assert of_server["site_transfers"] == 7
+        assert "site_transfers" not in of_client
 
     tell(tmp_path, story)
 

@@ -139,6 +139,7 @@ def test_a_client_that_takes_nothing_loses_its_answer(tmp_path: Path) -> None:
             stream_id = scene.ask(b"/large")
             await trio.sleep(STALL_LIMIT - 1.0)
             assert scene.session.cancelled == []
+            assert scene.service.transfer_count == 1
             await trio.sleep(2.0)
             assert scene.session.cancelled == [stream_id]
             assert scene.service.transfer_count == 0
