@@ -33,12 +33,13 @@ _NO_SIZE = 1 << 32  # larger than any
 class MultipathConnection:
     """One connection, client or server, told the time and the bytes.
 
-    A: engine, is_client, is_closed, handshake_complete, handshake_confirmed, multipath_negotiated,
-       max_datagram_payload, path_mtu_is_settled, statistics, peer_certificate_der, is_behind,
-       has_events
+    A: engine, is_client, is_closed, is_ending, handshake_complete, handshake_confirmed, alpn,
+       multipath_negotiated, max_datagram_payload, shortest_round_trip, path_mtu_is_settled,
+       local_connection_ids, statistics, peer_certificate_der, is_behind, has_events
     B: receive_datagrams, handle_timeout, on_send_refused
     C: connect, open_path, migrate_path, abandon_path, set_path_use, probe_paths, limit_path_rate,
-       queue_datagrams, note_stream_activity, request_key_update, close
+       set_scheduler, allow_duplicates, queue_datagrams, note_stream_activity, request_key_update,
+       close
     D: transmits, next_timeout, next_event; polled in this order after every B and C, the first once
        more while ``is_behind``; take_trace
     """
