@@ -46,6 +46,7 @@ class Background(QObject):
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(2)
         self._couriers: set[_Courier] = set()
+        self._is_finished = False
 
     def run(
         self,
@@ -53,7 +54,9 @@ class Background(QObject):
         on_result: Callable[[T], None],
         on_error: Callable[[UserError], None],
     ) -> None:
-        """Do some work in a thread; exactly one handler is called later, in this thread.
+        """Do some work in a thread; one handler is called later, in this thread.
+
+        None is called after `finish`: what they would show it on is going.
 
         Args:
             work: what to do; touches nothing of Qt.
@@ -64,6 +67,8 @@ class Background(QObject):
         self._couriers.add(courier)
 
         def deliver(outcome: tuple[T] | UserError) -> None:
+            if self._is_finished:
+                return
             self._couriers.discard(courier)
             courier.deleteLater()
             if isinstance(outcome, UserError):
@@ -75,5 +80,6 @@ class Background(QObject):
         self._pool.start(_Job(work, courier))
 
     def finish(self, seconds: float) -> bool:
-        """Wait for the work under way; False when it takes longer."""
+        """Wait for the work under way, whose outcome nobody takes; False when it takes longer."""
+        self._is_finished = True
         return self._pool.waitForDone(round(seconds * 1000))

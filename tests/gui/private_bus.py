@@ -113,7 +113,11 @@ class BusHelper:
         )
 
     def signal(self, signal: table.Signal, *arguments: object) -> None:
-        """Send a signal of the helper's own."""
+        """Send a signal of the helper's own; an event is there to be read from then on as well."""
+        if signal is table.EVENT:
+            types = {each.name: each.signature for each in signal.arguments}
+            given = zip(types.items(), arguments, strict=True)
+            self.events.append({name: (kind, value) for (name, kind), value in given})
         self._emit(INTERFACE_NAME, signal.name, signal.signature, arguments)
 
     def die(self) -> None:

@@ -195,7 +195,7 @@ def test_dialogue_that_is_closed_before_its_link_is_read_is_left_alone(
     dialog.reject()
     qtbot.waitUntil(lambda: not isValid(dialog))
     # What the worker has found is delivered to nobody.
-    assert desk._background.finish(5)
+    assert desk._background._pool.waitForDone(5000)
     QApplication.processEvents()
     assert desk._found is None
 
