@@ -81,6 +81,13 @@ def test_flows_are_shared_out_by_rate() -> None:
     assert scene.scheduler.flows_by_path() == {A: 8, B: 3}
 
 
+def test_where_the_near_path_has_room_nothing_begins_far_away_in_mere_hope() -> None:
+    scene = Scene()
+    scene.send(*range(8))
+    scene.allocate(view(A, rate=30e6, rtt=0.010, budget=300 * WHOLE), view(B, rate=2e5, rtt=0.080))
+    assert scene.scheduler.flows_by_path() == {A: 8, B: 0}
+
+
 def test_a_flow_that_was_silent_is_placed_anew() -> None:
     scene = Scene()
     assert scene.path_of(1, view(A, rate=2e6), view(B)) == A
@@ -176,6 +183,16 @@ def test_flows_return_from_a_secondary_path_when_the_primary_has_room() -> None:
     assert scene.path_of(2, view(A), secondary) == A
 
 
+def test_between_full_paths_of_different_use_nothing_moves() -> None:
+    scene = Scene()
+    primary = view(A, budget=1 * WHOLE)
+    secondary = view(B, use=PathUse.SECONDARY, budget=4 * WHOLE)
+    loads = dict.fromkeys(range(4), 2)
+    scene.run(2.0, loads, primary)
+    scene.run(5.0, loads | {9: 8}, primary, secondary)
+    assert scene.scheduler.flows_by_path() == {A: 4, B: 1}
+
+
 def test_one_flow_at_a_time_moves_from_a_full_path_to_one_that_has_room() -> None:
     scene = Scene()
     # A sends two packets in 10 ms.
@@ -257,10 +274,11 @@ def test_a_third_path_is_forgotten_with_its_flows() -> None:
 
 
 def test_an_idle_path_that_seems_farther_is_tried_for_a_flow_that_stands_in_a_queue() -> None:
-    scene = Scene()
-    queued = replace(view(A, rate=30e6, rtt=0.020, budget=300 * WHOLE), shortest_rtt=0.003)
-    # Of few samples, taken while the machine was busy.
-    idle = replace(view(B, rate=7e5, rtt=0.018), shortest_rtt=0.009)
-    scene.run(1, {1: 2}, queued)
-    scene.run(SETTLING_SECONDS + 2 * REVIEW_SECONDS, {1: 2}, queued, idle)
-    assert scene.scheduler.tried_path == B
+    for count, tried in ((2, B), (1, None)):  # so little is no download: nothing is gained
+        scene = Scene()
+        queued = replace(view(A, rate=30e6, rtt=0.020, budget=300 * WHOLE), shortest_rtt=0.003)
+        # Of few samples, taken while the machine was busy.
+        idle = replace(view(B, rate=7e5, rtt=0.018), shortest_rtt=0.009)
+        scene.run(1, {1: count}, queued)
+        scene.run(SETTLING_SECONDS + 2 * REVIEW_SECONDS, {1: count}, queued, idle)
+        assert scene.scheduler.tried_path == tried

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from mqvpn_core.ids import PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.flow_pinning import (
@@ -120,6 +122,20 @@ def test_the_only_flow_comes_back_from_a_fast_path_that_carries_little_and_stays
     assert all(b - a >= 0.9 * REST_SECONDS for (a, _), (b, _) in pairwise(scene.moves))
 
 
+@pytest.mark.parametrize(("shown", "returns"), [(4, False), (5, True)])
+def test_where_round_trips_are_long_there_must_be_half_as_much_again_to_gain(
+    *, shown: int, returns: bool
+) -> None:
+    scene = Scene()
+    far = view(B, rate=2e6, rtt=0.080, budget=6 * WHOLE)
+    near = view(A, rate=1e6, rtt=0.010, budget=3 * WHOLE)
+    scene.run(3, range(1), far, count=shown)
+    scene.run(IN_USE_WITHIN, range(1), near, far, count=2)
+    assert scene.path_of[0] == A
+    scene.run(3 * REST_SECONDS, range(1), near, far, count=shown)
+    assert scene.path_of[0] == (B if returns else A)
+
+
 def test_voice_returns_to_the_fast_path_and_is_not_moved_again() -> None:
     scene = Scene()
     voice = range(VOICE, VOICE + 5)
@@ -153,3 +169,52 @@ def test_voice_does_not_move_to_a_secondary_path_however_fast() -> None:
     secondary = view(A, rtt=0.005, use=PathUse.SECONDARY)
     scene.run(5, range(VOICE, VOICE + 5), view(B), secondary)
     assert scene.flows_on(A) == 0
+
+
+def test_voice_stays_away_from_a_fast_path_that_is_full() -> None:
+    scene = Scene()
+    voice = range(VOICE, VOICE + 5)
+    full = view(A, rate=3e6, rtt=0.010, budget=2 * WHOLE)
+    scene.run(3, voice, LTE)
+    for _ in range(500):
+        scene.scheduler.push(PREFIX, packets(0, 5), at(scene.now + 0.01))
+        scene.run(0.01, voice, full, LTE)
+    assert scene.path_of[0] == A
+    assert scene.flows_on(B) == 5
+
+
+def test_a_new_flow_does_not_keep_away_from_voice_that_has_just_returned() -> None:
+    scene = Scene()
+    voice = range(VOICE, VOICE + 5)
+    near, far = view(A, rate=1e6, rtt=0.010), view(B, rate=5e5, rtt=0.080)
+    scene.run(3, voice, far)
+    while scene.flows_on(A) < 5:
+        scene.run(0.01, voice, near, far)
+        assert scene.now < 3 + IN_USE_WITHIN
+    scene.run(0.01, range(1), near, far)
+    assert scene.path_of[0] == A
+
+
+def test_voice_comes_back_from_a_secondary_path_one_by_one() -> None:
+    scene = Scene()
+    voice = range(VOICE, VOICE + 4)
+    secondary = replace(LTE, use=PathUse.SECONDARY)
+    full = view(A, rate=3e6, rtt=0.010, budget=1 * WHOLE)
+    scene.run(2, range(1), full, secondary, count=3)
+    scene.run(0.1, voice, full, secondary)
+    assert scene.flows_on(B) >= 3
+    scene.run(10, voice, WLAN, secondary)
+    assert scene.flows_on(B) == 0
+    times = [time for time, flow in scene.moves if flow in voice]
+    assert all(b - a >= 0.9 * REVIEW_SECONDS for a, b in pairwise(times))
+
+
+def test_a_flow_in_a_queue_leaves_for_a_path_that_has_shown_to_carry_more() -> None:
+    scene = Scene()
+    idle = view(B, rate=3e6, rtt=0.010, budget=20 * WHOLE)
+    queued = replace(view(A, rate=30e6, rtt=0.030, budget=300 * WHOLE), shortest_rtt=0.010)
+    scene.run(2, range(1), idle, count=10)
+    scene.run(2, range(1), queued, suspect(idle), count=3)
+    assert scene.path_of[0] == A
+    scene.run(REST_SECONDS, range(1), queued, idle, count=3)
+    assert scene.path_of[0] == B
