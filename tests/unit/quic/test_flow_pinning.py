@@ -282,3 +282,14 @@ def test_an_idle_path_that_seems_farther_is_tried_for_a_flow_that_stands_in_a_qu
         scene.run(1, {1: count}, queued)
         scene.run(SETTLING_SECONDS + 2 * REVIEW_SECONDS, {1: count}, queued, idle)
         assert scene.scheduler.tried_path == tried
+        scene.scheduler.forget_path(B)
+        assert scene.scheduler.tried_path is None
+
+
+def test_what_a_path_carried_while_it_died_says_nothing_when_it_is_back() -> None:
+    scene = Scene()
+    loads = {1: 3, 2: 3}
+    scene.run(2.0, loads, view(A, rate=3e6, budget=1 * WHOLE))
+    healthy, other = view(A, rate=3e6), view(B, rate=1e6)
+    scene.run(0.1, loads, suspect(healthy), other)
+    assert scene.path_of(9, healthy, other) == A
