@@ -10,6 +10,7 @@ import ctypes
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,9 @@ T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 _IFA_F_NODAD = 0x02
 _TC_H_ROOT = 0xFFFF0000
+_RT_TABLE_LOCAL = 255
+_ADDRESS_TRIES = 500
+_ADDRESS_PAUSE = 0.01
 _FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 _ROUTE_PARTS = (
     ("to", "RTA_DST"),
@@ -129,6 +133,18 @@ class NetworkNamespace:
             )
         )
 
+    def wait_for_addresses(self) -> None:
+        """Wait until the kernel uses all IPv6 addresses, which it does a moment after links are up.
+
+        Raises:
+            HostError: it takes longer than some seconds.
+        """
+        for _ in range(_ADDRESS_TRIES):
+            if not self.call(self._unused_addresses):
+                return
+            time.sleep(_ADDRESS_PAUSE)
+        raise HostError(f"{self.label}: some addresses are not in use")
+
     def delete_address(self, interface: str, address: str) -> None:
         """Take an address away from a link."""
         value = ip_interface(address)
@@ -225,6 +241,15 @@ class NetworkNamespace:
         # Link-local addresses come and go with the state of a link, by the kernel's own hand.
         lines = [*addresses, *routes, *rules, *forwarding, *tables.stdout.splitlines()]
         return tuple(sorted(line for line in lines if "fe80:" not in line and "ff00:" not in line))
+
+    def _unused_addresses(self) -> set[str]:
+        """Those that packets are not delivered to yet."""
+        netlink = self._netlink
+        given = {str(each.get_attr("IFA_ADDRESS")) for each in netlink.get_addr(family=AF_INET6)}
+        local = netlink.get_routes(family=AF_INET6, table=_RT_TABLE_LOCAL)
+        used = {str(each.get_attr("RTA_DST")) for each in local}
+        # The kernel's own link-local ones may take their time.
+        return {each for each in given - used if not each.startswith("fe80:")}
 
     def _index(self, interface: str) -> int:
         found = self._netlink.link_lookup(ifname=interface)

@@ -94,6 +94,8 @@ def build_world(links: tuple[Access, ...] = (WLAN, LTE)) -> Iterator[World]:
         _give_addresses(web, "eth0", f"{WEB_IPV4}/24", f"{WEB_IPV6}/64")
         _default_routes(web, SERVER_LAN_IPV4, "fd20::1")
         router.forward_packets()
+        for namespace in (client, router, server, web):
+            namespace.wait_for_addresses()
         yield World(
             client=client, router=router, server=server, web=web, rates_limited=all(limited)
         )
