@@ -13,13 +13,6 @@ def count_packets(parcels: Iterable[Parcel]) -> int:
     return count
 
 
-def count_bytes(parcels: Iterable[Parcel]) -> int:
-    """Sum the lengths of the packets."""
-    return sum(
-        len(parcel) if isinstance(parcel, bytes) else parcel.total_bytes for parcel in parcels
-    )
-
-
 def expand(parcels: Iterable[Parcel]) -> list[bytes]:
     """Return the packets one by one."""
     packets: list[bytes] = []

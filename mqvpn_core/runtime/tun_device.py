@@ -13,7 +13,6 @@ import os
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 import trio
@@ -21,7 +20,7 @@ from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.packets import Parcel
-from mqvpn_core.dataplane.parcels import count_bytes, count_packets, expand
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostLostError
 from mqvpn_core.runtime.freed_memory import keep_freed_memory
 from mqvpn_core.runtime.packet_ports import MAX_READ_BYTES
@@ -36,29 +35,8 @@ _TCP_OFFLOADS = 0x01 | 0x02 | 0x04 | 0x08
 _UDP_OFFLOADS = 0x20 | 0x40
 
 
-@dataclass(slots=True, kw_only=True)
-class TunCounters:
-    """What went through a TUN device since it was opened."""
-
-    read_count: int = 0
-    """Packets read."""
-    read_bytes: int = 0
-    """Bytes read."""
-    written_count: int = 0
-    """Packets written."""
-    written_bytes: int = 0
-    """Bytes written."""
-    dropped_count: int = 0
-    """Packets the kernel did not take: queue full, device down or not an IP packet."""
-
-
 class PacketDevice(Protocol):
     """A device that gives and takes IP packets in batches."""
-
-    @property
-    def counters(self) -> TunCounters:
-        """What went through so far."""
-        ...
 
     async def wait_readable(self) -> None:
         """Wait until a packet can be read."""
@@ -96,12 +74,6 @@ class TunDevice(PacketDevice):
         make_reader = kernel.make_frame_reader if self._has_frames else None
         self._reader = None if make_reader is None else make_reader()
         self._joins_udp = self._joins and _enable_offloads(fd)
-        self._counters = TunCounters()
-
-    @property
-    @override
-    def counters(self) -> TunCounters:
-        return self._counters
 
     def fileno(self) -> int:
         """Return the descriptor, for whoever waits for many at once."""
@@ -123,17 +95,12 @@ class TunDevice(PacketDevice):
         """
         packets: Sequence[Parcel]
         if self._reader is not None:
-            packets, packet_count, byte_count, number = self._reader.read(
-                self._fd, max_count, MAX_READ_BYTES
-            )
+            packets, _, _, number = self._reader.read(self._fd, max_count, MAX_READ_BYTES)
             if number and not packets:
                 raise _lost(OSError(number, os.strerror(number)))
         else:
             reads = self._read_one_by_one(max_count)
             packets = kernel.split_frames(reads) if self._has_frames else reads
-            packet_count, byte_count = count_packets(packets), count_bytes(packets)
-        self._counters.read_count += packet_count
-        self._counters.read_bytes += byte_count
         return packets
 
     def _read_one_by_one(self, max_count: int) -> list[bytes]:
@@ -155,32 +122,23 @@ class TunDevice(PacketDevice):
     @override
     def write_packets(self, packets: Sequence[Parcel]) -> int:
         if self._joins and kernel.write_joined is not None:
-            written_bytes, dropped_count = kernel.write_joined(self._fd, packets, self._joins_udp)
-        else:
-            written_bytes, dropped_count = self._write_each(packets)
-        counters = self._counters
-        counters.written_count += count_packets(packets) - dropped_count
-        counters.written_bytes += written_bytes
-        counters.dropped_count += dropped_count
-        return dropped_count
+            return kernel.write_joined(self._fd, packets, self._joins_udp)[1]
+        return self._write_each(packets)
 
-    def _write_each(self, packets: Sequence[Parcel]) -> tuple[int, int]:
-        """Write packets one by one; return the bytes written and the packets that were not."""
+    def _write_each(self, packets: Sequence[Parcel]) -> int:
+        """Write packets one by one; return how many were not."""
         frames = expand(packets)
-        header_bytes = 0
         if self._has_frames:
-            header_bytes = kernel.FRAME_HEADER_BYTES
             frames = kernel.plain_frames(frames)
         dropped_count = 0
-        written_bytes = 0
         for frame in frames:
             try:
-                written_bytes += os.write(self._fd, frame) - header_bytes
+                os.write(self._fd, frame)
             except OSError:
                 # EAGAIN and ENOBUFS: no room; EINVAL: not an IP packet; EIO: the device is down;
                 # EBADFD: it is gone, which reading reports. An IP packet may always be lost.
                 dropped_count += 1
-        return written_bytes, dropped_count
+        return dropped_count
 
     @override
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostError
-from mqvpn_core.runtime.tun_device import PacketDevice, TunCounters
+from mqvpn_core.runtime.tun_device import PacketDevice
 
 
 class FakeTun(PacketDevice):
@@ -29,12 +29,6 @@ class FakeTun(PacketDevice):
         self._waiting: deque[bytes] = deque()
         self._readable = trio.Event()
         self._is_removed = False
-        self._counters = TunCounters()
-
-    @property
-    @override
-    def counters(self) -> TunCounters:
-        return self._counters
 
     def route(self, packets: Sequence[bytes]) -> None:
         """Let the machine send packets into the device.
@@ -61,10 +55,7 @@ class FakeTun(PacketDevice):
     def read_packets(self, max_count: int) -> list[bytes]:
         if self._is_removed:
             raise HostError("the TUN device cannot be read: it has been removed")
-        packets = [self._waiting.popleft() for _ in range(min(max_count, len(self._waiting)))]
-        self._counters.read_count += len(packets)
-        self._counters.read_bytes += sum(map(len, packets))
-        return packets
+        return [self._waiting.popleft() for _ in range(min(max_count, len(self._waiting)))]
 
     @override
     def write_packets(self, packets: Sequence[Parcel]) -> int:
@@ -76,9 +67,6 @@ class FakeTun(PacketDevice):
                 dropped_count += 1
                 continue
             self.written.append(packet)
-            self._counters.written_count += 1
-            self._counters.written_bytes += len(packet)
-        self._counters.dropped_count += dropped_count
         return dropped_count
 
     @override

@@ -12,7 +12,6 @@ from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
-from mqvpn_core.runtime.tun_device import TunCounters
 
 LOCAL = SocketAddress("192.0.2.10", 5000)
 REMOTE = SocketAddress("192.0.2.1", 443)
@@ -116,7 +115,6 @@ class FakeTun:
     """A TUN device; refuses packets that start with ``bad``."""
 
     def __init__(self) -> None:
-        self.counters = TunCounters()
         self.is_closed = False
         self.is_removed = False
         self.written: list[bytes] = []

@@ -44,7 +44,6 @@ def test_packets_of_the_machine_are_read(tun: TunDevice) -> None:
         bytes([n]) * 100 for n in range(5)
     ]
     assert len(first) == 3
-    assert (tun.counters.read_count, tun.counters.read_bytes) == (5, 5 * 128)
 
 
 @pytest.mark.netns
@@ -57,8 +56,6 @@ def test_written_packets_reach_the_machine(tun: TunDevice) -> None:
             (b"one", ("10.9.0.2", 5)),
             (b"two", ("10.9.0.2", 5)),
         ]
-    assert tun.counters.written_count == 2
-    assert tun.counters.written_bytes == 2 * 31
 
 
 @pytest.mark.netns
@@ -70,8 +67,7 @@ def test_bad_packets_are_dropped_and_counted_and_the_good_pass(tun: TunDevice) -
         dropped = tun.write_packets([*bad, packet_with(b"good"), *bad])
         assert receiver.recv(99) == b"good"
     # The kernel takes an empty write for done.
-    assert dropped == tun.counters.dropped_count == 6
-    assert tun.counters.written_count == 3
+    assert dropped == 6
 
 
 @pytest.mark.netns
@@ -82,8 +78,6 @@ def test_packets_of_a_flow_arrive_one_by_one(tun: TunDevice) -> None:
         receiver.settimeout(2)
         assert tun.write_packets([packet_with(payload) for payload in payloads]) == 0
         assert [receiver.recv(2000) for _ in payloads] == payloads
-    assert tun.counters.written_count == 8
-    assert tun.counters.written_bytes >= 660
 
 
 @pytest.mark.netns
@@ -188,5 +182,3 @@ def test_full_queue_drops() -> None:
         dropped = device.write_packets([bytes(60_000)] * 1000)
         device.close()
     assert 0 < dropped < 1000
-    assert device.counters.dropped_count == dropped
-    assert device.counters.written_count == 1000 - dropped
