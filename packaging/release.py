@@ -126,14 +126,19 @@ def make(release: Release, flatpak: Path | None) -> None:
     write_sums(release.output)
 
 
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive of our own; by tar, because Python before 3.11.4 has no safe way."""
+    command = ["tar", "--extract", "--no-same-owner", "--file", str(archive)]
+    subprocess.run([*command, "--directory", str(folder)], check=True)
+
+
 def make_source_archive(release: Release) -> None:
     """Make the sdist; setuptools puts the time of the build into it, so it is packed anew."""
     made = release.scratch / "sdist"
     release.run(release.tool("pyproject-build"), "--sdist", "--outdir", str(made))
     (archive,) = made.glob("*.tar.gz")
     with tempfile.TemporaryDirectory(dir=release.scratch) as name:
-        with tarfile.open(archive) as packed:
-            packed.extractall(name, filter="data")
+        unpack(archive, Path(name))
         (top,) = Path(name).iterdir()
         write_archive(release.output / archive.name, top, release.epoch)
 
@@ -281,8 +286,7 @@ def check(release: Release) -> None:
     release.run(release.tool("twine"), "check", "--strict", *map(str, python_files))
     (archive,) = release.output.glob("mqvpn-helper-*.tar.gz")
     with tempfile.TemporaryDirectory(dir=release.scratch) as name:
-        with tarfile.open(archive) as packed:
-            packed.extractall(name, filter="data")
+        unpack(archive, Path(name))
         (folder,) = Path(name).iterdir()
         machine = Path(name) / "machine"
         installer = str(folder / "mqvpn-install-helper")
@@ -318,11 +322,10 @@ def _git(*arguments: str) -> str:
 def _export(commit: str, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    archive = subprocess.run(
-        ["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE
-    ).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        packed.extractall(target, filter="data")
+    archive = target.with_suffix(".tar")
+    _git("archive", f"--output={archive}", commit)
+    unpack(archive, target)
+    archive.unlink()
 
 
 def _one_run(commit: str, output: Path, flatpak: Path | None, *, is_checked: bool) -> None:

@@ -9,10 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -52,11 +50,12 @@ def previous_packages(folder: Path) -> list[Path]:
 
 def _build_previous(folder: Path) -> Path:
     source, output = folder / "source", folder / "built"
-    archive = subprocess.run(
-        ["git", "archive", _previous_commit()], cwd=ROOT, check=True, stdout=subprocess.PIPE
-    ).stdout
-    with tarfile.open(fileobj=BytesIO(archive)) as packed:
-        packed.extractall(source, filter="data")
+    source.mkdir(parents=True)
+    archive = folder / "source.tar"
+    subprocess.run(
+        ["git", "archive", f"--output={archive}", _previous_commit()], cwd=ROOT, check=True
+    )
+    subprocess.run(["tar", "--extract", "--file", archive, "--directory", source], check=True)
     subprocess.run(
         [sys.executable, str(source / "packaging/debian/build.py"), "--output", str(output)],
         check=True,
