@@ -1,6 +1,6 @@
 # The optional extension: what the reference has, under the same names.
 from collections.abc import Sequence
-from typing import final
+from typing import TypeAlias, final
 
 from mqvpn_core.dataplane.packets import (
     CipherSuite,
@@ -10,6 +10,7 @@ from mqvpn_core.dataplane.packets import (
     PacketShape,
     Parcel,
     Payload,
+    PeerKey,
     ReadDatagrams,
     ReceiveContext,
     ReceivedBytes,
@@ -98,3 +99,83 @@ def write_packets(
     descriptor: int, parcels: Sequence[Parcel], joins_udp: bool
 ) -> tuple[int, int]: ...
 def share_destination(data: ReceivedBytes, segment_size: int, cid_length: int) -> bool: ...
+
+# Lane, first number, shapes as those of a flight, flows (as approved; packets, IP bytes) in order,
+# the IP packets if the lane keeps them, and seconds since they were sent.
+SentPackets: TypeAlias = tuple[
+    int, int, list[PacketShape], list[tuple[int, int, int]], list[Parcel], float
+]
+
+# Connection ID, first number, packets, UDP bytes, IP bytes, and seconds since the last came.
+TakenPackets: TypeAlias = tuple[bytes, int, int, int, int, float]
+
+# Key of the socket, and what a `DatagramReader` gives.
+HandedDatagrams: TypeAlias = tuple[int, PeerKey, ReceivedBytes, int, int]
+
+# Key of the socket; received datagrams and bytes, sent datagrams and bytes, messages of no use;
+# errors. What was handed up is among what was received.
+SocketCounts: TypeAlias = tuple[int, int, int, int, int, int, list[int]]
+
+# What was sent; what came, in the order of each peer; lane, bytes and length of each packet but the
+# last of what a socket did not take, which is among what was sent; packets of the device that go by
+# no lane; counts of sockets; packets that the device did not take; error of reading it, or 0.
+Happened: TypeAlias = tuple[
+    list[SentPackets],
+    list[TakenPackets | HandedDatagrams],
+    list[tuple[int, bytes, int]],
+    list[Parcel],
+    list[SocketCounts],
+    int,
+    int,
+]
+
+@final
+class FlowSet:
+    def __new__(cls) -> FlowSet: ...
+    def add(self, flow: bytes) -> None: ...
+    def clear(self) -> None: ...
+    def __contains__(self, flow: object) -> bool: ...
+    def __len__(self) -> int: ...
+
+@final
+class Bypass:
+    def __new__(cls, device: int, joins_udp: bool) -> Bypass: ...
+    def fileno(self) -> int: ...
+    def add_socket(self, key: int, descriptor: int) -> None: ...
+    def remove_socket(self, key: int) -> None: ...
+    def open_inbound(
+        self,
+        cid: bytes,
+        socket: int,
+        peer: PeerKey,
+        keys: PacketKeys,
+        path_id: int,
+        key_phase: int,
+        largest: int,
+        prefix: bytes,
+        flows: FlowSet,
+    ) -> None: ...
+    def close_inbound(self, cid: bytes) -> None: ...
+    def open_outbound(
+        self,
+        lane: int,
+        socket: int,
+        destination: Destination,
+        keys: PacketKeys,
+        path_id: int,
+        header: ShortHeader,
+        next_number: int,
+        prefix: bytes,
+        flows: FlowSet,
+        mtu: int,
+        credit: int,
+        max_packets: int,
+        keeps: bool,
+    ) -> None: ...
+    def close_outbound(self, lane: int) -> None: ...
+    def approve(self, lane: int, flow: int, packet: bytes) -> None: ...
+    def forget_approvals(self, lane: int) -> None: ...
+    def arm(self, device: bool, sockets: list[int]) -> None: ...
+    def hold(self) -> Happened: ...
+    def release(self, linger: float) -> None: ...
+    def close(self) -> None: ...

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from mqvpn_core.dataplane.bypass import Bypass, FlowSet
 from mqvpn_core.dataplane.choice import VARIABLE, KernelChoice, choose_kernel
 from mqvpn_core.dataplane.frames import FRAME_HEADER_BYTES, packets_in, plain_frames
 from mqvpn_core.dataplane.packets import (
@@ -47,11 +48,13 @@ __all__ = [
     "TAG_BYTES",
     "WANTS_OFFLOADS",
     "Bad",
+    "Bypass",
     "CipherSuite",
     "DatagramBuffer",
     "DatagramReader",
     "Destination",
     "Flight",
+    "FlowSet",
     "OpenResult",
     "OpenSegmentsResult",
     "OpenedPacket",
@@ -68,7 +71,9 @@ __all__ = [
     "ShortHeader",
     "group_runs",
     "join_packets",
+    "make_bypass",
     "make_datagram_reader",
+    "make_flow_set",
     "make_frame_reader",
     "open_batch",
     "open_segments",
@@ -101,6 +106,17 @@ make_frame_reader: Final[Callable[[], FrameReader] | None] = getattr(
     KERNEL_CHOICE.module, "FrameReader", None
 )
 """Not in the reference: there `split_frames` takes what was read one by one."""
+
+make_flow_set: Final[Callable[[], FlowSet]] = getattr(KERNEL_CHOICE.module, "FlowSet", set)
+"""In the reference it is an ordinary set."""
+
+make_bypass: Final[Callable[[int, bool], Bypass] | None] = (
+    getattr(KERNEL_CHOICE.module, "Bypass", None)
+    if os.environ.get("MQVPN_BYPASS") == "on"
+    else None
+)
+"""Not in the reference, and only where `MQVPN_BYPASS` is "on". Takes the descriptor of a TUN
+device, and whether it takes joined UDP."""
 
 plan_flight: Final[
     Callable[["PacketKeys", ShortHeader, int, int, Sequence[Payload]], Flight] | None

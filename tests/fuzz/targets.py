@@ -40,6 +40,7 @@ from mqvpn_core.wire.uri_templates import (
     parse_uri_template,
 )
 from mqvpn_core.wire.varint import decode_varint, encode_varint
+from tests.fuzz.bypass_target import check_bypass, generate_bypass_orders
 from tests.fuzz.helper_targets import (
     check_dns,
     check_messages,
@@ -297,3 +298,5 @@ if kernel.make_datagram_reader is not None:
     TARGETS["datagrams"] = Target(generate_reads, datagram_check(kernel.make_datagram_reader))
 if kernel.make_frame_reader is not None:
     TARGETS["device_frames"] = Target(generate_frames, frame_check(kernel.make_frame_reader))
+if hasattr(kernel.KERNEL_CHOICE.module, "Bypass"):
+    TARGETS["bypass"] = Target(generate_bypass_orders, check_bypass)

@@ -6,7 +6,7 @@ from tests.fuzz.run import FindingError, fuzz
 from tests.fuzz.targets import TARGETS, Target
 
 INPUTS = 4000
-FEWER = {"datagrams": 300}
+FEWER = {"datagrams": 300, "bypass": 300}
 """Where each input is some hundred packets through sockets."""
 
 

@@ -5,14 +5,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acknowledgement;
 pub mod chain;
 mod checksum;
+pub mod flows;
 pub mod frames;
 pub mod join;
 pub mod keys;
 pub mod open;
 pub mod packet_number;
+mod reseal;
 pub mod runs;
 pub mod seal;
 mod segment;
+pub mod sift;
 pub mod train;

@@ -52,9 +52,9 @@ pub enum Opened {
 /// Opens packets of one path.
 #[derive(Clone, Copy)]
 pub struct Opener<'a> {
-    keys: &'a PacketKeys,
-    context: ReceiveContext,
-    nonces: PathNonces,
+    pub(crate) keys: &'a PacketKeys,
+    pub(crate) context: ReceiveContext,
+    pub(crate) nonces: PathNonces,
 }
 
 impl<'a> Opener<'a> {

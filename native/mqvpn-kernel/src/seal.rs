@@ -113,23 +113,27 @@ impl<'a> Sealer<'a> {
         let sealed_tag =
             self.keys.aead.seal_in_place_separate_tag(nonce, Aad::from(&*header), body).ok()?;
         tag.copy_from_slice(sealed_tag.as_ref());
-        self.protect_header(out)
-    }
-
-    /// Masks the first byte and the packet number (RFC 9001 s5.4.1).
-    fn protect_header(&self, packet: &mut [u8]) -> Option<()> {
         let number_start = self.header.destination_cid.len().checked_add(1)?;
-        let (header, behind) = packet.split_at_mut_checked(self.header.len())?;
-        // The sample starts four bytes behind the start of the packet number.
-        let sample_start = Length::MAX.checked_sub(self.header.number_length.bytes())?;
-        let sample: &[u8; SAMPLE_LEN] = behind.get(sample_start..)?.first_chunk()?;
-        let (first_mask, number_mask) = self.keys.header_mask(sample)?;
-        *header.first_mut()? ^= first_mask & PROTECTED_BITS;
-        for (byte, mask) in
-            header.get_mut(number_start..)?.iter_mut().zip(number_mask.to_be_bytes())
-        {
-            *byte ^= mask;
-        }
-        Some(())
+        protect_header(self.keys, out, number_start, number_length)
     }
+}
+
+/// Masks the first byte and the packet number (RFC 9001 s5.4.1).
+pub(crate) fn protect_header(
+    keys: &PacketKeys,
+    packet: &mut [u8],
+    number_start: usize,
+    number_length: Length,
+) -> Option<()> {
+    let header_len = number_start.checked_add(number_length.bytes())?;
+    let (header, behind) = packet.split_at_mut_checked(header_len)?;
+    // The sample starts four bytes behind the start of the packet number.
+    let sample_start = Length::MAX.checked_sub(number_length.bytes())?;
+    let sample: &[u8; SAMPLE_LEN] = behind.get(sample_start..)?.first_chunk()?;
+    let (first_mask, number_mask) = keys.header_mask(sample)?;
+    *header.first_mut()? ^= first_mask & PROTECTED_BITS;
+    for (byte, mask) in header.get_mut(number_start..)?.iter_mut().zip(number_mask.to_be_bytes()) {
+        *byte ^= mask;
+    }
+    Some(())
 }

@@ -126,8 +126,7 @@ impl Shape {
                 let payload = packet.payload_len.saturating_sub(before).min(packet.segment_len);
                 packet.header_len.saturating_add(payload)
             }
-            Self::Equal(equal) if index.saturating_add(1) == equal.count => equal.last_len,
-            Self::Equal(equal) => equal.len,
+            Self::Equal(equal) => equal.packet_len(index),
         }
     }
 }
@@ -146,8 +145,31 @@ impl Link {
 
     fn whole(&self, index: usize) -> Option<&[u8]> {
         let Shape::Equal(equal) = &self.shape else { return None };
-        let start = index.checked_mul(equal.stride)?.checked_add(equal.start)?;
-        (*self.bytes).as_ref().get(start..)?.get(..self.shape.packet_len(index))
+        equal.packet((*self.bytes).as_ref(), index)
+    }
+}
+
+impl Equal {
+    /// Returns the length of one packet.
+    #[must_use]
+    pub fn packet_len(&self, index: usize) -> usize {
+        if index.saturating_add(1) == self.count { self.last_len } else { self.len }
+    }
+
+    /// Returns the bytes of all packets.
+    #[must_use]
+    pub fn total_len(&self) -> usize {
+        match self.count.checked_sub(1) {
+            None => 0,
+            Some(others) => self.len.saturating_mul(others).saturating_add(self.last_len),
+        }
+    }
+
+    /// Returns one packet, given the buffer.
+    #[must_use]
+    pub fn packet<'a>(&self, bytes: &'a [u8], index: usize) -> Option<&'a [u8]> {
+        let start = index.checked_mul(self.stride)?.checked_add(self.start)?;
+        bytes.get(start..)?.get(..self.packet_len(index))
     }
 }
 
@@ -280,6 +302,16 @@ impl Train {
         link.whole(at)
     }
 
+    /// Returns what the first packet starts with: its headers, perhaps those of a super-packet.
+    #[must_use]
+    pub fn leading(&self) -> Option<&[u8]> {
+        let (link, at) = self.locate(0)?;
+        match &link.shape {
+            Shape::Super(packet) => (*link.bytes).as_ref().get(packet.start..),
+            Shape::Equal(_) => link.whole(at),
+        }
+    }
+
     /// Returns source, destination and protocol if all packets have the same.
     ///
     /// Nothing also for a packet that has IPv4 options, a wrong length or no hops left.
@@ -294,16 +326,8 @@ impl Train {
         }
         let mut found: Option<[&[u8]; 2]> = None;
         for index in 0..self.count {
-            let packet = self.whole(index)?;
-            let version = Version::of(packet)?;
-            let len = match version {
-                Version::V4 => usize::from(get_u16(packet, 2)?),
-                Version::V6 => {
-                    usize::from(get_u16(packet, 4)?).checked_add(version.header_len())?
-                }
-            };
-            let flow = flow_of(packet)?;
-            if len != packet.len() || found.is_some_and(|known| known != flow) {
+            let flow = whole_flow_of(self.whole(index)?)?;
+            if found.is_some_and(|known| known != flow) {
                 return None;
             }
             found = Some(flow);
@@ -318,6 +342,16 @@ pub(crate) fn flow_of(packet: &[u8]) -> Option<[&[u8]; 2]> {
         Version::V6 => (packet.get(7)?, [packet.get(8..40)?, packet.get(6..7)?]),
     };
     (*hops != 0).then_some(flow)
+}
+
+/// Finds source, destination and protocol of a packet that is as long as it says.
+pub(crate) fn whole_flow_of(packet: &[u8]) -> Option<[&[u8]; 2]> {
+    let version = Version::of(packet)?;
+    let len = match version {
+        Version::V4 => usize::from(get_u16(packet, 2)?),
+        Version::V6 => usize::from(get_u16(packet, 4)?).checked_add(version.header_len())?,
+    };
+    if len == packet.len() { flow_of(packet) } else { None }
 }
 
 /// Makes one packet out of a super-packet, as the kernel's segmentation does.

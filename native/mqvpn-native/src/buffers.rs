@@ -80,7 +80,8 @@ impl Buffer {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    fn as_mut_slice(&mut self) -> &mut [u8] {
+    /// Returns the bytes, to be changed where they are.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
         self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 }

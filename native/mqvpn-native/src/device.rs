@@ -1,15 +1,16 @@
 //! `FrameReader`: all that a TUN device has, with one call; and the only way to its descriptor.
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mqvpn_kernel::chain::split_frames;
 use mqvpn_kernel::frames::Content;
+use mqvpn_kernel::join::Frame;
 use mqvpn_kernel::train::Shared;
 use nix::errno::Errno;
-use nix::sys::uio::readv;
+use nix::sys::uio::{readv, writev};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
@@ -27,15 +28,14 @@ type Read<'py> = (Bound<'py, PyList>, usize, usize, i32);
 /// Reads frames of a TUN device in batches; owns the room they are read into.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
 pub struct FrameReader {
-    slot: Mutex<Buffer>,
-    pool: Pool,
+    room: Mutex<FrameRoom>,
 }
 
 #[pymethods]
 impl FrameReader {
     #[new]
     fn new() -> Self {
-        Self { slot: Mutex::default(), pool: Pool::default() }
+        Self { room: Mutex::default() }
     }
 
     /// Read until nothing is left or it is enough, and take the frames apart.
@@ -50,7 +50,10 @@ impl FrameReader {
     ) -> PyResult<Read<'py>> {
         guarded(|| {
             let (contents, error) = py.detach(|| {
-                let (frames, error) = self.read_frames(descriptor, max_frames, max_bytes);
+                let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+                let (frames, error) = room.read_frames(max_frames, max_bytes, |slot| {
+                    with_device(descriptor, |device| read_one(device, slot))
+                });
                 (split_frames(&frames), error)
             });
             let list = PyList::empty(py);
@@ -74,28 +77,36 @@ impl FrameReader {
     }
 }
 
-impl FrameReader {
-    fn read_frames(
-        &self,
-        descriptor: i32,
+/// Where frames are read into.
+#[derive(Default)]
+pub struct FrameRoom {
+    slot: Buffer,
+    pool: Pool,
+}
+
+impl FrameRoom {
+    /// Reads until nothing is left or it is enough; returns frames, and an error or 0.
+    pub fn read_frames(
+        &mut self,
         max_frames: usize,
         max_bytes: usize,
+        read: impl Fn(&mut [u8]) -> nix::Result<usize>,
     ) -> (Vec<Shared>, i32) {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut self.slot;
         let mut frames: Vec<Shared> = Vec::new();
         let mut bytes: usize = 0;
         while frames.len() < max_frames && bytes < max_bytes {
             if slot.has_no_room() {
                 *slot = self.pool.take();
             }
-            match read_one(descriptor, slot.room()) {
+            match read(slot.room()) {
                 Ok(len) => {
                     slot.set_len(len);
                     bytes = bytes.saturating_add(len);
                     frames.push(if len < MIN_KEPT_LEN {
                         Arc::new(Buffer::copy_of((*slot).as_ref(), 0))
                     } else {
-                        Arc::new(mem::take(&mut *slot))
+                        Arc::new(mem::take(slot))
                     });
                 }
                 Err(Errno::EINTR) => {}
@@ -107,9 +118,23 @@ impl FrameReader {
     }
 }
 
-fn read_one(descriptor: i32, room: &mut [u8]) -> nix::Result<usize> {
-    let mut parts = [IoSliceMut::new(room)];
-    with_device(descriptor, |device| readv(device, &mut parts))
+/// Reads one frame.
+pub fn read_one(device: BorrowedFd<'_>, room: &mut [u8]) -> nix::Result<usize> {
+    readv(device, &mut [IoSliceMut::new(room)])
+}
+
+/// Writes one frame, from where its parts are.
+pub fn write_frame(device: BorrowedFd<'_>, frame: &Frame<'_>) -> nix::Result<usize> {
+    let front = frame.front();
+    let mut parts = Vec::with_capacity(frame.packet_count().saturating_add(1));
+    parts.push(IoSlice::new(front.as_bytes()));
+    parts.extend(frame.bodies().iter().map(|body| IoSlice::new(body)));
+    loop {
+        match writev(device, &parts) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The one place where nothing vouches for a descriptor but its caller.
@@ -121,8 +146,8 @@ pub fn with_device<T>(
     if descriptor < 0 {
         return Err(Errno::EBADF);
     }
-    // SAFETY: the descriptor is not -1, and `TunDevice`, which owns it, closes it only in the thread
-    // that makes this call, so that it stays open during the call. No memory depends on it: a
-    // descriptor that were closed all the same could only make the call fail or go elsewhere.
+    // SAFETY: the descriptor is not -1, and who owns it, `TunDevice` or `UdpSocket`, closes it only
+    // in the thread that makes this call, so that it stays open during the call. No memory depends
+    // on it: one that were closed all the same could only make the call fail or go elsewhere.
     work(unsafe { BorrowedFd::borrow_raw(descriptor) })
 }

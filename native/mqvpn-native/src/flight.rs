@@ -4,21 +4,18 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use std::cell::RefCell;
-use std::io::IoSlice;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use mqvpn_kernel::runs::{self, Run};
-use mqvpn_kernel::seal::SealError;
-use nix::errno::Errno;
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::border::{guarded, number_of};
+use crate::batch::Batch;
+use crate::border::guarded;
+use crate::datagrams::PeerKey;
+use crate::destination::Destination;
 use crate::packet_keys::PacketKeys;
-use crate::sealing::{Batch, Header, too_long};
+use crate::sealing::{Header, batch_of, seal_list, too_long};
 
 thread_local! {
     /// Room for one run; sealed packets are needed no longer than a system call takes.
@@ -42,7 +39,7 @@ pub fn plan_flight<'py>(
     payloads: &Bound<'py, PyAny>,
 ) -> PyResult<Flight> {
     guarded(|| {
-        let batch = Batch::new(keys, header, path_id, first_packet_number, payloads)?;
+        let batch = batch_of(&keys, &header, path_id, first_packet_number, payloads)?;
         let runs = runs::plan(batch.sizes());
         Ok(Flight { batch, runs })
     })
@@ -63,7 +60,7 @@ impl Flight {
     fn sealed<'py>(&self, py: Python<'py>, first_run: usize) -> PyResult<Bound<'py, PyList>> {
         guarded(|| {
             let (before, runs) = self.split(first_run)?;
-            self.batch.seal_runs(py, runs, before)
+            seal_list(py, &self.batch, runs, before)
         })
     }
 
@@ -74,14 +71,17 @@ impl Flight {
         &self,
         py: Python<'_>,
         descriptor: i32,
-        destination: (Vec<u8>, u16, u32, Vec<u8>),
+        destination: PeerKey,
     ) -> PyResult<(usize, usize, usize, i32)> {
         guarded(|| {
             let destination = Destination::of(&destination)
                 .ok_or_else(|| PyValueError::new_err("an address has 4 bytes or 16"))?;
             py.detach(|| {
-                ROOM.with_borrow_mut(|room| self.send_runs(descriptor, &destination, room))
+                ROOM.with_borrow_mut(|room| {
+                    self.batch.send_runs(&self.runs, descriptor, &destination, room)
+                })
             })
+            .map(|sent| (sent.runs, sent.packets, sent.bytes, sent.error))
             .map_err(too_long)
         })
     }
@@ -96,87 +96,4 @@ impl Flight {
             .ok_or_else(|| PyValueError::new_err("there are not so many runs"))?;
         Ok((before.iter().fold(0, |sum: usize, run| sum.saturating_add(run.count)), behind))
     }
-
-    fn send_runs(
-        &self,
-        descriptor: i32,
-        destination: &Destination,
-        room: &mut Vec<u8>,
-    ) -> Result<(usize, usize, usize, i32), SealError> {
-        let (mut count, mut packets, mut bytes): (usize, usize, usize) = (0, 0, 0);
-        for run in &self.runs {
-            if room.len() < run.total_len {
-                room.resize(run.total_len, 0);
-            }
-            let sealed = room.get_mut(..run.total_len).ok_or(SealError)?;
-            self.batch.seal_into(packets, run.count, sealed)?;
-            if let Err(error) = destination.send(descriptor, sealed, run) {
-                return Ok((count, packets, bytes, number_of(error)));
-            }
-            count = count.saturating_add(1);
-            packets = packets.saturating_add(run.count);
-            bytes = bytes.saturating_add(run.total_len);
-        }
-        Ok((count, packets, bytes, 0))
-    }
-}
-
-/// Where packets go, and from which of our addresses if the socket has several.
-struct Destination {
-    remote: SockaddrStorage,
-    local: Option<IpAddr>,
-}
-
-impl Destination {
-    fn of((host, port, scope, local): &(Vec<u8>, u16, u32, Vec<u8>)) -> Option<Self> {
-        let remote = match address(host)? {
-            IpAddr::V6(host) => SocketAddr::V6(SocketAddrV6::new(host, *port, 0, *scope)),
-            host @ IpAddr::V4(_) => SocketAddr::new(host, *port),
-        };
-        let local = if local.is_empty() { None } else { Some(address(local)?) };
-        Some(Self { remote: remote.into(), local })
-    }
-
-    fn send(&self, descriptor: i32, sealed: &[u8], run: &Run) -> nix::Result<()> {
-        let segment_len = u16::try_from(run.segment_len).map_err(|_| Errno::EMSGSIZE)?;
-        let (source4, source6);
-        let mut control = Vec::with_capacity(2);
-        match self.local {
-            Some(IpAddr::V4(local)) => {
-                source4 = source_v4(local);
-                control.push(ControlMessage::Ipv4PacketInfo(&source4));
-            }
-            Some(IpAddr::V6(local)) => {
-                source6 = source_v6(local);
-                control.push(ControlMessage::Ipv6PacketInfo(&source6));
-            }
-            None => {}
-        }
-        if run.count > 1 {
-            control.push(ControlMessage::UdpGsoSegments(&segment_len));
-        }
-        let parts = [IoSlice::new(sealed)];
-        loop {
-            match sendmsg(descriptor, &parts, &control, MsgFlags::empty(), Some(&self.remote)) {
-                Err(Errno::EINTR) => {}
-                outcome => return outcome.map(|_| ()),
-            }
-        }
-    }
-}
-
-fn address(packed: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(packed) {
-        return Some(Ipv4Addr::from(octets).into());
-    }
-    <[u8; 16]>::try_from(packed).ok().map(|octets| Ipv6Addr::from(octets).into())
-}
-
-fn source_v4(address: Ipv4Addr) -> in_pktinfo {
-    let s_addr = u32::from_ne_bytes(address.octets());
-    in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: in_addr { s_addr }, ipi_addr: in_addr { s_addr: 0 } }
-}
-
-fn source_v6(address: Ipv6Addr) -> in6_pktinfo {
-    in6_pktinfo { ipi6_addr: in6_addr { s6_addr: address.octets() }, ipi6_ifindex: 0 }
 }

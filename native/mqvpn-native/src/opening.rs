@@ -178,10 +178,15 @@ fn make_part<'py>(
 
 fn read_context(context: (u32, i64, usize, u8)) -> PyResult<ReceiveContext> {
     let (path_id, largest_received, cid_len, key_phase_bit) = context;
-    let expected = largest_received
+    let expected = next_of(largest_received)?;
+    Ok(ReceiveContext { path_id, expected, cid_len, key_phase: key_phase_bit != 0 })
+}
+
+/// Returns the packet number behind the largest one, which is -1 where there is none.
+pub fn next_of(largest_received: i64) -> PyResult<u64> {
+    largest_received
         .checked_add(1)
         .and_then(|next| u64::try_from(next).ok())
         .filter(|next| *next <= packet_number::LIMIT)
-        .ok_or_else(|| PyOverflowError::new_err("no such packet number"))?;
-    Ok(ReceiveContext { path_id, expected, cid_len, key_phase: key_phase_bit != 0 })
+        .ok_or_else(|| PyOverflowError::new_err("no such packet number"))
 }

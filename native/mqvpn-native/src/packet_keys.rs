@@ -1,5 +1,7 @@
 //! `PacketKeys` as Python sees it.
 
+use std::sync::Arc;
+
 use mqvpn_kernel::keys::{self, CipherSuite};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,7 +11,7 @@ use crate::border::guarded;
 /// AEAD key, IV and header protection key of one direction and key phase; immutable.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
 pub struct PacketKeys {
-    pub keys: keys::PacketKeys,
+    pub keys: Arc<keys::PacketKeys>,
     suite: Py<PyAny>,
 }
 
@@ -27,7 +29,7 @@ impl PacketKeys {
                 .ok_or_else(|| PyValueError::new_err("the cipher suite is not supported"))?;
             let keys = keys::PacketKeys::new(chosen, key, iv, header_protection_key)
                 .map_err(|_| PyValueError::new_err("a key or the IV has the wrong length"))?;
-            Ok(Self { keys, suite: suite.unbind() })
+            Ok(Self { keys: Arc::new(keys), suite: suite.unbind() })
         })
     }
 

@@ -1,34 +1,17 @@
 //! `DatagramReader`: many datagrams from a socket with one system call.
 
 use std::collections::HashMap;
-use std::io::{self, IoSliceMut};
-use std::mem;
-use std::net::IpAddr;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc::in6_pktinfo;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
-};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::PyList;
 
 use crate::border::guarded;
-use crate::buffers::{Buffer, DatagramBuffer, Pool};
-
-/// Most messages of one call.
-const MAX_MESSAGES: usize = 32;
-const ECN_MASK: u8 = 0b11;
-
-/// Bytes of a message that is kept where it was read; a smaller one is copied to its neighbours.
-const MIN_KEPT_LEN: usize = 16_384;
-/// Bytes of a batch that is worth more than plain `bytes`.
-const MIN_BATCH_LEN: usize = 8192;
-/// Room of a buffer that small messages are copied to, in messages.
-const FIRST_ROOM: usize = 4;
+use crate::buffers::{Buffer, Pool};
+use crate::datagrams::{Batch, MAX_MESSAGES, Message, Peer, read_once};
 
 /// Reads datagrams in batches; owns the room they are read into.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
@@ -101,96 +84,13 @@ impl DatagramReader {
     }
 }
 
-/// Reads what a socket has into buffers, one message each.
-fn read_once(descriptor: i32, slots: &mut [Buffer]) -> nix::Result<Vec<Message>> {
-    let control = cmsg_space!(in6_pktinfo, i32, i32);
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slots.len(), Some(control));
-    let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-        slots.iter_mut().map(|slot| [IoSliceMut::new(slot.room())]).collect();
-    let messages =
-        recvmmsg(descriptor, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
-    Ok(messages.map(|message| Message::of(&message)).collect())
-}
-
-/// What is known of a message besides its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Message {
-    len: usize,
-    segment_len: usize,
-    is_useful: bool,
-    origin: Origin,
-}
-
-/// Who sent a message, and to which of our addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Peer {
-    host: Option<IpAddr>,
-    port: u16,
-    scope: u32,
-    local: Option<IpAddr>,
-}
-
-/// Where messages came from and how: what those of a batch share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Origin {
-    peer: Peer,
-    ecn: u8,
-}
-
-impl Message {
-    fn of(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
-        let mut origin = Origin::default();
-        if let Some(address) = &message.address {
-            if let Some(v4) = address.as_sockaddr_in() {
-                (origin.peer.host, origin.peer.port) = (Some(v4.ip().into()), v4.port());
-            } else if let Some(v6) = address.as_sockaddr_in6() {
-                (origin.peer.host, origin.peer.port) = (Some(v6.ip().into()), v6.port());
-                origin.peer.scope = v6.scope_id();
-            }
-        }
-        let mut segment_len = message.bytes;
-        for control in message.cmsgs().into_iter().flatten() {
-            match control {
-                ControlMessageOwned::UdpGroSegments(len) => {
-                    segment_len = usize::try_from(len).unwrap_or(segment_len);
-                }
-                ControlMessageOwned::Ipv4Tos(tos) => origin.ecn = tos & ECN_MASK,
-                ControlMessageOwned::Ipv6TClass(class) => {
-                    let [.., lowest] = class.to_be_bytes();
-                    origin.ecn = lowest & ECN_MASK;
-                }
-                ControlMessageOwned::Ipv4PacketInfo(info) => {
-                    origin.peer.local = Some(info.ipi_spec_dst.s_addr.to_ne_bytes().into());
-                }
-                ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    origin.peer.local = Some(info.ipi6_addr.s6_addr.into());
-                }
-                _ => {}
-            }
-        }
-        let is_useful = message.bytes > 0
-            && segment_len > 0
-            && !message.flags.contains(MsgFlags::MSG_TRUNC)
-            && origin.peer.host.is_some();
-        Self { len: message.bytes, segment_len, is_useful, origin }
-    }
-}
-
 /// What was read, by where it came from.
 #[derive(Default)]
 struct Batches {
     found: Vec<Batch>,
-    /// The batch of each peer that may still grow.
+    /// The last batch of each peer.
     growing: HashMap<Peer, usize>,
     /// Bytes of all.
-    len: usize,
-}
-
-/// Datagrams of one origin, of one length but the last.
-struct Batch {
-    origin: Origin,
-    segment_len: usize,
-    chunks: Vec<Buffer>,
     len: usize,
 }
 
@@ -206,65 +106,9 @@ impl Batches {
         let batch = position.and_then(|position| self.found.get_mut(position));
         if let Some(batch) = batch.filter(|batch| batch.takes(message)) {
             batch.add(message, slot);
-            if message.len.checked_rem(batch.segment_len) != Some(0) {
-                self.growing.remove(&peer);
-            }
             return;
         }
-        let mut batch = Batch {
-            origin: message.origin,
-            segment_len: message.segment_len,
-            chunks: Vec::new(),
-            len: 0,
-        };
-        batch.add(message, slot);
-        if message.len.checked_rem(message.segment_len) == Some(0) {
-            self.growing.insert(peer, self.found.len());
-        } else {
-            self.growing.remove(&peer);
-        }
-        self.found.push(batch);
-    }
-}
-
-impl Batch {
-    /// A single shorter datagram may be the last of a batch.
-    fn takes(&self, message: &Message) -> bool {
-        self.origin == message.origin
-            && (message.segment_len == self.segment_len
-                || (message.len == message.segment_len && message.len < self.segment_len))
-    }
-
-    fn add(&mut self, message: &Message, slot: &mut Buffer) {
-        self.len = self.len.saturating_add(message.len);
-        if message.len >= MIN_KEPT_LEN {
-            self.chunks.push(mem::take(slot));
-            return;
-        }
-        let bytes = (*slot).as_ref();
-        if !self.chunks.last_mut().is_some_and(|last| last.append(bytes)) {
-            let room = bytes.len().saturating_mul(FIRST_ROOM);
-            self.chunks.push(Buffer::copy_of(bytes, room));
-        }
-    }
-
-    fn into_read(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
-        let Peer { host, port, scope, local } = self.origin.peer;
-        let key = (packed(py, host), port, scope, packed(py, local));
-        let data = match self.chunks.as_slice() {
-            [only] if self.len < MIN_BATCH_LEN || self.len <= self.segment_len => {
-                PyBytes::new(py, only.as_ref()).into_any()
-            }
-            _ => Bound::new(py, DatagramBuffer::new(self.chunks))?.into_any(),
-        };
-        (key, data, self.segment_len, self.origin.ecn).into_pyobject(py)
-    }
-}
-
-fn packed(py: Python<'_>, address: Option<IpAddr>) -> Bound<'_, PyBytes> {
-    match address {
-        None => PyBytes::new(py, &[]),
-        Some(IpAddr::V4(address)) => PyBytes::new(py, &address.octets()),
-        Some(IpAddr::V6(address)) => PyBytes::new(py, &address.octets()),
+        self.growing.insert(peer, self.found.len());
+        self.found.push(Batch::new(message, slot));
     }
 }

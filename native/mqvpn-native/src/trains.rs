@@ -1,21 +1,18 @@
 //! `PacketTrain`, `split_frames` and `join_packets` as Python sees them.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 
 use mqvpn_kernel::chain::split_frames as split;
 use mqvpn_kernel::frames::{Content, FRAME_HEADER_LEN};
-use mqvpn_kernel::join::{Frame, join_packets as join};
+use mqvpn_kernel::join::join_packets as join;
 use mqvpn_kernel::train::{Shared, Train};
-use nix::errno::Errno;
-use nix::sys::uio::writev;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::border::{guarded, unlocked};
-use crate::device::with_device;
+use crate::device::{with_device, write_frame};
 
 /// IP packets that travel together; all of one length but the last, which may be shorter.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
@@ -156,7 +153,7 @@ pub fn write_packets(
             let mut written: usize = 0;
             let mut dropped: usize = 0;
             for frame in &join(&packets, joins_udp) {
-                match write_frame(descriptor, frame) {
+                match with_device(descriptor, |device| write_frame(device, frame)) {
                     Ok(len) => {
                         written = written.saturating_add(len.saturating_sub(FRAME_HEADER_LEN));
                     }
@@ -167,19 +164,6 @@ pub fn write_packets(
             (written, dropped)
         }))
     })
-}
-
-fn write_frame(descriptor: i32, frame: &Frame<'_>) -> nix::Result<usize> {
-    let front = frame.front();
-    let mut parts = Vec::with_capacity(frame.packet_count().saturating_add(1));
-    parts.push(IoSlice::new(front.as_bytes()));
-    parts.extend(frame.bodies().iter().map(|body| IoSlice::new(body)));
-    loop {
-        match with_device(descriptor, |device| writev(device, &parts)) {
-            Err(Errno::EINTR) => {}
-            outcome => return outcome,
-        }
-    }
 }
 
 fn packets_of(sources: &[Source]) -> Vec<&[u8]> {

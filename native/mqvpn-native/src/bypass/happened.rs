@@ -1,0 +1,82 @@
+//! What Python gets when it holds a bypass.
+
+use std::time::Instant;
+
+use mqvpn_kernel::frames::Content;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::bypass::report::{Arrival, Counts, Report, Sent};
+use crate::trains::PacketTrain;
+
+/// Counts of a socket: its key, received, bytes of it, sent, bytes of it, unusable, errors.
+type SocketCounts = (i64, usize, usize, usize, usize, usize, Vec<i32>);
+
+/// Sent, arrivals, unsent, parcels, counts of sockets, refused packets, error of the device.
+pub type Happened<'py> = (
+    Bound<'py, PyList>,
+    Bound<'py, PyList>,
+    Bound<'py, PyList>,
+    Bound<'py, PyList>,
+    Vec<SocketCounts>,
+    usize,
+    i32,
+);
+
+/// Makes Python values of a report, and of the counts of sockets.
+pub fn tell(
+    py: Python<'_>,
+    report: Report,
+    counts: Vec<(i64, Counts)>,
+    now: Instant,
+) -> PyResult<Happened<'_>> {
+    let sent = PyList::empty(py);
+    for part in report.sent {
+        let Sent { lane, first_number, shapes, flows, payloads, at } = part;
+        let payloads = parcels(py, payloads)?;
+        sent.append((lane, first_number, shapes, flows, payloads, age(at, now)))?;
+    }
+    let arrivals = PyList::empty(py);
+    for arrival in report.arrivals {
+        match arrival {
+            Arrival::Taken(taken) => arrivals.append((
+                PyBytes::new(py, &taken.cid),
+                taken.first_number,
+                taken.count,
+                taken.udp_bytes,
+                taken.ip_bytes,
+                age(taken.at, now),
+            ))?,
+            Arrival::Handed(socket, batch) => {
+                let (peer, data, segment_len, ecn) = batch.into_parts(py)?;
+                arrivals.append((socket, peer, data, segment_len, ecn))?;
+            }
+        }
+    }
+    let unsent = PyList::empty(py);
+    for part in report.unsent {
+        unsent.append((part.lane, PyBytes::new(py, &part.data), part.segment_len))?;
+    }
+    let parcels = parcels(py, report.parcels)?;
+    let counts = counts.into_iter().map(|(key, it)| {
+        let (received, sent) = (it.received_count, it.sent_count);
+        (key, received, it.received_bytes, sent, it.sent_bytes, it.unusable_count, it.errors)
+    });
+    let counts = counts.collect();
+    Ok((sent, arrivals, unsent, parcels, counts, report.refused_count, report.device_error))
+}
+
+fn parcels(py: Python<'_>, contents: Vec<Content>) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for content in contents {
+        match content {
+            Content::Packet(packet) => list.append(PyBytes::new(py, &packet))?,
+            Content::Train(train) => list.append(Bound::new(py, PacketTrain { train })?)?,
+        }
+    }
+    Ok(list)
+}
+
+fn age(moment: Instant, now: Instant) -> f64 {
+    now.saturating_duration_since(moment).as_secs_f64()
+}
