@@ -34,6 +34,7 @@ from mqvpn_core.masque.session_events import (
     explain_reset,
     explain_termination,
 )
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.masque.tunnel_link import FOLLOW_INTERVAL
 from mqvpn_core.quic.events import ConnectionTerminated
 from mqvpn_core.quic.http3_events import (
@@ -65,7 +66,7 @@ class _State(enum.Enum):
 class ClientSession:
     """One tunnel of a client.
 
-    A: ``mtu``, ``assigned``, ``routes``, ``counters``
+    A: ``mtu``, ``assigned``, ``routes``, ``counters``, ``bypass``
     B: ``receive_events``, ``handle_timeout``
     C: ``send_ip_packets``, ``close``
     D: ``take_ip_packets``, ``next_timeout``, ``next_event``; poll the connection below afterwards
@@ -111,6 +112,13 @@ class ClientSession:
     def counters(self) -> PacketCounters:
         """What happened to packets so far."""
         return self._early_counters if self._tunnel is None else self._tunnel.counters
+
+    @property
+    def bypass(self) -> TunnelBypass | None:
+        """What of the tunnel's packets may pass without us; None while nothing may."""
+        if self._tunnel is None or self._state is _State.ENDED:
+            return None
+        return self._tunnel.bypass
 
     def receive_events(self, now: Instant) -> None:
         """Take everything the connection has for us."""

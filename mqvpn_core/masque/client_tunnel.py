@@ -39,6 +39,7 @@ from mqvpn_core.masque.session_events import (
     SessionEvent,
     TunnelEstablished,
 )
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.masque.tunnel_link import TunnelLink
 from mqvpn_core.wire.address_capsules import IpPrefix
 from mqvpn_core.wire.code_points import Http3ErrorCode
@@ -124,6 +125,11 @@ class ClientTunnel:
     def counters(self) -> PacketCounters:
         """What happened to packets so far."""
         return self._link.counters
+
+    @property
+    def bypass(self) -> TunnelBypass | None:
+        """What may pass without us."""
+        return self._link.bypass if self._state is _State.ESTABLISHED else None
 
     def receive_data(self, data: bytes, *, end_stream: bool, now: Instant) -> None:
         """Take DATA of the request stream.

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.errors import DecodeError
 from mqvpn_core.ids import Instant
@@ -132,8 +133,8 @@ class Forwarder:
         self._mtu = 0
         self._limiter = IcmpLimiter()
         # Source, destination and protocol byte of packets that passed all but the size check.
-        self._known_out: set[bytes] = set()
-        self._known_in: set[bytes] = set()
+        self._known_out = kernel.make_flow_set()
+        self._known_in = kernel.make_flow_set()
         self._to_peer: list[bytes] = []
         self._to_device: list[bytes] = []
 
@@ -141,6 +142,16 @@ class Forwarder:
     def mtu(self) -> int:
         """Largest IP packet that goes to the peer; 0 while nothing can be sent."""
         return self._mtu
+
+    @property
+    def flows_out(self) -> kernel.FlowSet:
+        """Flows to the peer whose packets pass if they fit, and are to be counted."""
+        return self._known_out
+
+    @property
+    def flows_in(self) -> kernel.FlowSet:
+        """Flows from the peer whose packets pass, and are to be counted."""
+        return self._known_in
 
     def change_mtu(self, mtu: int) -> None:
         """Refuse or split packets for the peer above ``mtu`` from now on."""
@@ -241,7 +252,7 @@ class Forwarder:
     def _sift(
         self,
         packets: Sequence[Parcel],
-        known: set[bytes],
+        known: kernel.FlowSet,
         limit: int,
         judge: Callable[[bytes], Sequence[bytes]],
     ) -> tuple[list[Parcel], int, int]:
@@ -255,7 +266,8 @@ class Forwarder:
         passed_count = passed_bytes = 0
         for packet in packets:
             if not isinstance(packet, bytes):
-                if packet.packet_bytes <= limit and packet.flow in known:
+                flow = packet.flow
+                if packet.packet_bytes <= limit and flow is not None and flow in known:
                     append(packet)
                     passed_count += len(packet) - 1
                     passed_bytes += packet.total_bytes
@@ -375,7 +387,7 @@ def _split(packet: bytes, mtu: int) -> Split | Drop:
         return Drop(reason=DropReason.MALFORMED)
 
 
-def _remember(known: set[bytes], flow: bytes | None) -> None:
+def _remember(known: kernel.FlowSet, flow: bytes | None) -> None:
     if flow is None:
         return
     if len(known) >= _MAX_KNOWN_FLOWS:

@@ -41,6 +41,7 @@ from mqvpn_core.masque.server_policy import ServerPolicy
 from mqvpn_core.masque.server_tunnel import ServerTunnel
 from mqvpn_core.masque.site import BAD_REQUEST_PAGE, SitePage
 from mqvpn_core.masque.site_answers import SiteAnswers
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.masque.tunnel_link import FOLLOW_INTERVAL
 from mqvpn_core.masque.tunnel_requests import (
     Grant,
@@ -70,7 +71,7 @@ _StreamEvent: TypeAlias = (
 class ServerSession:
     """One HTTP/3 connection of the server.
 
-    A: ``addresses``, ``counters``, ``tunnel_count``, ``body_room``
+    A: ``addresses``, ``counters``, ``tunnel_count``, ``body_room``, ``bypass``
     B: ``receive_events``, ``handle_timeout``, ``resolved``
     C: ``send_ip_packets``, ``respond``, ``send_body``, ``cancel_answer``, ``change_policy``,
     ``close``
@@ -116,6 +117,13 @@ class ServerSession:
         for part in (self._counters, *(tunnel.counters for tunnel in self._tunnels.values())):
             total.add(part)
         return total
+
+    @property
+    def bypass(self) -> TunnelBypass | None:
+        """What of a tunnel's packets may pass without us; None where there are several."""
+        if len(self._tunnels) != 1 or self._is_terminated:
+            return None
+        return next(iter(self._tunnels.values())).bypass
 
     def receive_events(self, now: Instant) -> None:
         """Take everything the connection has for us."""

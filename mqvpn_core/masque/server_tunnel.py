@@ -28,6 +28,7 @@ from mqvpn_core.masque.link_local import ALL_NODES, MtuProofState
 from mqvpn_core.masque.packet_filter import FilterRules
 from mqvpn_core.masque.route_ranges import RangeList
 from mqvpn_core.masque.server_policy import ServerPolicy
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.masque.tunnel_link import TunnelLink
 from mqvpn_core.wire.address_capsules import AssignedAddress, IpAddress, RequestedAddress
 
@@ -96,6 +97,11 @@ class ServerTunnel:
     def counters(self) -> PacketCounters:
         """What happened to packets so far."""
         return self._link.counters
+
+    @property
+    def bypass(self) -> TunnelBypass | None:
+        """What may pass without us."""
+        return self._link.bypass
 
     @property
     def has_failed(self) -> bool:
@@ -182,7 +188,7 @@ class ServerTunnel:
         for version, lease in self._leases.items():
             self._pools[version].release(lease)
         self._leases.clear()
-        self._link.close_sequence()
+        self._link.close()
 
     def _take(self, event: StreamEvent, now: Instant) -> None:
         match event:

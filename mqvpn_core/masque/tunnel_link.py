@@ -22,11 +22,13 @@ from mqvpn_core.masque.http3_port import Http3, send_data_if_open
 from mqvpn_core.masque.link_local import MtuProof, MtuProofState
 from mqvpn_core.masque.packet_filter import FilterRules
 from mqvpn_core.masque.sequenced_ip import SEQUENCED_IP_CONTEXT, SequencedIp
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.wire.capsules import CapsuleLimits
 from mqvpn_core.wire.http_datagrams import (
     IP_PACKET_CONTEXT,
     decode_context_id,
     encode_context_id,
+    encode_stream_id,
 )
 
 IP_PACKET_PREFIX: Final = encode_context_id(IP_PACKET_CONTEXT)
@@ -61,10 +63,10 @@ class LinkConfig:
 class TunnelLink:
     """Packets and capsules of one request stream.
 
-    A: ``mtu``, ``counters``, ``stream``, ``proof``
+    A: ``mtu``, ``counters``, ``stream``, ``proof``, ``bypass``
     B: ``receive_datagrams``, ``handle_timeout``, ``refresh_mtu``
     C: ``send_ip_packets``, ``change_rules``, ``prove_mtu``, ``open_sequence``,
-       ``close_sequence``, ``flush``
+       ``close``, ``flush``
     D: ``take_ip_packets``, ``next_timeout``
     """
 
@@ -80,6 +82,8 @@ class TunnelLink:
         self._forwarder = Forwarder(end, decrements_hop_limit=config.decrements_hop_limit)
         self._to_device: list[Parcel] = []
         self._sequenced: SequencedIp | None = None
+        prefix = encode_stream_id(stream_id) + IP_PACKET_PREFIX
+        self._bypass = TunnelBypass(prefix, self._forwarder)
 
     @property
     def stream_id(self) -> StreamId:
@@ -95,6 +99,12 @@ class TunnelLink:
     def counters(self) -> PacketCounters:
         """What happened to packets so far."""
         return self._forwarder.counters
+
+    @property
+    def bypass(self) -> TunnelBypass | None:
+        """What may pass without us; None while somebody has to look at each packet."""
+        is_proving = self.proof is not None and self.proof.state is MtuProofState.WAITING
+        return self._bypass if self._forwarder.mtu and not is_proving else None
 
     def refresh_mtu(self, now: Instant) -> bool:
         """Follow the connection's datagram size; tell whether the MTU changed."""
@@ -131,8 +141,10 @@ class TunnelLink:
         self._sequenced = SequencedIp()
         self._http3.allow_duplicates(self._stream_id, IP_PACKET_PREFIX, self._sequenced.duplication)
 
-    def close_sequence(self) -> None:
-        """The tunnel is over: the connection need not know about its packets any more."""
+    def close(self) -> None:
+        """The tunnel is over: nothing passes, and the connection need not know of its packets."""
+        self._bypass.flows_in.clear()
+        self._bypass.flows_out.clear()
         if self._sequenced is not None:
             self._http3.allow_duplicates(self._stream_id, IP_PACKET_PREFIX, None)
 

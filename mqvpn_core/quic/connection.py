@@ -11,6 +11,7 @@ from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.aioquic_bridge.engine import EngineConnection
 from mqvpn_core.quic.aioquic_bridge.engine_events import translate_event
+from mqvpn_core.quic.bypass_lanes import BypassLanes
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.connection_parts import assemble_parts
 from mqvpn_core.quic.connection_timers import ConnectionTimers
@@ -33,10 +34,10 @@ _NO_SIZE = 1 << 32  # larger than any
 class MultipathConnection:
     """One connection, client or server, told the time and the bytes.
 
-    A: engine, is_client, is_closed, is_ending, handshake_complete, handshake_confirmed, alpn,
-       multipath_negotiated, max_datagram_payload, shortest_round_trip, path_mtu_is_settled,
+    A: engine, lanes, is_client, is_closed, is_ending, handshake_complete, handshake_confirmed,
+       alpn, multipath_negotiated, max_datagram_payload, shortest_round_trip, path_mtu_is_settled,
        local_connection_ids, statistics, peer_certificate_der, is_behind, has_events
-    B: receive_datagrams, handle_timeout, on_send_refused
+    B: receive_datagrams, note_bypassed, handle_timeout, on_send_refused
     C: connect, open_path, migrate_path, abandon_path, set_path_use, probe_paths, limit_path_rate,
        set_scheduler, allow_duplicates, queue_datagrams, note_stream_activity, request_key_update,
        close
@@ -92,6 +93,8 @@ class MultipathConnection:
         self._inbound = Inbound(parts)
         self._timers = ConnectionTimers(parts)
         self._straight_way = StraightWay(parts, self._timers)
+        self.lanes = BypassLanes(parts)
+        """What may go past this object, and what did."""
         # Since when something that came has still to be acted on.
         self._behind_since: Instant | None = None
         # What came for sending since the last look, while it is only one payload.
@@ -214,6 +217,13 @@ class MultipathConnection:
         engine, sources = self.engine, self._sources
         if not self._handshake.is_confirmed or sources.engine_has_frames or engine.is_ending:
             self._catch_up()
+
+    def note_bypassed(self, take: Callable[[BypassLanes], None]) -> None:
+        """Take in what went past this object; ``take`` says it to ``lanes``."""
+        try:
+            take(self.lanes)
+        except RemoteProtocolError as error:
+            self._close_for(error)
 
     def handle_timeout(self, now: Instant) -> None:
         """Run what is due."""

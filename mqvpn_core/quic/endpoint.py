@@ -93,7 +93,7 @@ class ServerEndpoint:
     A: connections, serving, shortest_round_trip, is_behind, has_ready
     B: receive_datagrams, handle_timeout, on_send_refused
     C: set_config, set_known, wake, poll, discard, close
-    D: transmits, next_timeout, next_event, take_ready; polled in this order
+    D: transmits, next_timeout, next_event, take_ready, take_touched; polled in this order
     """
 
     def __init__(
@@ -126,6 +126,8 @@ class ServerEndpoint:
         self._needs_poll: set[ConnectionHandle] = set()
         # Polled, and to be polled once more.
         self._behind: set[ConnectionHandle] = set()
+        # Something was done to them since somebody asked; None while nobody ever has.
+        self._touched: set[ConnectionHandle] | None = None
         self._outgoing: list[Transmit] = []
         self._events: deque[EndpointEvent] = deque()
         self._next_handle = 1
@@ -229,6 +231,8 @@ class ServerEndpoint:
         """Everything to send now, of all connections that were touched."""
         self._needs_poll |= self._behind
         self._behind.clear()
+        if self._touched is not None:
+            self._touched |= self._needs_poll
         while self._needs_poll:
             handle = self._needs_poll.pop()
             connection = self.connections.get(handle)
@@ -255,6 +259,11 @@ class ServerEndpoint:
         """Connections whose events and state may have changed since the last call."""
         ready, self._ready = self._ready, set()
         return ready
+
+    def take_touched(self) -> set[ConnectionHandle]:
+        """Connections that have been asked for something to send, or are gone, since last time."""
+        touched, self._touched = self._touched, set()
+        return set(self.connections) if touched is None else touched
 
     def _accept(self, first: bytes, four_tuple: FourTuple, now: Instant) -> ConnectionHandle | None:
         """Decide about a datagram with a long header that belongs to no connection."""
@@ -336,6 +345,8 @@ class ServerEndpoint:
         self._strangers.pop(handle, None)
         self._ready.discard(handle)
         self._behind.discard(handle)
+        if self._touched is not None:
+            self._touched.add(handle)
         self._events.append(ConnectionDiscarded(handle=handle))
 
     def _update_routes(self, handle: ConnectionHandle, connection: MultipathConnection) -> None:

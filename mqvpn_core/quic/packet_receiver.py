@@ -65,6 +65,8 @@ class ReceivedBatch:
     """A non-probing packet with a new highest number came (RFC 9000 s9.3)."""
     cid_sequence: int = 0
     """Sequence number of the connection ID that the peer used."""
+    has_contents: bool = True
+    """What was in the packets is here; otherwise they were DATAGRAMs, which the bypass has."""
 
 
 class PacketReceiver:
@@ -308,8 +310,24 @@ class PacketReceiver:
             current = path.network_path(four_tuple)
         current.on_datagram_received(batch.received_bytes)
         self.last_received_at = path.last_received_at = now
-        if batch.datagrams:
+        if batch.datagrams or not batch.has_contents:
             path.data_received_at = now
+
+    def note_taken(
+        self, path: Path, numbers: PacketNumberRanges, received_bytes: int, now: Instant
+    ) -> None:
+        """Take note of packets that the bypass has opened and forwarded.
+
+        Args:
+            path: the path; they came over its current network path.
+            numbers: of the packets, each one new.
+            received_bytes: UDP payload bytes of them.
+            now: when they came.
+        """
+        batch = ReceivedBatch(path=path, has_contents=False, numbers=numbers)
+        batch.ack_eliciting_count = numbers.count
+        batch.received_bytes = received_bytes
+        self._record(batch, path.current.four_tuple, 0, now)
 
     def _is_authentic(self, path_id: PathId, packets: Sequence[bytes], now: Instant) -> bool:
         """State for a new path is created only after a packet of it has authenticated."""

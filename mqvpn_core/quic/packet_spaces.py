@@ -14,6 +14,7 @@ from itertools import islice
 
 from mqvpn_core.errors import LocalProtocolError, RemoteProtocolError
 from mqvpn_core.ids import Instant
+from mqvpn_core.quic.number_loan import NumberLoan
 from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
 from mqvpn_core.quic.sent_run import SentRun
 from mqvpn_core.wire.code_points import TransportErrorCode
@@ -173,8 +174,8 @@ class ReceivedPackets:
 class SentPackets:
     """Sender half of one path ID: the numbers given out and the packets not yet acknowledged.
 
-    Reads: the attributes and ``oldest_unacknowledged``. Writes: ``reserve``, ``skip_if_due``,
-    ``record``, ``acknowledge``, ``remove_lost``, ``forget_all``.
+    Reads: the attributes and ``oldest_unacknowledged``. Writes: ``reserve``, ``reserve_exactly``,
+    ``skip_if_due``, ``record``, ``acknowledge``, ``remove_lost``, ``forget_all``.
 
     Invariants: ``next_packet_number`` only grows; runs are kept in the order of their numbers and
     do not overlap; a packet leaves the ledger once, as acknowledged, lost or forgotten.
@@ -189,6 +190,7 @@ class SentPackets:
         "largest_acknowledged",
         "largest_sent",
         "last_ack_eliciting_sent_at",
+        "loan",
         "next_packet_number",
         "non_eliciting_streak",
     )
@@ -203,6 +205,8 @@ class SentPackets:
         # Packets in a row that oblige the peer to nothing; lets the packetizer add a PING now
         # and then so that our own ACK ranges get acknowledged (RFC 9000 s13.2.4).
         self.non_eliciting_streak = 0
+        # Whether somebody else may use the next numbers at the moment.
+        self.loan: NumberLoan | None = None
         self._runs: list[SentRun] = []
         self._firsts: list[int] = []
         self._skip_at: int | None = None
@@ -212,10 +216,26 @@ class SentPackets:
         return sum(run.count for run in self._runs)
 
     def reserve(self, count: int) -> int:
-        """Give out ``count`` numbers and return the first; each may be sealed at most once."""
+        """Give out ``count`` numbers and return the first; each may be sealed at most once.
+
+        Raises:
+            LocalProtocolError: the bypass may be using them.
+        """
+        if self.loan is not None and self.loan.is_out:
+            raise LocalProtocolError("packet numbers are with the bypass")
         first = self.next_packet_number
         self.next_packet_number = first + count
         return first
+
+    def reserve_exactly(self, first: int, count: int) -> None:
+        """Take note that the bypass has given out ``count`` numbers from ``first`` on.
+
+        Raises:
+            LocalProtocolError: these are not the next ones.
+        """
+        if first != self.next_packet_number:
+            raise LocalProtocolError(f"packet {first} is not the next one")
+        self.reserve(count)
 
     def skip_if_due(self, entropy: Callable[[int], bytes]) -> None:
         """Leave out a number now and then; its acknowledgment is a lie (RFC 9000 s21.4).

@@ -280,10 +280,10 @@ class Packetizer:
                 # The packet with the ACK has a fate of its own.
                 last = run.stop - 1
                 if count > 1:
-                    self._record(path, network_path, run.part(run.first, last), now)
+                    self.record(path, network_path, run.part(run.first, last), now)
                     run = run.part(last, run.stop)
                 run.largest_acked_sent = acknowledged
-            self._record(path, network_path, run, now)
+            self.record(path, network_path, run, now)
         return transmits
 
     def _builder(
@@ -347,7 +347,7 @@ class Packetizer:
                 handlers=tuple((call, tuple(args)) for call, args in packet.handlers),
                 largest_acked_sent=packet.largest_acknowledged,
             )
-            self._record(path, network_path, run, now)
+            self.record(path, network_path, run, now)
         return group_segments(network_path.four_tuple, sealed)
 
     def _seal_runs(
@@ -395,7 +395,8 @@ class Packetizer:
             self._sources.tracer.note_sent(path.path_id, first, payloads, sealed)
         return first, sealed
 
-    def _record(self, path: Path, network_path: NetworkPath, run: SentRun, now: Instant) -> None:
+    def record(self, path: Path, network_path: NetworkPath, run: SentRun, now: Instant) -> None:
+        """Take packets that have just been sent into the books."""
         had_unanswered = path.has_unanswered
         path.sent.record(run)
         path.sent_packets += run.count

@@ -55,9 +55,10 @@ class PacketProtection:
     """Seals and opens the 1-RTT packets of one connection.
 
     Reads: ``can_send``, ``can_receive``, ``send_key_phase``, ``receive_key_phase``,
-    ``needs_update``, ``may_initiate_update``, ``failed_open_count``.
+    ``needs_update``, ``may_initiate_update``, ``failed_open_count``, ``send_keys``,
+    ``receive_keys``.
     Inputs: ``install_send``, ``install_receive``, ``on_handshake_confirmed``, ``open``,
-    ``on_ack_of_phase``, ``handle_timeout``.
+    ``note_opened``, ``note_sealed``, ``on_ack_of_phase``, ``handle_timeout``.
     Commands: ``seal``, ``initiate_update``, ``forget_path``.
     Outputs: ``next_timeout``, ``take_update_events``.
 
@@ -98,6 +99,16 @@ class PacketProtection:
     def needs_update(self) -> bool:
         """Half of the packets that may be sealed with the current keys are sealed."""
         return self._send is not None and self._send.is_half_used
+
+    @property
+    def send_keys(self) -> kernel.PacketKeys | None:
+        """What packets are sealed with now; whoever uses them says so to `note_sealed`."""
+        return None if self._send is None else self._send.keys
+
+    @property
+    def receive_keys(self) -> kernel.PacketKeys | None:
+        """What packets of the current phase are opened with; see `note_opened`."""
+        return None if self._receive is None else self._receive.current
 
     def install_send(self, *, cipher_suite: int, secret: bytes, version: int) -> None:
         """Take the application traffic secret of our direction."""
@@ -279,6 +290,28 @@ class PacketProtection:
                 opened[other.position] = fate
         self._check_forgeries(receive)
         return opened
+
+    def note_opened(self, path_id: int, lowest: int, largest: int, *, key_phase: int) -> None:
+        """Packets were opened by somebody else with what `receive_keys` was in a key phase.
+
+        Raises:
+            RemoteProtocolError: they break the order of key phases.
+        """
+        numbers = self._path_numbers(path_id)
+        if key_phase == self.receive_key_phase:
+            numbers.note_current(lowest, largest)
+        else:
+            # A packet of the next phase has come meanwhile, perhaps on another path.
+            numbers.note_previous(largest)
+
+    def note_sealed(self, count: int) -> None:
+        """Packets were sealed with `send_keys` by somebody else.
+
+        Raises:
+            LocalProtocolError: that was more than the keys allow.
+            RemoteProtocolError: the keys are nearly used up since no update was possible.
+        """
+        self._count_sealed(count)
 
     def on_ack_of_phase(self, key_phase: int, now: Instant) -> None:
         """The peer acknowledged a packet that we sealed in this key phase.

@@ -56,8 +56,8 @@ class DatagramScheduler:
     A: ``len``, ``waiting_bytes``, the drop counters, ``strategy``, ``flows_by_path``,
        ``tried_path``, ``is_drained``
     C: ``push``, ``requeue``, ``copy_elsewhere``, ``set_strategy``, ``allow_duplicates``,
-       ``forget_path``
-    D: ``allocate``
+       ``forget_path``, ``note_bypassed``, ``review``
+    D: ``allocate``, ``place_of``
 
     Invariants: at most ``max_bytes`` wait after ``push``, nothing waits much longer than
     ``max_age``; datagrams of a flow leave in order while it stays on one path.
@@ -320,6 +320,53 @@ class DatagramScheduler:
         if path_id == self._only_path:
             self._only_path = None
         self._copies.forget_path(path_id)
+
+    def place_of(self, payload: bytes, only_path: PathId | None) -> tuple[int, PathId] | None:
+        """Tell the flow of a payload and the path it is on; None while it waits or has to.
+
+        Args:
+            payload: as given to `push`.
+            only_path: where there is but one.
+        """
+        key = (self._classify or _one_flow)(payload)
+        flow = self._flows.get(key)
+        if only_path is not None and (flow is None or not flow.items):
+            return key, only_path
+        # Where packets are sent twice somebody has to look at each of them.
+        if self._strategy is not Strategy.WEIGHTED or flow is None:
+            return None
+        if flow.items or flow.is_queued or flow.path_id is None:
+            return None
+        return key, flow.path_id
+
+    def note_bypassed(self, key: int, path_id: PathId, sent_bytes: int, now: Instant) -> bool:
+        """Count what left without having been here; tell whether the flow is where it was.
+
+        Args:
+            key: the flow, from `place_of`.
+            path_id: the path it took.
+            sent_bytes: bytes that left.
+            now: when.
+        """
+        flow = self._flows.get(key)
+        ring = self._pinning.ring(path_id)
+        if ring is not None:
+            ring.taken_bytes += sent_bytes
+            ring.ran_dry = True
+        if flow is None:
+            return False
+        flow.seen_at = now
+        flow.taken_bytes += sent_bytes
+        return self._strategy is Strategy.WEIGHTED and flow.path_id == path_id
+
+    def review(self, views: Sequence[CarrierView], now: Instant) -> None:
+        """Do what `allocate` does besides, for whoever has nothing to allocate."""
+        if now - self._swept_at >= _SWEEP_SECONDS:
+            self._sweep(now)
+        usable = usable_paths(views)
+        if usable and self._pins:
+            self._pinning.follow(usable, now)
+            self._pinning.review(now)
 
     def _fill_pinned(
         self, rooms: dict[PathId, PacketRoom], largest_frame: int, now: Instant
