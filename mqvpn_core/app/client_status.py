@@ -36,6 +36,7 @@ def client_status(parts: ClientParts) -> JsonValue:
         counters = packet_counts(session.counters) | connection_counts(dialled.connection)
         counters |= send_loss_counts(dialled.driver.send_losses)
         counters["refused_by_host"] = dialled.driver.refused_packet_count
+        counters["bypassed_packets"] = dialled.driver.bypassed_packet_count
     return encode_status_values(
         Status(
             role="client",

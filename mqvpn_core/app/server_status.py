@@ -97,6 +97,7 @@ class ServerStatus:
         counters["connections"] = len(self._keeper.clients)
         counters["strays"] = self._keeper.stray_count
         counters["refused_by_host"] = self._driver.refused_packet_count
+        counters["bypassed_packets"] = self._driver.bypassed_packet_count
         counters["internal_errors"] = self._driver.fault_count
         counters["site_transfers"] = self._core.site.transfer_count
         if self._core.detour is not None:

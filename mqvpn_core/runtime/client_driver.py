@@ -13,9 +13,12 @@ from collections.abc import Sequence
 
 import trio
 
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.errors import HostError
-from mqvpn_core.ids import Instant
+from mqvpn_core.ids import ConnectionHandle, Instant
+from mqvpn_core.runtime.bypass_desk import BypassedConnection, Returned, Subject, open_desk
+from mqvpn_core.runtime.bypass_rounds import BypassRounds
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
 from mqvpn_core.runtime.driver_ports import PacketSession, SessionObserver, Transport
 from mqvpn_core.runtime.load_watch import LoadWatch
@@ -39,12 +42,14 @@ SILENCE_LIMIT = 3.0
 SILENT_PROBES = 4
 """Unanswered probe time-outs in a row that it takes besides; on a slow path they take longer."""
 
+_THE_CONNECTION = ConnectionHandle(0)
+
 
 class ClientDriver:
     """Drives one connection over its sockets.
 
     A: `settled`, `finished`, `received_any`, `has_fallen_silent`, `refused_packet_count`,
-    `send_losses`, `device_failure`
+    `bypassed_packet_count`, `send_losses`, `device_failure`
     C: `attach`, `carry`, `add_socket`, `drop_socket`, `hold_out`, `finish`, `kick`. Tasks: `run`.
     """
 
@@ -78,6 +83,12 @@ class ClientDriver:
         self._carrying = trio.Event()
         self._last_received = read_clock()
         self._is_cut_off = False
+        self._bypass = BypassRounds(self._take_returned, self._pump, lambda: (_THE_CONNECTION,))
+
+    @property
+    def bypassed_packet_count(self) -> int:
+        """IP packets that went from descriptor to descriptor without Python."""
+        return self._bypass.packet_count
 
     def attach(self, session: PacketSession, *observers: SessionObserver) -> None:
         """Let ``session`` use the connection from now on."""
@@ -93,6 +104,10 @@ class ClientDriver:
         """
         self._tun = tun
         self._readiness.add(tun)
+        sockets = [port.socket for port in self._ports]
+        transport = self._transport
+        if isinstance(transport, BypassedConnection):
+            self._bypass.open(open_desk(tun, sockets, lambda _: self._subject(transport)))
         self._carrying.set()
 
     def add_socket(self, socket: DatagramSocket) -> None:
@@ -101,6 +116,7 @@ class ClientDriver:
         self._ports.append(port)
         self._outbox.add(socket)
         self._readiness.add(socket)
+        self._bypass.add_socket(socket)
         if self._nursery is not None:
             self._start(port, self._nursery)
 
@@ -108,6 +124,7 @@ class ClientDriver:
         """Close a socket; what waits for it is lost. Harmless when done twice."""
         for port in [each for each in self._ports if each.socket is socket]:
             self._ports.remove(port)
+            self._bypass.remove_socket(socket)
             self._outbox.remove(socket)
             self._readiness.remove(socket)
             port.is_ours = True
@@ -128,7 +145,8 @@ class ClientDriver:
 
     def kick(self) -> None:
         """Carry out what a command to the connection or the session has caused."""
-        self._pump(read_clock())
+        with self._bypass.round():
+            self._pump(read_clock())
 
     async def run(self) -> None:
         """Drive until `finished`."""
@@ -140,6 +158,7 @@ class ClientDriver:
                     self._start(port, nursery)
                 nursery.start_soon(self._read_tun)
                 nursery.start_soon(self._watch_timer)
+                nursery.start_soon(self._watch_bypass)
                 nursery.start_soon(
                     self._load.look_at_intervals, self._look_at_everything, self._calm_down
                 )
@@ -147,6 +166,7 @@ class ClientDriver:
                 nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
+            self._bypass.close()
             for port in [each for each in self._ports if each.is_ours]:
                 self.drop_socket(port.socket)
             self._readiness.close()
@@ -173,9 +193,11 @@ class ClientDriver:
             await socket.wait_readable()
             if self._load.is_high:
                 await self._load.wait_low()
-                continue
-            now = self._receive(socket)
-            self._pump(now)
+            elif self._bypass.reads(socket):
+                await self._bypass.wait_for_change()
+            else:
+                with self._bypass.round():
+                    self._pump(self._receive(socket))
 
     async def _read_tun(self) -> None:
         await self._carrying.wait()
@@ -183,22 +205,30 @@ class ClientDriver:
             await self._tun.wait_readable()
             if self._load.is_high:
                 await self._load.wait_low()
-                continue
-            now = read_clock()
-            # The first one by itself: somebody may wait for the answer to it, and looking whether
-            # there are more takes as long as sending it.
-            if self._read_device(now, 1):
-                self._send(now)
-                if self._read_device(now):
-                    self._send(now)
+            elif self._bypass.reads_device:
+                await self._bypass.wait_for_change()
+            else:
+                with self._bypass.round():
+                    now = read_clock()
+                    # The first one by itself: somebody may wait for the answer to it, and looking
+                    # whether there are more takes as long as sending it.
+                    if self._read_device(now, 1):
+                        self._send(now)
+                        if self._read_device(now):
+                            self._send(now)
 
     async def _watch_timer(self) -> None:
         while True:
             await self._timer.wait()
-            now = read_clock()
-            self._handle_timeout(now)
-            self._pump(now)
-            self._listen_for_silence(now)
+            with self._bypass.round():
+                now = read_clock()
+                self._handle_timeout(now)
+                self._pump(now)
+                self._listen_for_silence(now)
+
+    async def _watch_bypass(self) -> None:
+        await self._carrying.wait()
+        await self._bypass.watch(self._load)
 
     def _calm_down(self) -> None:
         """Load is over: what waits for the timer does so again."""
@@ -206,24 +236,48 @@ class ClientDriver:
 
     def _look_at_everything(self, now: Instant) -> None:
         """Do in one round what the tasks do in many."""
-        readiness = self._readiness
+        with self._bypass.round():
+            self._look(now)
+
+    def _look(self, now: Instant) -> None:
+        readiness, bypass = self._readiness, self._bypass
         if readiness.look():
             for port in self._ports:
-                if readiness.is_ready(port.socket):
+                if readiness.is_ready(port.socket) and not bypass.reads(port.socket):
                     self._receive(port.socket)
             now = read_clock()
-        elif self._due_at is None or self._due_at > now:
+        elif not bypass.has_news and (self._due_at is None or self._due_at > now):
             self._load.note(0, now)
             return
         is_due = self._due_at is not None and self._due_at <= now
         if is_due:
             self._handle_timeout(now)
         # What the host answers to packets comes on the spot.
-        if self._drain_session(now) or readiness.is_ready(self._tun):
+        has_written = self._drain_session(now)
+        if (has_written or readiness.is_ready(self._tun)) and not bypass.reads_device:
             self._read_device(now)
         self._send(now)
         if is_due:
             self._listen_for_silence(now)
+
+    def _subject(self, connection: BypassedConnection) -> Subject:
+        return Subject(connection, None if self._session is None else self._session.bypass)
+
+    def _take_returned(self, returned: Returned, now: Instant) -> None:
+        """Go on with what the bypass has left to us."""
+        for batch in returned.datagrams:
+            self._transport.receive_datagrams(batch, now)
+        if returned.has_received:
+            self.received_any = True
+            self._last_received = now
+        self.refused_packet_count += returned.refused_count
+        self._outbox.send(returned.transmits)
+        self._load.note(returned.packet_count, now)
+        if returned.failure is not None:
+            self.device_failure = returned.failure
+            self.finished.set()
+        elif returned.packets:
+            self._send_packets(returned.packets, now)
 
     def _receive(self, socket: DatagramSocket) -> Instant:
         """Hand what a socket has to the connection; return when that was."""
@@ -260,12 +314,13 @@ class ClientDriver:
         return bool(paths) and all(path.probe_timeouts >= SILENT_PROBES for path in paths)
 
     def _pump(self, now: Instant) -> None:
-        if self._drain_session(now):
+        if self._drain_session(now) and not self._bypass.reads_device:
             self._read_device(now)
         self._send(now)
 
     def _send(self, now: Instant) -> None:
         transport = self._transport
+        self._bypass.has_news = False
         self._outbox.send(transport.transmits(now))
         if transport.is_behind:
             self._outbox.send(transport.transmits(now))
@@ -326,9 +381,14 @@ class ClientDriver:
             self._load.note(0, now)
             return False
         self._load.note(count_packets(packets), now)
+        return self._send_packets(packets, now)
+
+    def _send_packets(self, packets: Sequence[Parcel], now: Instant) -> bool:
+        """Hand packets of the host to the session; tell whether there is one."""
         if self._session is None:
             return False
         self._session.send_ip_packets(packets, now)
+        self._bypass.offer(_THE_CONNECTION, packets)
         # Errors about packets that may not pass.
         self._write_device(self._session)
         return True

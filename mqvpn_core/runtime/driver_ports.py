@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import Instant
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 
 
@@ -87,6 +88,10 @@ class PacketSession(Protocol):
 
     def take_ip_packets(self) -> Sequence[Parcel]:
         """Return IP packets from the peer."""
+
+    @property
+    def bypass(self) -> TunnelBypass | None:
+        """What of its packets may go past the driver."""
 
 
 class SessionObserver(Protocol):

@@ -39,7 +39,7 @@ class BufferedSocket(DatagramSocket, Protocol):
 class LimitedSocket(LimitableSocket):
     """Reads a socket at a limited rate.
 
-    C: what a `DatagramSocket` has, and `limit`.
+    A: `inner`, `is_limited`. C: what a `DatagramSocket` has, and `limit`.
     """
 
     def __init__(
@@ -56,6 +56,16 @@ class LimitedSocket(LimitableSocket):
         self._rate = math.inf
         self._tokens = 0.0
         self._refilled_at = clock()
+
+    @property
+    def inner(self) -> BufferedSocket:
+        """The socket below."""
+        return self._inner
+
+    @property
+    def is_limited(self) -> bool:
+        """There is a limit at the moment."""
+        return self._rate != math.inf
 
     @property
     @override

@@ -12,7 +12,7 @@ nothing else.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import trio
 
@@ -21,6 +21,8 @@ from mqvpn_core.dataplane.parcels import count_packets
 from mqvpn_core.ids import ConnectionHandle, Instant
 from mqvpn_core.quic.deadline_queue import DeadlineQueue
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
+from mqvpn_core.runtime.bypass_desk import BypassedConnection, Returned, Subject, open_desk
+from mqvpn_core.runtime.bypass_rounds import BypassRounds
 from mqvpn_core.runtime.client_driver import (
     MAX_PACKETS,
     MAX_PACKETS_UNDER_LOAD,
@@ -94,6 +96,18 @@ class EndpointPort(Protocol):
         """Forget a connection at once."""
 
 
+@runtime_checkable
+class BypassedEndpoint(Protocol):
+    """An endpoint whose connections' packets may go past the driver."""
+
+    @property
+    def connections(self) -> Mapping[ConnectionHandle, BypassedConnection]:
+        """All of them."""
+
+    def take_touched(self) -> set[ConnectionHandle]:
+        """Return those for which something may have changed since the last call."""
+
+
 class SessionKeeper(Protocol[S]):
     """Owns the sessions and what they mean; nothing here may block."""
 
@@ -117,7 +131,7 @@ class SessionKeeper(Protocol[S]):
 class ServerDriver(Generic[S]):
     """Drives one endpoint over its sockets and one TUN device.
 
-    A: `refused_packet_count`, `send_losses`, `fault_count`
+    A: `refused_packet_count`, `bypassed_packet_count`, `send_losses`, `fault_count`
     C: `kick`, `feed`. Tasks: `run`.
     """
 
@@ -145,6 +159,13 @@ class ServerDriver(Generic[S]):
         self._readiness = Readiness((*sockets, tun))
         self._due_at: Instant | None = None
         self._deadlines: DeadlineQueue[ConnectionHandle] = DeadlineQueue()
+        self._bypassed = endpoint if isinstance(endpoint, BypassedEndpoint) else None
+        self._bypass = BypassRounds(self._take_returned, self._pump, self._take_touched)
+
+    @property
+    def bypassed_packet_count(self) -> int:
+        """IP packets that went from descriptor to descriptor without Python."""
+        return self._bypass.packet_count
 
     def kick(self, handle: ConnectionHandle | None = None) -> None:
         """Carry out what commands have caused.
@@ -152,58 +173,104 @@ class ServerDriver(Generic[S]):
         Args:
             handle: the connection whose session was given a command.
         """
-        if handle is not None:
-            self._endpoint.wake(handle)
-        self._pump(read_clock())
+        with self._bypass.round():
+            if handle is not None:
+                self._endpoint.wake(handle)
+            self._pump(read_clock())
 
     def feed(self, packets: Sequence[Parcel]) -> None:
         """Send packets for clients that came by another way than the device."""
-        now = read_clock()
-        self._dispatch(packets, now)
-        self._send(now)
+        with self._bypass.round():
+            now = read_clock()
+            self._dispatch(packets, now)
+            self._send(now)
 
     async def run(self) -> None:
         """Drive until cancelled."""
+        if self._bypassed is not None:
+            self._bypass.open(open_desk(self._tun, self._sockets, self._subject, self._guard_one))
         self.kick()
-        with closing(self._readiness):
-            async with trio.open_nursery() as nursery:
-                for socket in self._sockets:
-                    nursery.start_soon(self._read_socket, socket)
-                nursery.start_soon(self._read_tun)
-                nursery.start_soon(self._watch_timer)
-                nursery.start_soon(
-                    self._load.look_at_intervals, self._look_at_everything, self._calm_down
-                )
-                nursery.start_soon(self._outbox.run)
+        try:
+            with closing(self._readiness):
+                async with trio.open_nursery() as nursery:
+                    for socket in self._sockets:
+                        nursery.start_soon(self._read_socket, socket)
+                    nursery.start_soon(self._read_tun)
+                    nursery.start_soon(self._watch_timer)
+                    nursery.start_soon(self._bypass.watch, self._load)
+                    nursery.start_soon(
+                        self._load.look_at_intervals, self._look_at_everything, self._calm_down
+                    )
+                    nursery.start_soon(self._outbox.run)
+        finally:
+            self._bypass.close()
 
     async def _read_socket(self, socket: DatagramSocket) -> None:
         while True:
             await socket.wait_readable()
             if self._load.is_high:
                 await self._load.wait_low()
-                continue
-            now = self._read_batches(socket)
-            self._pump(now)
+            elif self._bypass.reads(socket):
+                await self._bypass.wait_for_change()
+            else:
+                with self._bypass.round():
+                    self._pump(self._read_batches(socket))
 
     async def _read_tun(self) -> None:
         while True:
             await self._tun.wait_readable()
             if self._load.is_high:
                 await self._load.wait_low()
-                continue
-            now = read_clock()
-            # The first one by itself, as in the client.
-            if self._read_device(now, 1):
-                self._send(now)
-                if self._read_device(now):
-                    self._send(now)
+            elif self._bypass.reads_device:
+                await self._bypass.wait_for_change()
+            else:
+                with self._bypass.round():
+                    now = read_clock()
+                    # The first one by itself, as in the client.
+                    if self._read_device(now, 1):
+                        self._send(now)
+                        if self._read_device(now):
+                            self._send(now)
 
     async def _watch_timer(self) -> None:
         while True:
             await self._timer.wait()
-            now = read_clock()
-            self._handle_timeout(now)
-            self._pump(now)
+            with self._bypass.round():
+                now = read_clock()
+                self._handle_timeout(now)
+                self._pump(now)
+
+    def _take_returned(self, returned: Returned, now: Instant) -> None:
+        """Go on with what the bypass has left to us."""
+        for batch in returned.datagrams:
+            self._receive(batch, now)
+        for handle in returned.touched:
+            self._endpoint.poll(handle)
+        self.refused_packet_count += returned.refused_count
+        self._outbox.send(returned.transmits)
+        self._load.note(returned.packet_count, now)
+        if returned.failure is not None:
+            raise returned.failure
+        if returned.packets:
+            self._dispatch(returned.packets, now)
+
+    def _guard_one(self, handle: ConnectionHandle, work: Callable[[], None]) -> None:
+        """Work for one client, which an exception ends and nobody else."""
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - fault boundary: ends this client only
+            self._end_client(handle, read_clock())
+            self._endpoint.discard(handle)
+
+    def _take_touched(self) -> set[ConnectionHandle]:
+        return set() if self._bypassed is None else self._bypassed.take_touched()
+
+    def _subject(self, handle: ConnectionHandle) -> Subject | None:
+        connection = None if self._bypassed is None else self._bypassed.connections.get(handle)
+        session = self._keeper.sessions.get(handle)
+        if connection is None or session is None:
+            return None
+        return Subject(connection, session.bypass)
 
     def _calm_down(self) -> None:
         """Load is over: what waits for the timer does so again."""
@@ -211,16 +278,23 @@ class ServerDriver(Generic[S]):
 
     def _look_at_everything(self, now: Instant) -> None:
         """Do in one round what the tasks do in many."""
-        if self._readiness.look():
-            for socket in filter(self._readiness.is_ready, self._sockets):
-                self._read_batches(socket)
+        with self._bypass.round():
+            self._look(now)
+
+    def _look(self, now: Instant) -> None:
+        readiness, bypass = self._readiness, self._bypass
+        if readiness.look():
+            for socket in filter(readiness.is_ready, self._sockets):
+                if not bypass.reads(socket):
+                    self._read_batches(socket)
             now = read_clock()
-        elif self._due_at is None or self._due_at > now:
+        elif not bypass.has_news and (self._due_at is None or self._due_at > now):
             self._load.note(0, now)
             return
         if self._due_at is not None and self._due_at <= now:
             self._handle_timeout(now)
-        if self._visit_ready(now) or self._readiness.is_ready(self._tun):
+        has_written = self._visit_ready(now)
+        if (has_written or readiness.is_ready(self._tun)) and not bypass.reads_device:
             for _ in range(MAX_DEVICE_ROUNDS):
                 if self._read_device(now) < MANY_CLIENTS:
                     break
@@ -302,6 +376,7 @@ class ServerDriver(Generic[S]):
         self._endpoint.poll(handle)
         try:
             session.send_ip_packets(packets, now)
+            self._bypass.offer(handle, packets)
             errors += session.take_ip_packets()
         except Exception:  # noqa: BLE001 - fault boundary: ends this client only
             self._end_client(handle, now)
@@ -317,7 +392,7 @@ class ServerDriver(Generic[S]):
             self._end_client(handle, now)
 
     def _pump(self, now: Instant) -> None:
-        if self._visit_ready(now):
+        if self._visit_ready(now) and not self._bypass.reads_device:
             self._read_device(now)
         self._send(now)
 
@@ -331,7 +406,11 @@ class ServerDriver(Generic[S]):
             if to_host:
                 self.refused_packet_count += self._tun.write_packets(to_host)
                 has_written = True
-                if not self._load.is_high and self._read_device(now, 1):
+                if (
+                    not self._load.is_high
+                    and not self._bypass.reads_device
+                    and self._read_device(now, 1)
+                ):
                     # The host has answered on the spot, and somebody waits for that too.
                     self._outbox.send(self._guard(self._endpoint.transmits, now))
             # Behind it, because the packets are waited for.
@@ -340,6 +419,7 @@ class ServerDriver(Generic[S]):
         return has_written
 
     def _send(self, now: Instant) -> None:
+        self._bypass.has_news = False
         self._outbox.send(self._guard(self._endpoint.transmits, now))
         if self._endpoint.is_behind:
             self._outbox.send(self._guard(self._endpoint.transmits, now))

@@ -79,6 +79,15 @@ class TunDevice(PacketDevice):
         """Return the descriptor, for whoever waits for many at once."""
         return self._fd
 
+    def open_bypass(self) -> kernel.Bypass | None:
+        """Return somebody who forwards packets from and to this device; None where nobody can.
+
+        It has to be closed before the device.
+        """
+        if kernel.make_bypass is None or not self._joins:
+            return None
+        return kernel.make_bypass(self._fd, self._joins_udp)
+
     @override
     async def wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._fd)
@@ -97,7 +106,7 @@ class TunDevice(PacketDevice):
         if self._reader is not None:
             packets, _, _, number = self._reader.read(self._fd, max_count, MAX_READ_BYTES)
             if number and not packets:
-                raise _lost(OSError(number, os.strerror(number)))
+                raise lost_device(OSError(number, os.strerror(number)))
         else:
             reads = self._read_one_by_one(max_count)
             packets = kernel.split_frames(reads) if self._has_frames else reads
@@ -116,7 +125,7 @@ class TunDevice(PacketDevice):
         except OSError as error:
             # What was read before counts; a device that is gone says so again at the next read.
             if not reads:
-                raise _lost(error) from error
+                raise lost_device(error) from error
         return reads
 
     @override
@@ -166,7 +175,8 @@ def _enable_offloads(fd: int) -> bool:
     return False
 
 
-def _lost(error: OSError) -> HostLostError:
+def lost_device(error: OSError) -> HostLostError:
+    """Make the exception for a device that cannot be read."""
     gone = error.errno == errno.EBADFD
     reason = "it has been removed" if gone else os.strerror(error.errno or 0)
     return HostLostError(f"the TUN device cannot be read: {reason}")

@@ -26,6 +26,7 @@ import trio
 from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
+from mqvpn_core.dataplane.bypass import SocketCounts
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 from mqvpn_core.runtime.joined_reads import join_reads
@@ -116,6 +117,7 @@ class UdpSocket(DatagramSocket):
         # By the remote address and the raw control message: parsing once a peer is enough.
         self._four_tuples: dict[tuple[_Address, bytes], FourTuple] = {}
         self._peers: dict[kernel.PeerKey, FourTuple] = {}
+        self._keys: dict[FourTuple, kernel.PeerKey] = {}
         # The native kernel's reader, where it is in use.
         self._reader = None if kernel.make_datagram_reader is None else _shared_reader()
         self._sources: dict[str, tuple[_ControlMessage, ...]] = {}
@@ -219,6 +221,40 @@ class UdpSocket(DatagramSocket):
                 return [*rest, *(each for other in behind for each in other.sealed())]
         return []
 
+    @property
+    def splits_what_it_sends(self) -> bool:
+        """Segmentation works here, as far as is known."""
+        return self._segmentation
+
+    def peer_key(self, four_tuple: FourTuple) -> kernel.PeerKey | None:
+        """Return what the kernel's reader calls a peer that datagrams have come from."""
+        return self._keys.get(four_tuple)
+
+    def destination(self, four_tuple: FourTuple) -> kernel.Destination:
+        """Return what the kernel calls where datagrams for a peer go."""
+        try:
+            return self._destinations[four_tuple]
+        except KeyError:
+            return self._learn_destination(four_tuple)
+
+    def received(
+        self, key: kernel.PeerKey, data: kernel.ReceivedBytes, segment_size: int, ecn: int
+    ) -> ReceivedDatagrams:
+        """Take what somebody else has read from this socket; `note_bypassed` counts it."""
+        four_tuple = self._peers.get(key) or self._learn_peer(key)
+        return ReceivedDatagrams(four_tuple, data, segment_size, ecn)
+
+    def note_bypassed(self, counts: SocketCounts) -> None:
+        """Count what somebody else has read and sent."""
+        _, received_count, received_bytes, sent_count, sent_bytes, unusable_count, errors = counts
+        counters = self._counters
+        counters.received_count += received_count
+        counters.received_bytes += received_bytes
+        counters.sent_count += sent_count
+        counters.sent_bytes += sent_bytes
+        counters.unusable_count += unusable_count
+        counters.receive_errors.update(errors)
+
     @override
     def take_refused(self) -> list[RefusedDatagram]:
         if not self._refused:
@@ -272,6 +308,7 @@ class UdpSocket(DatagramSocket):
     def _learn_peer(self, key: kernel.PeerKey) -> FourTuple:
         if len(self._peers) >= _MAX_CACHED:
             self._peers.clear()
+            self._keys.clear()
         remote, port, scope, local = key
         host = _host(remote)
         if scope:
@@ -284,6 +321,7 @@ class UdpSocket(DatagramSocket):
             ),
             remote=SocketAddress(host=host, port=port),
         )
+        self._keys[four_tuple] = key
         return four_tuple
 
     def _send_flight(self, transmit: Transmit, flight: kernel.Flight) -> list[Transmit]:
@@ -292,10 +330,7 @@ class UdpSocket(DatagramSocket):
         if self._segmentation:
             if transmit.ecn != self._ecn:
                 self._mark(transmit.ecn)
-            try:
-                destination = self._destinations[transmit.four_tuple]
-            except KeyError:
-                destination = self._learn_destination(transmit.four_tuple)
+            destination = self.destination(transmit.four_tuple)
             count, packets, sent_bytes, error = flight.send(self._socket.fileno(), destination)
             self._note_sent(packets, sent_bytes)
             if not error:

@@ -11,6 +11,7 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostError
 from mqvpn_core.ids import FourTuple, Instant, SocketAddress
+from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
 
 LOCAL = SocketAddress("192.0.2.10", 5000)
@@ -259,6 +260,7 @@ class FakeSession:
         self.deadline: Instant | None = None
         self.timeouts: list[float] = []
         self.fail_on: bytes | None = None
+        self.bypass: TunnelBypass | None = None
         self._seen = 0
 
     def receive_events(self, now: Instant) -> None:

@@ -80,6 +80,10 @@ class Visitor:
     def send_ip_packets(self, packets: Sequence[Parcel], now: Instant) -> None:
         raise AssertionError(f"a visitor has no tunnel: {len(packets)} packets at {now}")
 
+    @property
+    def bypass(self) -> None:
+        return None
+
     def take_ip_packets(self) -> list[bytes]:
         return []
 

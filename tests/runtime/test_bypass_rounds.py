@@ -1,0 +1,355 @@
+"""Whatever a driver does, the bypass stands still meanwhile; between rounds it works."""
+
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from typing_extensions import override
+
+from mqvpn_core.errors import HostLostError
+from mqvpn_core.ids import ConnectionHandle, Instant
+from mqvpn_core.quic.bypass_lanes import BypassLanes
+from mqvpn_core.runtime.client_driver import ClientDriver
+from mqvpn_core.runtime.server_driver import ServerDriver
+from tests.runtime.bypass_scene import (
+    BypassScene,
+    StillEndpoint,
+    StillSession,
+    StillTransport,
+    bypass_scene,
+)
+from tests.runtime.fakes import FakeSession
+from tests.runtime.scripted_bypass import CID, open_tunnel, taken, way_in
+from tests.runtime.server_driver_scene import FakeKeeper
+from tests.runtime.virtual_time import at_work, run_virtual
+
+ONE, TWO = ConnectionHandle(49), ConnectionHandle(50)  # b"1", b"2"
+
+
+async def rest() -> None:
+    await trio.testing.wait_all_tasks_blocked()
+
+
+class Client:
+    """A client's driver on such a scene."""
+
+    def __init__(self, scene: BypassScene) -> None:
+        self.scene = scene
+        self.bypass = scene.bypass
+        self.transport = StillTransport(scene.bypass)
+        self.session = StillSession(self.transport)
+        self.session.bypass = open_tunnel()
+        self.driver = ClientDriver(self.transport, [scene.socket])
+
+    def open_lanes(self) -> None:
+        self.scene.open_lanes(self.transport.own_lanes)
+
+
+@asynccontextmanager
+async def carrying(*, has_lanes: bool = True) -> AsyncIterator[Client]:
+    with bypass_scene() as scene:
+        client = Client(scene)
+        async with at_work(client.driver.run):
+            client.driver.attach(client.session)
+            client.driver.carry(scene.device)
+            if has_lanes:
+                client.open_lanes()
+            client.driver.kick()
+            await rest()
+            yield client
+        assert scene.bypass.is_closed
+
+
+def on_client(story: Callable[[Client], Awaitable[None]], *, has_lanes: bool = True) -> None:
+    async def main() -> None:
+        async with carrying(has_lanes=has_lanes) as client:
+            await story(client)
+
+    run_virtual(main)
+
+
+def test_a_client_holds_it_whatever_it_does() -> None:
+    async def story(client: Client) -> None:
+        assert not client.bypass.is_held
+        assert client.bypass.armed
+        driver, transport = client.driver, client.transport
+        transport.own_lanes.ways_in = []  # so that the socket is the driver's
+        transport.calls.clear()
+        driver.kick()
+        client.scene.arrive(b"hello")
+        await rest()
+        assert "receive" in transport.calls
+        client.scene.host.send(b"packet")
+        await rest()
+        assert client.session.sent == [b"packet"]
+        transport.deadline = Instant(trio.current_time() + 1)
+        driver.kick()
+        await trio.sleep(2)
+        assert "timeout" in transport.calls
+        client.open_lanes()
+        driver.kick()
+        assert not client.bypass.is_held
+
+    on_client(story)
+
+
+def test_a_client_lets_the_bypass_read_what_it_reads() -> None:
+    async def story(client: Client) -> None:
+        client.scene.arrive(b"for the bypass")
+        await rest()
+        assert client.transport.received == []
+        client.transport.own_lanes.ways_in = []
+        client.driver.kick()
+        await rest()
+        assert [data for _, data in client.transport.received] == [b"for the bypass"]
+
+    on_client(story)
+
+
+def test_a_client_lets_the_bypass_read_the_device() -> None:
+    async def story(client: Client) -> None:
+        lanes = client.transport.own_lanes
+        lanes.places[b"first"] = 1, lanes.ways_out[0].path_id
+        client.scene.host.send(b"first")
+        await rest()
+        assert client.bypass.device_is_armed
+        client.scene.host.send(b"second")
+        await rest()
+        assert client.session.sent == [b"first"]
+        lanes.ways_out = []
+        client.driver.kick()
+        await rest()
+        assert client.session.sent == [b"first", b"second"]
+
+    on_client(story)
+
+
+def test_a_client_goes_on_with_what_is_handed_up() -> None:
+    async def story(client: Client) -> None:
+        key = next(iter(client.bypass.sockets))
+        handed = (key, client.scene.peer_key, b"hello", 5, 0)
+        client.transport.calls.clear()
+        client.scene.tell(([], [taken(), handed], [], [b"packet"], [], 2, 0))
+        await rest()
+        assert client.transport.handshake_complete
+        assert client.session.sent == [b"packet"]
+        assert client.transport.calls[-1] == "transmits"
+        assert client.transport.outgoing == []
+        assert client.driver.refused_packet_count == 2
+        assert client.driver.bypassed_packet_count == 3
+        assert client.driver.received_any
+        assert not client.bypass.is_held
+
+    on_client(story)
+
+
+def test_a_client_sends_what_a_socket_did_not_take() -> None:
+    async def story(client: Client) -> None:
+        lane = next(iter(client.bypass.outbound))
+        client.scene.tell(([], [], [(lane, b"sealed", 6)], [], [], 0, 0))
+        await rest()
+        assert client.scene.peer.recv(100) == b"sealed"
+
+    on_client(story)
+
+
+def test_sockets_come_and_go_between_rounds() -> None:
+    async def story(client: Client) -> None:
+        other = client.scene.open_socket()
+        client.driver.add_socket(other)
+        assert len(client.bypass.sockets) == 2
+        assert not client.bypass.is_held
+        client.driver.drop_socket(client.scene.socket)
+        await rest()
+        assert list(client.bypass.sockets.values()) == [other.fileno()]
+        assert client.bypass.inbound == {}
+        assert client.bypass.armed == []
+        client.driver.drop_socket(client.scene.socket)
+
+    on_client(story)
+
+
+def test_an_exception_leaves_it_held() -> None:
+    seen = []
+
+    async def story(client: Client) -> None:
+        seen.append((client, client.bypass.release_count))
+        key = next(iter(client.bypass.sockets))
+        client.scene.tell(([], [(key, client.scene.peer_key, b"crash", 5, 0)], [], [], [], 0, 0))
+        await trio.sleep(1)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        on_client(story)
+    assert caught.group_contains(RuntimeError, match="planted")
+    ((client, released),) = seen
+    assert client.bypass.release_count == released
+    assert client.bypass.is_closed
+
+
+@pytest.mark.parametrize("by_bypass", [True, False])
+def test_a_lost_device_ends_a_client(*, by_bypass: bool) -> None:
+    async def story(client: Client) -> None:
+        if by_bypass:
+            client.scene.tell(([], [], [], [], [], 0, errno.EBADFD))
+            await client.driver.finished.wait()
+            assert "has been removed" in str(client.driver.device_failure)
+        else:
+            client.driver.finish()
+            assert client.driver.device_failure is None
+
+    on_client(story)
+
+
+def test_the_last_word_comes_after_the_report() -> None:
+    """CONNECTION_CLOSE takes a number: those that the bypass has used are known by then."""
+
+    async def story(client: Client) -> None:
+        lanes = client.transport.own_lanes
+        lane = next(iter(client.bypass.outbound))
+        client.bypass.happened = ([(lane, 100, [(50, 2, 100)], [], [], 0.0)], [], [], [], [], 0, 0)
+        client.transport.calls.clear()
+        client.transport.is_ending = True
+        lanes.ways_in, lanes.ways_out = [], []
+        client.driver.finish()
+        assert [note[0] for note in lanes.notes] == ["sent"]
+        assert client.transport.calls[0] == "transmits"
+        assert client.bypass.is_held
+        assert client.bypass.outbound == {}
+
+    on_client(story)
+
+
+class Keeper(FakeKeeper):
+    """Gives sessions a tunnel that may be bypassed."""
+
+    def open(self, handle: ConnectionHandle, transport: StillTransport) -> FakeSession:
+        session = self.live[handle] = FakeSession(transport)
+        session.bypass = open_tunnel()
+        return session
+
+
+class Server:
+    """A server's driver on such a scene, with one client that has lanes."""
+
+    def __init__(self, scene: BypassScene) -> None:
+        self.scene = scene
+        self.bypass = scene.bypass
+        self.endpoint = StillEndpoint(scene.bypass)
+        self.keeper = Keeper(self.endpoint)
+        self.driver: ServerDriver[FakeSession] = ServerDriver(
+            self.endpoint, self.keeper, [scene.socket], scene.device
+        )
+        self.client = self.endpoint.add(ONE)
+        self.keeper.open(ONE, self.client)
+        scene.open_lanes(self.client.own_lanes)
+
+
+def on_server(story: Callable[[Server], Awaitable[None]]) -> None:
+    async def main() -> None:
+        with bypass_scene() as scene:
+            server = Server(scene)
+            async with at_work(server.driver.run):
+                await rest()
+                await story(server)
+            assert scene.bypass.is_closed
+
+    run_virtual(main)
+
+
+def test_a_server_holds_it_whatever_it_does() -> None:
+    async def story(server: Server) -> None:
+        assert not server.bypass.is_held
+        assert CID in server.bypass.inbound
+        before = server.bypass.release_count
+        server.driver.kick()
+        server.driver.kick(ONE)
+        server.driver.feed([b"1 packet"])
+        assert server.bypass.release_count == before + 3
+        server.endpoint.deadline = Instant(trio.current_time() + 1)
+        server.driver.kick()
+        await trio.sleep(2)
+        assert len(server.endpoint.timeouts) == 1
+        assert not server.bypass.is_held
+
+    on_server(story)
+
+
+def test_a_client_that_is_discarded_has_no_lanes_after_the_round() -> None:
+    async def story(server: Server) -> None:
+        server.endpoint.discard(ONE)
+        server.keeper.live.pop(ONE)
+        server.driver.kick()
+        assert server.bypass.inbound == {}
+        assert server.bypass.outbound == {}
+        assert server.bypass.armed == []
+
+    on_server(story)
+
+
+def test_a_tunnel_that_ends_takes_its_lanes_with_it() -> None:
+    async def story(server: Server) -> None:
+        server.keeper.live[ONE].bypass = None
+        server.driver.kick(ONE)
+        assert server.bypass.inbound == {}
+
+    on_server(story)
+
+
+def test_a_server_goes_on_with_what_is_handed_up() -> None:
+    async def story(server: Server) -> None:
+        lanes = server.client.own_lanes
+        lanes.places[b"1 packet"] = 3, lanes.ways_out[0].path_id
+        server.scene.tell(([], [taken()], [], [b"1 packet"], [], 1, 0))
+        await rest()
+        assert lanes.notes[0][0] == "received"
+        assert server.driver.refused_packet_count == 1
+        assert server.driver.bypassed_packet_count == 3
+        # It has taken the ordinary way, and the next one like it need not.
+        (out,) = server.bypass.outbound.values()
+        assert list(out.approved) == [b"1 packet"]
+        assert server.bypass.device_is_armed
+
+    on_server(story)
+
+
+class FaultyTransport(StillTransport):
+    """Fails when it is told what went past it."""
+
+    @override
+    def note_bypassed(self, take: Callable[[BypassLanes], None]) -> None:
+        raise RuntimeError("planted")
+
+
+def test_a_fault_in_a_report_ends_one_client_alone() -> None:
+    async def story(server: Server) -> None:
+        faulty = FaultyTransport(server.bypass)
+        server.endpoint.transports[TWO] = faulty
+        server.endpoint.touched.add(TWO)
+        server.keeper.open(TWO, faulty)
+        faulty.own_lanes.ways_in = [way_in(server.scene.four_tuple, cid=b"otherone")]
+        server.driver.kick()
+        assert set(server.bypass.inbound) == {CID, b"otherone"}
+        server.scene.tell(([], [taken(b"otherone"), taken(CID)], [], [], [], 0, 0))
+        await rest()
+        assert server.keeper.failed == [TWO]
+        assert [note[0] for note in server.client.own_lanes.notes] == ["received"]
+        assert set(server.bypass.inbound) == {CID}
+
+    on_server(story)
+
+
+def test_a_lost_device_ends_a_server() -> None:
+    seen = []
+
+    async def story(server: Server) -> None:
+        seen.append(server)
+        server.scene.tell(([], [], [], [], [], 0, errno.EBADFD))
+        await trio.sleep(1)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        on_server(story)
+    assert caught.group_contains(HostLostError, match="has been removed")
+    assert seen[0].bypass.is_closed
