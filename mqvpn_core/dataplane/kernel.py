@@ -111,11 +111,11 @@ make_flow_set: Final[Callable[[], FlowSet]] = getattr(KERNEL_CHOICE.module, "Flo
 """In the reference it is an ordinary set."""
 
 make_bypass: Final[Callable[[int, bool], Bypass] | None] = (
-    getattr(KERNEL_CHOICE.module, "Bypass", None)
-    if os.environ.get("MQVPN_BYPASS") == "on"
-    else None
+    None
+    if os.environ.get("MQVPN_BYPASS") == "off"
+    else getattr(KERNEL_CHOICE.module, "Bypass", None)
 )
-"""Not in the reference, and only where `MQVPN_BYPASS` is "on". Takes the descriptor of a TUN
+"""Not in the reference, and not where `MQVPN_BYPASS` is "off". Takes the descriptor of a TUN
 device, and whether it takes joined UDP."""
 
 plan_flight: Final[
