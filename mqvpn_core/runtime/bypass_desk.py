@@ -391,15 +391,27 @@ class BypassDesk:
         lanes = self._outbound[next(iter(numbers))].subject.connection.lanes
         place = lanes.place_of(head)
         number = None if place is None else self._lane_numbers.get((handle, place[1]))
-        if place is None or number is None or place[0] in self._outbound[number].flows:
+        if place is None or number is None:
             return
-        if len(self._flow_keys) >= MAX_FLOWS:
-            for other in self._outbound:
-                self._forget_flows(other)
-        flow, self._next_flow = self._next_flow, self._next_flow + 1
-        self._flow_keys[flow] = place[0]
-        self._outbound[number].flows[place[0]] = flow
+        flow = self._outbound[number].flows.get(place[0])
+        if flow is None:
+            flow = self._new_flow(place[0], number, numbers)
+        # Again, if it is known: it took the ordinary way, whatever the bypass has forgotten.
         self._bypass.approve(number, flow, head)
+
+    def _new_flow(self, key: int, number: int, lanes: Iterable[int]) -> int:
+        """Note that a flow is on a lane, and on none of the other lanes of its connection."""
+        if len(self._flow_keys) >= MAX_FLOWS:
+            for each in self._outbound:
+                self._forget_flows(each)
+        for each in lanes:
+            old = self._outbound[each].flows.pop(key, None)
+            if old is not None:
+                del self._flow_keys[old]
+        flow, self._next_flow = self._next_flow, self._next_flow + 1
+        self._flow_keys[flow] = key
+        self._outbound[number].flows[key] = flow
+        return flow
 
     def _forget_flows(self, number: int) -> None:
         self._drop_keys(self._outbound[number])

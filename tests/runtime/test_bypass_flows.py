@@ -73,6 +73,30 @@ def test_a_flow_that_goes_by_another_path_leaves_the_lane_of_the_first(scene: De
     assert list(by_path[1]) == [b"packet"]
 
 
+def test_a_flow_that_comes_back_to_a_path_is_on_its_lane_again(scene: DeskScene) -> None:
+    """And what is said of it later is about the flow that it is now."""
+    scene.lanes.ways_out = [way_out(scene.four_tuple), way_out(scene.four_tuple, 1)]
+    scene.approve(b"packet", 5)
+    scene.approve(b"packet", 5, path_id=1)
+    flow = scene.approve(b"packet", 5)
+    by_path = {it.path_id: it for it in scene.bypass.outbound.values()}
+    assert by_path[1].approved == {}
+    (lane,) = [number for number, it in scene.bypass.outbound.items() if it.path_id == 0]
+    scene.round(happened(sent=[(lane, 100, [(200, 1, 200)], [(flow, 1, 100)], [], 0.0)]))
+    assert [note[1:3] for note in scene.lanes.notes if note[0] == "flow"] == [(5, 0)]
+    assert by_path[0].approved == {b"packet": flow}
+
+
+def test_a_flow_that_comes_our_way_although_it_is_approved_is_approved_again(
+    scene: DeskScene,
+) -> None:
+    """Whatever the bypass has forgotten by itself: flows that do not fit, a socket that went."""
+    flow = scene.approve(b"packet", 5)
+    (out,) = scene.bypass.outbound.values()
+    out.approved.clear()
+    assert scene.approve(b"packet", 5) == flow
+
+
 def test_flows_beyond_the_limit_make_room_by_forgetting_all(scene: DeskScene) -> None:
     packets = [b"%d" % number for number in range(MAX_FLOWS + 1)]
     for number, packet in enumerate(packets):
