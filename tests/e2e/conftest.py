@@ -23,14 +23,14 @@ def credentials() -> Iterator[Credentials]:
 @pytest.fixture
 def lab(credentials: Credentials) -> Iterator[Lab]:
     """An empty world: no server, no client."""
-    with _open_lab(credentials) as laboratory:
+    with open_lab(credentials) as laboratory:
         yield laboratory
 
 
 @pytest.fixture(scope="module")
 def connected(credentials: Credentials) -> Iterator[Lab]:
     """A world with a server, a web host and a client whose tunnel is up; for reading tests only."""
-    with _open_lab(credentials) as laboratory:
+    with open_lab(credentials) as laboratory:
         laboratory.start_server()
         laboratory.connect()
         serve_web(laboratory)
@@ -43,7 +43,7 @@ def serve_web(laboratory: Lab) -> None:
 
 
 @contextmanager
-def _open_lab(credentials: Credentials) -> Iterator[Lab]:
+def open_lab(credentials: Credentials) -> Iterator[Lab]:
     # Not pytest's own directory: its name is too long for a socket.
     directory = Path(tempfile.mkdtemp(prefix="mq-lab-"))
     try:

@@ -56,9 +56,9 @@ class Lab:
         self.world: World = held.enter_context(build_world())
         self.programs: list[Program] = []
 
-    def start_server(self, *options: str) -> Program:
+    def start_server(self, *options: str, has_ipv6: bool = True) -> Program:
         """Start the server and wait until it listens."""
-        server = start_server(self.world.server, self.credentials, options)
+        server = start_server(self.world.server, self.credentials, options, has_ipv6=has_ipv6)
         self.programs.append(server)
         server.wait_for(lambda _status: True, UP_PATIENCE, "listening socket")
         return server
