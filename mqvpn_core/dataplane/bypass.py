@@ -145,8 +145,12 @@ class Bypass(Protocol):
         """Send nothing more on a lane, and forget what was approved for it."""
         ...
 
-    def approve(self, lane: int, flow: int, packet: bytes) -> None:
-        """Let packets with the addresses, protocol and ports of this one go by a lane."""
+    def approve(self, lane: int, flow: int, packet: bytes) -> bool:
+        """Let packets with the addresses, protocol and ports of this one go by a lane.
+
+        Returns:
+            False when it would take none: they have no ports, or the flow has not passed the rules.
+        """
         ...
 
     def forget_approvals(self, lane: int) -> None:

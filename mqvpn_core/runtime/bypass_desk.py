@@ -393,25 +393,22 @@ class BypassDesk:
         number = None if place is None else self._lane_numbers.get((handle, place[1]))
         if place is None or number is None:
             return
-        flow = self._outbound[number].flows.get(place[0])
-        if flow is None:
-            flow = self._new_flow(place[0], number, numbers)
-        # Again, if it is known: it took the ordinary way, whatever the bypass has forgotten.
-        self._bypass.approve(number, flow, head)
-
-    def _new_flow(self, key: int, number: int, lanes: Iterable[int]) -> int:
-        """Note that a flow is on a lane, and on none of the other lanes of its connection."""
-        if len(self._flow_keys) >= MAX_FLOWS:
+        key, flows = place[0], self._outbound[number].flows
+        flow = flows.get(key, self._next_flow)
+        if key not in flows and len(self._flow_keys) >= MAX_FLOWS:
             for each in self._outbound:
                 self._forget_flows(each)
-        for each in lanes:
+        # Again, if it is known: it took the ordinary way, whatever the bypass has forgotten.
+        if not self._bypass.approve(number, flow, head) or key in flows:
+            return
+        self._next_flow += 1
+        for each in numbers:
+            # It is on the lane that was named last, and on none of the others.
             old = self._outbound[each].flows.pop(key, None)
             if old is not None:
                 del self._flow_keys[old]
-        flow, self._next_flow = self._next_flow, self._next_flow + 1
         self._flow_keys[flow] = key
-        self._outbound[number].flows[key] = flow
-        return flow
+        flows[key] = flow
 
     def _forget_flows(self, number: int) -> None:
         self._drop_keys(self._outbound[number])

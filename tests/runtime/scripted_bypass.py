@@ -66,6 +66,8 @@ class ScriptedBypass:
         self.outbound: dict[int, OpenOut] = {}
         self.device_is_armed = False
         self.armed: list[int] = []
+        self.unfit: set[bytes] = set()
+        """Packets that no lane takes."""
         self.news = -1
         """Descriptor for `fileno`."""
 
@@ -142,11 +144,14 @@ class ScriptedBypass:
         assert self.is_held
         self.outbound.pop(lane, None)
 
-    def approve(self, lane: int, flow: int, packet: bytes) -> None:
+    def approve(self, lane: int, flow: int, packet: bytes) -> bool:
         assert self.is_held
+        if packet in self.unfit:
+            return False
         for other in self.outbound.values():
             other.approved.pop(packet, None)
         self.outbound[lane].approved[packet] = flow
+        return True
 
     def forget_approvals(self, lane: int) -> None:
         assert self.is_held

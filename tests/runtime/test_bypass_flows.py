@@ -87,6 +87,18 @@ def test_a_flow_that_comes_back_to_a_path_is_on_its_lane_again(scene: DeskScene)
     assert by_path[0].approved == {b"packet": flow}
 
 
+def test_for_what_no_lane_takes_the_device_is_not_read(scene: DeskScene) -> None:
+    """Such as packets that the rules drop, or that have no ports where there should be some."""
+    scene.bypass.unfit = {b"packet"}
+    scene.lanes.places[b"packet"] = 5, ZERO
+    scene.desk.offer(ONE, [b"packet"])
+    scene.round()
+    assert not scene.desk.device_is_armed
+    scene.bypass.unfit = set()
+    scene.approve(b"packet", 5)
+    assert scene.desk.device_is_armed
+
+
 def test_a_flow_that_comes_our_way_although_it_is_approved_is_approved_again(
     scene: DeskScene,
 ) -> None:

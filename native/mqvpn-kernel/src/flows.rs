@@ -63,6 +63,12 @@ impl FiveTuple {
         Some(Self { flow: Flow::join(parts)?, ports })
     }
 
+    /// Returns the flow without the ports.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     /// Looks at the first packet of a train; the others of one that was read are of the same flow.
     #[must_use]
     pub fn of_train(train: &Train) -> Option<Self> {

@@ -105,6 +105,21 @@ def test_what_has_no_room_comes_up_and_nothing_overtakes_it(
     assert rig.round().sent[0][1] == 100
 
 
+def test_what_a_lane_would_not_take_is_not_approved(rig: Rig) -> None:
+    """Its packets come up without closing the lane, which the others still go by."""
+    rig.open_outbound()
+    assert rig.bypass.approve(LANE, FLOW, ip(0))
+    assert not rig.bypass.approve(LANE, FLOW, OTHER_FLOW), "the rules have not let it pass"
+    assert not rig.bypass.approve(LANE + 1, FLOW, ip(0)), "there is no such lane"
+    exhausted = ip(0)[:8] + b"\0" + ip(0)[9:]
+    for packet in (b"", b"\x46" + ip(0)[1:], ip(0)[:22], exhausted):
+        assert not rig.bypass.approve(LANE, FLOW, packet)
+    rig.emit([OTHER_FLOW, ip(1)])
+    happened = rig.round()
+    assert happened.parcels == [OTHER_FLOW]
+    assert [entry[3] for entry in happened.sent] == [[(FLOW, 1, 100)]]
+
+
 def test_what_nobody_approved_comes_up(rig: Rig) -> None:
     rig.open_outbound()
     rig.bypass.approve(LANE, FLOW, ip(0))

@@ -215,14 +215,9 @@ impl Bypass {
         })
     }
 
-    /// Let packets of the flow and ports of this one go by a lane.
-    fn approve(&self, py: Python<'_>, lane: i64, flow: i64, packet: &[u8]) -> PyResult<()> {
-        guarded(|| {
-            self.with_state(py, |state| {
-                state.outbound.approve(lane, flow, packet);
-                Ok(())
-            })
-        })
+    /// Let packets of the flow and ports of this one go by a lane; tell whether it takes any.
+    fn approve(&self, py: Python<'_>, lane: i64, flow: i64, packet: &[u8]) -> PyResult<bool> {
+        guarded(|| self.with_state(py, |state| Ok(state.outbound.approve(lane, flow, packet))))
     }
 
     /// Forget what was approved for a lane.

@@ -85,13 +85,18 @@ impl Outbound {
         self.approvals.retain(|_, (lane, _)| *lane != key);
     }
 
-    /// Lets packets like this one go by a lane; there is no such thing for one that is not plain.
-    pub fn approve(&mut self, lane: i64, flow: i64, packet: &[u8]) {
-        let Some(key) = FiveTuple::of(packet) else { return };
+    /// Lets packets like this one go by a lane, unless it would take none of them.
+    pub fn approve(&mut self, lane: i64, flow: i64, packet: &[u8]) -> bool {
+        let Some(key) = FiveTuple::of(packet) else { return false };
+        let flows = self.lanes.get(&lane).map(|lane| &lane.flows);
+        if !flows.is_some_and(|flows| flows.has(key.flow().as_bytes())) {
+            return false;
+        }
         if self.approvals.len() >= MAX_APPROVALS && !self.approvals.contains_key(&key) {
             self.approvals.clear();
         }
         self.approvals.insert(key, (lane, flow));
+        true
     }
 
     /// Reads the device until nothing is left or it is enough, and sends what goes by lanes.
