@@ -100,8 +100,11 @@ class ClientDriver:
         """Move IP packets between the session and this device from now on.
 
         Until then packets wait in the device's own queue: what the host's TCP sent again during an
-        outage goes out first when the tunnel is back.
+        outage goes out first when the tunnel is back. Does nothing after the end.
         """
+        if self.finished.is_set():
+            # While the machine was made ready for the tunnel; nobody would close what is opened.
+            return
         self._tun = tun
         self._readiness.add(tun)
         sockets = [port.socket for port in self._ports]

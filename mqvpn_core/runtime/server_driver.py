@@ -187,10 +187,11 @@ class ServerDriver(Generic[S]):
 
     async def run(self) -> None:
         """Drive until cancelled."""
-        if self._bypassed is not None:
-            self._bypass.open(open_desk(self._tun, self._sockets, self._subject, self._guard_one))
-        self.kick()
         try:
+            if self._bypassed is not None:
+                desk = open_desk(self._tun, self._sockets, self._subject, self._guard_one)
+                self._bypass.open(desk)
+            self.kick()
             with closing(self._readiness):
                 async with trio.open_nursery() as nursery:
                     for socket in self._sockets:

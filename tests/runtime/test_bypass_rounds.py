@@ -231,6 +231,21 @@ class Keeper(FakeKeeper):
         return session
 
 
+def test_a_client_that_has_ended_takes_no_bypass_any_more() -> None:
+    """The machine may be ready for the tunnel only when the connection is over already."""
+
+    async def main() -> None:
+        with bypass_scene() as scene:
+            client = Client(scene)
+            client.driver.attach(client.session)
+            client.driver.finish()
+            await client.driver.run()
+            client.driver.carry(scene.device)
+            assert scene.bypass.sockets == {}, "it was not even asked for"
+
+    run_virtual(main)
+
+
 class Server:
     """A server's driver on such a scene, with one client that has lanes."""
 
@@ -275,6 +290,21 @@ def test_a_server_holds_it_whatever_it_does() -> None:
         assert not server.bypass.is_held
 
     on_server(story)
+
+
+def test_a_server_that_fails_at_the_start_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_now: Instant) -> None:
+        raise HostLostError("planted")
+
+    async def main() -> None:
+        with bypass_scene() as scene:
+            server = Server(scene)
+            monkeypatch.setattr(server.keeper, "take_endpoint_events", fail)
+            with pytest.raises(HostLostError, match="planted"):
+                await server.driver.run()
+            assert scene.bypass.is_closed
+
+    run_virtual(main)
 
 
 def test_a_client_that_is_discarded_has_no_lanes_after_the_round() -> None:
