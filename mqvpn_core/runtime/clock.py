@@ -8,6 +8,9 @@ from mqvpn_core.ids import Instant
 
 _SHORTEST_WAIT = 1e-6
 """A deadline that is already due must still let virtual time move on."""
+_WORTH_TELLING = 0.01
+"""Seconds of delay from which on trio is told: to wake in vain costs as much as many such calls,
+but a deadline that every packet puts off a little is worth none of them."""
 
 
 def read_clock() -> Instant:
@@ -26,9 +29,13 @@ class DeadlineTimer:
     def set(self, deadline: Instant | None) -> None:
         """Move the deadline; `None` means never."""
         self._deadline = wanted = math.inf if deadline is None else deadline
-        # Waking too early now and then costs less than telling trio of every delay.
-        if self._scope is not None and wanted < self._scope.deadline:
-            self._scope.deadline = max(wanted, trio.current_time() + _SHORTEST_WAIT)
+        scope = self._scope
+        if scope is None:
+            return
+        if wanted < scope.deadline:
+            scope.deadline = max(wanted, trio.current_time() + _SHORTEST_WAIT)
+        elif wanted > scope.deadline + _WORTH_TELLING:
+            scope.deadline = wanted
 
     async def wait(self) -> None:
         """Return when the deadline has passed; then there is none until `set` gives one."""

@@ -1,6 +1,9 @@
 """The movable deadline."""
 
 import trio
+import trio.testing
+from trio.abc import Instrument
+from typing_extensions import override
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.runtime.clock import DeadlineTimer, read_clock
@@ -38,6 +41,32 @@ def test_a_deadline_moves_both_ways_while_waiting() -> None:
             timer.set(Instant(start + 8.0))
         assert len(ends) == 1
         assert 8.0 <= ends[0] < 8.001
+
+    run_virtual(main)
+
+
+def test_whoever_waits_for_what_is_put_off_again_and_again_is_not_woken() -> None:
+    class Watch(Instrument):
+        count = 0
+
+        @override
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            self.count += task.name == "the waiting one"
+
+    async def main() -> None:
+        timer, watch = DeadlineTimer(), Watch()
+        async with trio.open_nursery() as nursery:
+            timer.set(Instant(read_clock() + 0.0625))
+            nursery.start_soon(timer.wait, name="the waiting one")
+            await trio.testing.wait_all_tasks_blocked()
+            trio.lowlevel.add_instrument(watch)
+            for _ in range(100):
+                await trio.sleep(0.03125)
+                timer.set(Instant(read_clock() + 0.0625))
+            assert watch.count == 0
+            put_off_at = read_clock()
+        assert 0.0625 <= read_clock() - put_off_at < 0.063
+        trio.lowlevel.remove_instrument(watch)
 
     run_virtual(main)
 
