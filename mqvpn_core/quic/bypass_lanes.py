@@ -6,11 +6,12 @@ as what went through `packet_receiver` and `packetizer`, so that acknowledgement
 congestion control know no difference. See `mqvpn_core.dataplane.bypass`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mqvpn_core.dataplane import kernel
-from mqvpn_core.dataplane.packets import PacketShape, Parcel
+from mqvpn_core.dataplane.bypass import SentByBypass
+from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.connection_parts import ConnectionParts
@@ -193,21 +194,15 @@ class BypassLanes:
         self._engine.note_packet_received(at)
 
     def note_sent(
-        self,
-        lane: OutboundLane,
-        first: int,
-        shapes: Iterable[PacketShape],
-        contents: tuple[bytes, Sequence[Parcel]],
-        at: Instant,
+        self, lane: OutboundLane, prefix: bytes, reports: Sequence[SentByBypass], now: Instant
     ) -> None:
         """Packets with consecutive numbers left by a lane.
 
         Args:
             lane: the lane.
-            first: number of the first.
-            shapes: what they are like.
-            contents: prefix and payload of each, if the lane keeps them.
-            at: when they left.
+            prefix: in front of each payload that the lane keeps.
+            reports: of all of them, in order.
+            now: what the ages in them count from.
 
         Raises:
             LocalProtocolError: the numbers are not the next ones.
@@ -216,42 +211,37 @@ class BypassLanes:
         path = self._paths.get(lane.path_id)
         if path is None:
             return
-        shapes = list(shapes)
-        packet_count = sum(count for _, count, _ in shapes)
         # First of all, whatever is the matter: these numbers are used.
-        path.sent.reserve_exactly(first, packet_count)
+        packet_count = 0
+        for report in reports:
+            count = sum(count for _, count, _ in report.shapes)
+            path.sent.reserve_exactly(report.first, count)
+            packet_count += count
         self._sources.protection.note_sealed(packet_count)
         if self._engine.is_ending:
             return
-        prefix, payloads = contents
-        kept: Sequence[Sequence[tuple[bytes, Parcel]]] = ()
-        if payloads and path.is_abandoned:
-            # Given up by a command while they left: what it sent elsewhere were those before.
-            self._sources.datagrams.requeue([(prefix, payload) for payload in payloads], at)
-        elif payloads:
-            packets = []
-            for payload in payloads:
-                packets += pack_datagrams([(prefix, payload)], lane.frame_capacity)
-            kept = KeptContents.of(packets)
         network_path = path.network_path_of(lane.generation) or path.current
-        path.data_sent_at = at
-        done = 0
-        for size, count, total_bytes in shapes:
-            run = SentRun(
-                first=first + done,
-                count=count,
-                sent_at=at,
-                packet_bytes=size,
-                total_bytes=total_bytes,
-                ack_eliciting=True,
-                in_flight=True,
-                generation=lane.generation,
-                key_phase=lane.key_phase,
-                contents=kept[done : done + count],
-            )
-            self._parts.packetizer.record(path, network_path, run, at)
-            done += count
-        network_path.recovery.on_application_limited()
+        for report in reports:
+            at = Instant(now - report.age)
+            path.data_sent_at = at
+            kept = self._keep(path, lane, prefix, report.payloads, at) if report.payloads else ()
+            done = 0
+            for size, count, total_bytes in report.shapes:
+                run = SentRun(
+                    first=report.first + done,
+                    count=count,
+                    sent_at=at,
+                    packet_bytes=size,
+                    total_bytes=total_bytes,
+                    ack_eliciting=True,
+                    in_flight=True,
+                    generation=lane.generation,
+                    key_phase=lane.key_phase,
+                    contents=kept[done : done + count],
+                )
+                self._parts.packetizer.record(path, network_path, run, at)
+                done += count
+            network_path.recovery.on_application_limited()
 
     def note_flow(self, key: int, path_id: PathId, sent_bytes: int, at: Instant) -> bool:
         """Bytes of a flow left by the lane of a path; tell whether it is where it was."""
@@ -267,6 +257,24 @@ class BypassLanes:
         ]
         if len(carriers) > 1:
             self._sources.datagrams.review([view_of(path, now) for path in carriers], now)
+
+    def _keep(
+        self,
+        path: Path,
+        lane: OutboundLane,
+        prefix: bytes,
+        payloads: Sequence[Parcel],
+        at: Instant,
+    ) -> Sequence[Sequence[tuple[bytes, Parcel]]]:
+        """Return what is in each packet, to be sent again if the path fails."""
+        if path.is_abandoned:
+            # Given up by a command while they left: what it sent elsewhere were those before.
+            self._sources.datagrams.requeue([(prefix, payload) for payload in payloads], at)
+            return ()
+        packets = []
+        for payload in payloads:
+            packets += pack_datagrams([(prefix, payload)], lane.frame_capacity)
+        return KeptContents.of(packets)
 
     def _has_settled(self) -> bool:
         engine = self._engine

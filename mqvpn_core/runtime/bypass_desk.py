@@ -195,8 +195,12 @@ class BypassDesk:
     def _enter(self, happened: Happened, now: Instant) -> Returned:
         sent, arrivals, unsent, packets, counts, refused_count, error = happened
         returned = Returned(packets=packets, refused_count=refused_count)
-        for report in sent:
-            self._take_sent(SentByBypass(*report), returned, now)
+        by_lane: dict[int, list[SentByBypass]] = {}
+        for part in sent:
+            report = SentByBypass(*part)
+            by_lane.setdefault(report.lane, []).append(report)
+        for number, reports in by_lane.items():
+            self._take_sent(number, reports, returned, now)
         for arrival in arrivals:
             if len(arrival) == 6:  # noqa: PLR2004 - the length of a `TakenByBypass`
                 self._take_arrival(arrival, returned, now)
@@ -251,24 +255,31 @@ class BypassDesk:
         finally:
             self._bypass.close()
 
-    def _take_sent(self, report: SentByBypass, returned: Returned, now: Instant) -> None:
-        out = self._outbound[report.lane]
-        at = Instant(now - report.age)
-        contents = (out.tunnel.prefix, report.payloads)
+    def _take_sent(
+        self, number: int, reports: Sequence[SentByBypass], returned: Returned, now: Instant
+    ) -> None:
+        out = self._outbound[number]
 
         def take(lanes: BypassLanes) -> None:
-            lanes.note_sent(out.lane, report.first, report.shapes, contents, at)
+            lanes.note_sent(out.lane, out.tunnel.prefix, reports, now)
 
         self._guard(out.handle, lambda: out.subject.connection.note_bypassed(take))
         returned.touched.add(out.handle)
-        for flow, packet_count, sent_bytes in report.flows:
-            returned.bypassed_count += packet_count
-            out.tunnel.note_sent(packet_count, sent_bytes)
-            lanes = out.subject.connection.lanes
+        packets_of: dict[int, int] = {}
+        bytes_of: dict[int, int] = {}
+        for report in reports:
+            for flow, packet_count, sent_bytes in report.flows:
+                packets_of[flow] = packets_of.get(flow, 0) + packet_count
+                bytes_of[flow] = bytes_of.get(flow, 0) + sent_bytes
+        packet_count = sum(packets_of.values())
+        returned.bypassed_count += packet_count
+        out.tunnel.note_sent(packet_count, sum(bytes_of.values()))
+        lanes, at = out.subject.connection.lanes, Instant(now - reports[-1].age)
+        for flow, sent_bytes in bytes_of.items():
             key = self._flow_keys.get(flow)
             # It may have been forgotten already, because of another flow of the lane.
             if key is not None and not lanes.note_flow(key, out.lane.path_id, sent_bytes, at):
-                self._forget_flows(report.lane)
+                self._forget_flows(number)
 
     def _take_arrival(self, arrival: TakenByBypass, returned: Returned, now: Instant) -> None:
         connection_id, first, count, received_bytes, packet_bytes, age = arrival

@@ -1,15 +1,15 @@
 """A bypass that does what the test says, and a connection that has the lanes the test says."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
-from mqvpn_core.dataplane.bypass import Happened, TakenByBypass
-from mqvpn_core.dataplane.packets import CipherSuite, Destination, PacketShape, Parcel, PeerKey
+from mqvpn_core.dataplane.bypass import Happened, SentByBypass, TakenByBypass
+from mqvpn_core.dataplane.packets import CipherSuite, Destination, PeerKey
 from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.masque.forwarding import Forwarder, TunnelEnd
@@ -224,14 +224,11 @@ class FakeLanes(BypassLanes):
 
     @override
     def note_sent(
-        self,
-        lane: OutboundLane,
-        first: int,
-        shapes: Iterable[PacketShape],
-        contents: tuple[bytes, Sequence[Parcel]],
-        at: Instant,
+        self, lane: OutboundLane, prefix: bytes, reports: Sequence[SentByBypass], now: Instant
     ) -> None:
-        self.notes.append(("sent", lane, first, list(shapes), contents))
+        for report in reports:
+            contents = prefix, report.payloads
+            self.notes.append(("sent", lane, report.first, report.shapes, contents))
 
     @override
     def note_flow(self, key: int, path_id: PathId, sent_bytes: int, at: Instant) -> bool:

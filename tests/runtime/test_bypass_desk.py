@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from mqvpn_core.dataplane.bypass import SentByBypass
 from mqvpn_core.ids import ConnectionHandle, FourTuple, PathId, SocketAddress
 from mqvpn_core.masque.tunnel_bypass import TunnelBypass
 from mqvpn_core.runtime.bypass_desk import Subject
@@ -259,6 +260,19 @@ def test_what_went_past_is_entered_where_it_belongs(scene: DeskScene) -> None:
     assert (counters.sent_packet_count, counters.sent_bytes) == (2, 2400)
     assert (counters.received_packet_count, counters.received_bytes) == (3, 180)
     assert scene.lanes.review_count == 1
+
+
+def test_what_left_on_a_lane_is_entered_at_once(scene: DeskScene) -> None:
+    flow = scene.approve()
+    parts = [
+        SentByBypass(scene.lane, 100, [(50, 2, 100)], [(flow, 2, 80)], [], 0.007),
+        SentByBypass(scene.lane, 102, [(50, 1, 50)], [(flow, 1, 40)], [], 0.001),
+    ]
+    scene.round(happened(sent=parts))
+    flows = [note for note in scene.lanes.notes if note[0] == "flow"]
+    assert flows == [("flow", 5, ZERO, 120)]
+    assert [note[2] for note in scene.lanes.notes if note[0] == "sent"] == [100, 102]
+    assert scene.tunnel._forwarder.counters.sent_packet_count == 3
 
 
 def test_a_connection_that_is_gone_by_then_is_told_all_the_same(scene: DeskScene) -> None:

@@ -12,6 +12,8 @@ from itertools import groupby
 from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
+from mqvpn_core.dataplane.bypass import SentByBypass
+from mqvpn_core.dataplane.packets import PacketShape
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.bypass_lanes import BypassLanes, InboundLane, OutboundLane
 from mqvpn_core.quic.connection import MultipathConnection
@@ -114,8 +116,8 @@ class HandBypass(Node):
         connection = self._find()
         sent, self._sent = self._sent, []
         taken, self._taken = self._taken, []
-        for each in sent:
-            connection.note_bypassed(_report_of(each))
+        for _, group in groupby(sent, key=lambda each: id(each.lane)):
+            connection.note_bypassed(_reports_of(list(group)))
         for part in taken:
             connection.note_bypassed(_arrival_of(part))
         if sent or taken:
@@ -196,15 +198,31 @@ class HandBypass(Node):
         return kernel.seal_batch(lane.keys, lane.header, lane.path_id, first, frames)
 
 
-def _report_of(sent: _Sent) -> Callable[[BypassLanes], None]:
-    shapes = []
-    for size, group in groupby(sent.sizes):
-        count = len(list(group))
-        shapes.append((size, count, size * count))
-    payloads = sent.payloads if sent.lane.keeps else []
+def report_of(
+    first: int,
+    shapes: Sequence[PacketShape],
+    payloads: Sequence[bytes] = (),
+    *,
+    age: float = 0.0,
+) -> SentByBypass:
+    """Say what left."""
+    return SentByBypass(0, first, list(shapes), [], list(payloads), age)
+
+
+def _reports_of(sent: Sequence[_Sent]) -> Callable[[BypassLanes], None]:
+    """Say what left on one lane."""
+    lane, now = sent[-1].lane, sent[-1].at
+    reports = []
+    for each in sent:
+        shapes = []
+        for size, group in groupby(each.sizes):
+            count = len(list(group))
+            shapes.append((size, count, size * count))
+        payloads = each.payloads if lane.keeps else []
+        reports.append(report_of(each.first, shapes, payloads, age=now - each.at))
 
     def take(lanes: BypassLanes) -> None:
-        lanes.note_sent(sent.lane, sent.first, shapes, (PREFIX, payloads), sent.at)
+        lanes.note_sent(lane, PREFIX, reports, now)
 
     return take
 

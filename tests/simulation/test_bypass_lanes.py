@@ -22,7 +22,7 @@ from mqvpn_core.testing.link_elements import (
     Reorder,
 )
 from mqvpn_core.testing.pair import Pair, PairConfig
-from tests.simulation.hand_bypass import BypassedPair, send_ordinarily
+from tests.simulation.hand_bypass import BypassedPair, report_of, send_ordinarily
 from tests.simulation.rules import PairRules
 
 pytestmark = pytest.mark.slow
@@ -182,8 +182,8 @@ def test_a_report_must_fit_what_is_known() -> None:
         shapes = [(100, 1, 100)]
         for first in (lane.next_number - 1, lane.next_number + 1):
             with pytest.raises(LocalProtocolError, match="is not the next one"):
-                client.lanes.note_sent(lane, first, shapes, (b"", ()), now)
-        client.lanes.note_sent(lane, lane.next_number, shapes, (b"", ()), now)
+                client.lanes.note_sent(lane, b"", [report_of(first, shapes)], now)
+        client.lanes.note_sent(lane, b"", [report_of(lane.next_number, shapes)], now)
         assert both.pair.client.path.bytes_in_flight == 100
 
 

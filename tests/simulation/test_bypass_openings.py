@@ -13,7 +13,7 @@ from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.testing.link_elements import Delay, Direction, Loss, Mtu, OneWay
 from mqvpn_core.testing.pair import SERVER_ADDRESS, Pair, PairConfig, Peer
 from mqvpn_core.wire.code_points import TransportErrorCode
-from tests.simulation.hand_bypass import PREFIX, BypassedPair
+from tests.simulation.hand_bypass import PREFIX, BypassedPair, report_of
 from tests.simulation.rules import PairRules
 
 pytestmark = pytest.mark.slow
@@ -191,13 +191,15 @@ def test_what_left_before_the_end_has_used_its_numbers(pair: Pair) -> None:
     connection.close(0, "")
     shapes = [(50, 2, 100)]
     connection.note_bypassed(
-        lambda lanes: lanes.note_sent(lane, lane.next_number, shapes, (PREFIX, ()), now)
+        lambda lanes: lanes.note_sent(lane, PREFIX, [report_of(lane.next_number, shapes)], now)
     )
     (close,) = connection.transmits(now)
     assert connection._paths[ZERO].sent.next_packet_number == lane.next_number + 3
     # And even behind the packet that says so, nothing goes wrong.
     start = lane.next_number + 3
-    connection.note_bypassed(lambda lanes: lanes.note_sent(lane, start, shapes, (PREFIX, ()), now))
+    connection.note_bypassed(
+        lambda lanes: lanes.note_sent(lane, PREFIX, [report_of(start, shapes)], now)
+    )
     assert connection._paths[ZERO].sent.next_packet_number == start + 2
     assert connection.transmits(now) == []
     assert len(close.data) > 0
@@ -258,7 +260,7 @@ def test_lanes_end_when_half_of_the_keys_is_used(monkeypatch: pytest.MonkeyPatch
         connection, now = pair.client.connection, pair.simulator.now
         (lane,) = connection.lanes.outbound(now)
         shapes = [(30, 2000, 60_000)]
-        connection.lanes.note_sent(lane, lane.next_number, shapes, (PREFIX, ()), now)
+        connection.lanes.note_sent(lane, PREFIX, [report_of(lane.next_number, shapes)], now)
         assert connection.lanes.outbound(now) == []
 
 
@@ -273,14 +275,14 @@ def test_worn_out_keys_end_the_connection_and_no_number_is_used_again(
         (lane,) = connection.lanes.outbound(now)
         shapes = [(30 + index, count, (30 + index) * count) for index, count in enumerate(parts)]
         connection.note_bypassed(
-            lambda lanes: lanes.note_sent(lane, lane.next_number, shapes, (PREFIX, ()), now)
+            lambda lanes: lanes.note_sent(lane, PREFIX, [report_of(lane.next_number, shapes)], now)
         )
         sent = connection._paths[ZERO].sent
         assert sent.next_packet_number == lane.next_number + sum(parts)
         # A report of a later run, of what left before anybody knew.
         start = sent.next_packet_number
         connection.note_bypassed(
-            lambda lanes: lanes.note_sent(lane, start, [(40, 1, 40)], (PREFIX, ()), now)
+            lambda lanes: lanes.note_sent(lane, PREFIX, [report_of(start, [(40, 1, 40)])], now)
         )
         assert sent.next_packet_number == start + 1
         pair.simulator.run_for(1)

@@ -15,7 +15,7 @@ from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.testing.link_elements import LinkElement, Loss, RateLimit
 from mqvpn_core.testing.multi_pair import LINK_DELAY, MultiPair
 from mqvpn_core.testing.pair import PairConfig
-from tests.simulation.hand_bypass import PREFIX, BypassedPair, send_ordinarily
+from tests.simulation.hand_bypass import PREFIX, BypassedPair, report_of, send_ordinarily
 from tests.simulation.multipath.path_rules import PathRules
 
 pytestmark = pytest.mark.slow
@@ -159,7 +159,8 @@ def test_reports_about_a_path_that_is_gone_mean_nothing() -> None:
         known = client.connection.statistics()
         lane, came = outbound[ONE], inbound[ONE]
         lanes, now = client.connection.lanes, both.simulator.now
-        lanes.note_sent(lane, lane.next_number, [(50, 2, 100)], (PREFIX, [b"1", b"2"]), now)
+        report = report_of(lane.next_number, [(50, 2, 100)], [b"1", b"2"])
+        lanes.note_sent(lane, PREFIX, [report], now)
         lanes.note_received(came, came.largest + 1, 3, 300, now)
         assert client.connection.statistics() == known
         assert len(client.connection._sources.datagrams) == 0
