@@ -24,7 +24,7 @@ from mqvpn_core.quic.paths import Path, PathState
 from mqvpn_core.quic.protection import packet_number_length
 from mqvpn_core.quic.sent_run import SentRun
 
-MAX_LANE_PACKETS = 8192
+MAX_LANE_PACKETS = 16_384
 """Packets that may leave on a lane before somebody looks."""
 _FRAME_TYPE_BYTES = 1
 _FEWEST_PACKETS = 4

@@ -28,6 +28,7 @@ from mqvpn_core.quic.bypass_lanes import (
 )
 from mqvpn_core.quic.number_loan import NumberLoan
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
+from mqvpn_core.runtime.bypass_linger import BypassLinger
 from mqvpn_core.runtime.bypass_sockets import BypassSockets
 from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.packet_ports import DatagramSocket
@@ -37,13 +38,6 @@ MAX_OFFERS = 16
 """Flows that may be let on a lane in one round."""
 MAX_FLOWS = 4096
 """Flows on all lanes; beyond that they are forgotten, and let on again as they come."""
-LINGER = 0.002
-"""Seconds after which a packet that went past is entered in the books."""
-LINGER_UNDER_LOAD = 0.01
-"""The same where many go past: only their acknowledgements wait for it, and those of a batch cost
-as much as one."""
-MANY_PACKETS = 128
-"""Packets of a report that are many."""
 REVIEW_SECONDS = 0.05
 """Seconds between two looks whether flows would be better off on other paths."""
 _PREFIX_BYTES = 2
@@ -151,7 +145,7 @@ class BypassDesk:
         self._next_flow = 0
         self._offers: list[tuple[ConnectionHandle, Parcel]] = []
         self._reviewed_at = Instant(0.0)
-        self._linger = LINGER
+        self._linger = BypassLinger()
         self._changed = trio.Event()
 
     def is_armed(self, socket: DatagramSocket) -> bool:
@@ -186,6 +180,7 @@ class BypassDesk:
         """Stop the bypass and enter what it did; None when it did nothing."""
         if not self._loan.is_out:
             return None
+        self._linger.on_held()
         happened = self._bypass.hold()
         self._loan.is_out = False
         if happened == _NOTHING:
@@ -214,8 +209,7 @@ class BypassDesk:
         for count in counts:
             self._sockets.count(count)
         returned.packet_count += count_packets(packets)
-        is_much = returned.bypassed_count >= MANY_PACKETS
-        self._linger = LINGER_UNDER_LOAD if is_much else LINGER
+        self._linger.on_passed(returned.bypassed_count)
         if error:
             returned.failure = lost_device(OSError(error, ""))
         if now - self._reviewed_at >= REVIEW_SECONDS:
@@ -245,7 +239,8 @@ class BypassDesk:
             self._changed = trio.Event()
         if armed or device_is_armed:
             self._loan.is_out = True
-            self._bypass.release(self._linger)
+            self._bypass.release(self._linger.seconds(self._credit_of, now))
+            self._linger.on_released(now)
 
     def close(self) -> None:
         """End the bypass, before sockets and device are closed; harmless when done twice."""
@@ -265,6 +260,8 @@ class BypassDesk:
 
         self._guard(out.handle, lambda: out.subject.connection.note_bypassed(take))
         returned.touched.add(out.handle)
+        left_bytes = sum(shape[2] for report in reports for shape in report.shapes)
+        self._linger.on_left(number, left_bytes)
         packets_of: dict[int, int] = {}
         bytes_of: dict[int, int] = {}
         for report in reports:
@@ -420,6 +417,10 @@ class BypassDesk:
                 del self._flow_keys[old]
         self._flow_keys[flow] = key
         flows[key] = flow
+
+    def _credit_of(self, number: int) -> int:
+        out = self._outbound.get(number)
+        return 0 if out is None else out.lane.credit
 
     def _forget_flows(self, number: int) -> None:
         self._drop_keys(self._outbound[number])

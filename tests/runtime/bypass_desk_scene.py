@@ -62,9 +62,14 @@ class DeskScene:
         return socket.received(PEER_KEY, b"hello", 5, 0).four_tuple
 
     def round(self, told: Happened = NOTHING, *touched: ConnectionHandle) -> Returned | None:
+        return self.round_at(NOW, told, *touched)
+
+    def round_at(
+        self, now: float, told: Happened = NOTHING, *touched: ConnectionHandle
+    ) -> Returned | None:
         self.bypass.happened = told
         returned = self._in_time(self.desk.hold)
-        self.desk.release(touched or (ONE,), NOW)
+        self.desk.release(touched or (ONE,), Instant(now))
         return returned
 
     def close(self) -> None:

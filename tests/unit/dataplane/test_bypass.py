@@ -106,6 +106,13 @@ def test_arming_is_noticed_at_once(rig: Rig) -> None:
     assert rig.wait().parcels == [ip(1)]
 
 
+def test_a_pause_ends_the_wait_of_what_can_wait(rig: Rig) -> None:
+    rig.open_inbound()
+    rig.bypass.release(1000 * PATIENCE)
+    rig.arrive(rig.seal_ip(0, [ip(0)]))
+    assert rig.wait().taken == [(0, 1)]
+
+
 def test_errors_of_the_socket_are_reported(rig: Rig) -> None:
     address = rig.peer.getsockname()
     rig.peer.close()

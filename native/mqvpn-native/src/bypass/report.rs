@@ -11,8 +11,13 @@ use crate::buffers::Buffer;
 use crate::datagrams::{Batch, Message, Peer};
 
 /// What leaves within this time counts as sent together, at the beginning of it: round-trip times
-/// may come out longer by so much, never shorter.
-const SENT_TOGETHER: Duration = Duration::from_millis(2);
+/// may come out longer by so much, never shorter. It takes a load to collect so long, and under load
+/// acknowledgements wait for Python longer than that.
+const SENT_TOGETHER: Duration = Duration::from_millis(5);
+
+/// When nothing has happened for so long Python need not linger: perhaps the peer waits for an
+/// acknowledgement before it goes on.
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// With more in it than this nothing more is read for Python.
 const MAX_PARCELS: usize = 512;
@@ -115,6 +120,7 @@ pub struct Report {
     handed_bytes: usize,
     parcel_bytes: usize,
     since: Option<Instant>,
+    until: Option<Instant>,
     is_urgent: bool,
     is_told: bool,
 }
@@ -140,13 +146,16 @@ impl Report {
     }
 
     /// Says when Python is to be told; nothing if there is nothing to tell, or it knows.
-    /// What can wait a little is told after `linger`.
+    /// What can wait a little is told after `linger`, or in a pause.
     pub fn deadline(&self, linger: Duration) -> Option<Instant> {
         if self.is_told {
             return None;
         }
-        let since = self.since?;
-        if self.is_urgent { Some(since) } else { since.checked_add(linger) }
+        let (since, until) = (self.since?, self.until?);
+        if self.is_urgent {
+            return Some(since);
+        }
+        Some(since.checked_add(linger)?.min(until.checked_add(PAUSE)?))
     }
 
     /// Python is told.
@@ -157,6 +166,7 @@ impl Report {
     /// Something happened that can wait a little.
     pub fn note(&mut self, now: Instant) {
         self.since.get_or_insert(now);
+        self.until = Some(now);
     }
 
     /// Something happened that Python has to know at once.
