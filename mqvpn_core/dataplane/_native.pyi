@@ -118,13 +118,15 @@ SocketCounts: TypeAlias = tuple[int, int, int, int, int, int, list[int]]
 
 # What was sent; what came, in the order of each peer; lane, bytes and length of each packet but the
 # last of what a socket did not take, which is among what was sent; packets of the device that go by
-# no lane; counts of sockets; packets that the device did not take; error of reading it, or 0.
+# no lane; counts of sockets; packets that the device did not take; error of reading it, or 0; how
+# many datagrams Python had to know of at once.
 Happened: TypeAlias = tuple[
     list[SentPackets],
     list[TakenPackets | HandedDatagrams],
     list[tuple[int, bytes, int]],
     list[Parcel],
     list[SocketCounts],
+    int,
     int,
     int,
 ]
@@ -155,6 +157,7 @@ class Bypass:
         prefix: bytes,
         flows: FlowSet,
     ) -> None: ...
+    def hasten(self, cid: bytes) -> None: ...
     def close_inbound(self, cid: bytes) -> None: ...
     def open_outbound(
         self,

@@ -82,10 +82,11 @@ Happened: TypeAlias = tuple[
     list[SocketCounts],
     int,
     int,
+    int,
 ]
 """What happened since the last `Bypass.hold`: packets sent, what came in its order, what no socket
 took, packets of the device without a lane, counts of sockets, packets that the device did not take,
-and the error of reading it or 0."""
+the error of reading it or 0, and how many datagrams were more than acknowledgements."""
 
 
 class Bypass(Protocol):
@@ -116,6 +117,13 @@ class Bypass(Protocol):
         flows: FlowSet,
     ) -> None:
         """Forward packets with a connection ID, instead of what was known of it before."""
+        ...
+
+    def hasten(self, cid: bytes) -> None:
+        """Tell at once also of acknowledgements that come with this connection ID.
+
+        Until it is opened again; otherwise they wait until it is time to tell anyway.
+        """
         ...
 
     def close_inbound(self, cid: bytes) -> None:

@@ -46,6 +46,8 @@ class InboundLane:
     """Count of key updates before these keys; its lowest bit is that of the packets."""
     largest: int
     """Largest number received, -1 when none: only larger ones are sure to be no duplicates."""
+    brings_room: bool
+    """Packets wait here for acknowledgements that may come by this lane."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,7 @@ class BypassLanes:
                         keys=keys,
                         key_phase=phase,
                         largest=path.received.largest,
+                        brings_room=len(self._sources.datagrams) > 0,
                     )
                 )
         return lanes

@@ -79,7 +79,7 @@ class Returned:
     touched: set[ConnectionHandle] = field(default_factory=set)
     """Connections whose packets went past."""
     packet_count: int = 0
-    """Packets for us."""
+    """Packets for us, besides acknowledgements that can wait."""
     bypassed_count: int = 0
     """Packets that went past."""
     has_received: bool = False
@@ -188,8 +188,8 @@ class BypassDesk:
         return self._enter(happened, read_clock())
 
     def _enter(self, happened: Happened, now: Instant) -> Returned:
-        sent, arrivals, unsent, packets, counts, refused_count, error = happened
-        returned = Returned(packets=packets, refused_count=refused_count)
+        sent, arrivals, unsent, packets, counts, refused_count, error, urgent_count = happened
+        returned = Returned(packets=packets, refused_count=refused_count, packet_count=urgent_count)
         by_lane: dict[int, list[SentByBypass]] = {}
         for part in sent:
             report = SentByBypass(*part)
@@ -209,7 +209,7 @@ class BypassDesk:
         for count in counts:
             self._sockets.count(count)
         returned.packet_count += count_packets(packets)
-        self._linger.on_passed(returned.bypassed_count)
+        self._linger.on_passed(returned.bypassed_count, len(returned.touched))
         if error:
             returned.failure = lost_device(OSError(error, ""))
         if now - self._reviewed_at >= REVIEW_SECONDS:
@@ -296,7 +296,6 @@ class BypassDesk:
         datagrams = self._sockets.receive(handed)
         if datagrams is not None:
             returned.datagrams.append(datagrams)
-            returned.packet_count += -(-len(datagrams.data) // datagrams.segment_size)
             returned.has_received = True
 
     def _review(self, handle: ConnectionHandle, now: Instant) -> None:
@@ -351,6 +350,8 @@ class BypassDesk:
             entry.tunnel.prefix,
             entry.tunnel.flows_in,
         )
+        if lane.brings_room:
+            self._bypass.hasten(lane.connection_id)
         return True
 
     def _open_outbound(
@@ -434,7 +435,7 @@ class BypassDesk:
 
 _NO_CIDS: set[bytes] = set()
 _NO_NUMBERS: set[int] = set()
-_NOTHING: Happened = ([], [], [], [], [], 0, 0)
+_NOTHING: Happened = ([], [], [], [], [], 0, 0, 0)
 
 
 def open_desk(

@@ -14,6 +14,11 @@ UNDER_LOAD = ((1024, 0.015), (128, 0.01))
 """The same where so many packets go past between two rounds. It is well below the
 ``max_ack_delay`` of 25 ms that we have promised; more than this, on both sides, takes congestion
 windows that hardly any path has."""
+SECONDS_PER_CONNECTION = 0.0005
+"""The same for each connection whose packets went past: to enter them takes half of that, however
+many they are."""
+LONGEST = 0.02
+"""Seconds that nobody waits longer than for the sake of many connections."""
 CREDIT_SHARE = 1 / 2
 """Part of the time for which the credit of a lane lasts that may pass before somebody looks: where
 the congestion window is hardly enough, acknowledgements that wait would end the lane."""
@@ -40,12 +45,12 @@ class BypassLinger:
         if left_bytes:
             self._left_bytes[lane] = left_bytes
 
-    def on_passed(self, packet_count: int) -> None:
-        """So many packets went past, both ways, since the bypass was released."""
-        self._seconds = SHORTEST
+    def on_passed(self, packet_count: int, connection_count: int) -> None:
+        """So many packets of so many connections went past, both ways, since it was released."""
+        self._seconds = max(SHORTEST, min(SECONDS_PER_CONNECTION * connection_count, LONGEST))
         for least, seconds in UNDER_LOAD:
             if packet_count >= least:
-                self._seconds = seconds
+                self._seconds = max(self._seconds, seconds)
                 break
 
     def on_released(self, now: Instant) -> None:

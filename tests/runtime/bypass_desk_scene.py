@@ -27,7 +27,7 @@ PEER_KEY = (b"\x7f\x00\x00\x01", 4433, 0, b"")
 
 
 def happened(**parts: object) -> Happened:
-    names = ("sent", "arrivals", "unsent", "packets", "counts", "refused", "error")
+    names = ("sent", "arrivals", "unsent", "packets", "counts", "refused", "error", "urgent")
     assert set(parts) <= set(names)
     told = [parts.get(name, nothing) for name, nothing in zip(names, NOTHING, strict=True)]
     return tuple(told)  # type: ignore[return-value] # of the parts' types

@@ -20,7 +20,7 @@ from mqvpn_core.quic.number_loan import NumberLoan
 CID = b"12345678"
 PREFIX = b"\0\0"
 KEYS = kernel.PacketKeys(CipherSuite.AES_128_GCM_SHA256, bytes(16), bytes(12), bytes(16))
-NOTHING: Happened = ([], [], [], [], [], 0, 0)
+NOTHING: Happened = ([], [], [], [], [], 0, 0, 0)
 
 
 @dataclass
@@ -61,6 +61,7 @@ class ScriptedBypass:
         self.is_closed = self.is_broken = False
         self.hold_count = self.release_count = self.arm_count = 0
         self.lingers: list[float] = []
+        self.hastened: set[bytes] = set()
         self.sockets: dict[int, int] = {}
         self.inbound: dict[bytes, OpenIn] = {}
         self.outbound: dict[int, OpenOut] = {}
@@ -102,6 +103,12 @@ class ScriptedBypass:
         assert socket in self.sockets
         assert (keys, prefix) == (KEYS, PREFIX)
         self.inbound[cid] = OpenIn(socket, peer, path_id, key_phase, largest, flows)
+        self.hastened.discard(cid)
+
+    def hasten(self, cid: bytes) -> None:
+        assert self.is_held
+        assert cid in self.inbound
+        self.hastened.add(cid)
 
     def close_inbound(self, cid: bytes) -> None:
         assert self.is_held
@@ -262,6 +269,7 @@ def way_in(four_tuple: FourTuple, path_id: int = 0, cid: bytes = CID) -> Inbound
         keys=KEYS,
         key_phase=1,
         largest=17,
+        brings_room=False,
     )
 
 

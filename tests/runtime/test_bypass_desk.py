@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import trio
@@ -49,6 +50,26 @@ def test_lanes_are_opened_as_the_connection_and_the_tunnel_say(scene: DeskScene)
     assert out.flows is scene.tunnel.flows_out
     assert not scene.bypass.is_held
     assert scene.lanes.loans[ZERO].is_out
+
+
+def test_acknowledgements_are_awaited_where_packets_wait_for_them(scene: DeskScene) -> None:
+    scene.round()
+    assert scene.bypass.hastened == set()
+    scene.lanes.ways_in = [replace(way_in(scene.four_tuple), brings_room=True)]
+    scene.round()
+    assert scene.bypass.hastened == {CID}
+    scene.lanes.ways_in = [way_in(scene.four_tuple)]
+    scene.round()
+    assert scene.bypass.hastened == set()
+
+
+def test_what_can_wait_is_no_load(scene: DeskScene) -> None:
+    scene.round()
+    (key,) = scene.bypass.sockets
+    arrivals = [(key, PEER_KEY, b"acknowledged", 6, 0), taken(count=20)]
+    returned = scene.round(happened(arrivals=arrivals, packets=[b"1", b"2"], urgent=1))
+    assert returned is not None
+    assert (returned.packet_count, returned.bypassed_count) == (3, 20)
 
 
 def test_the_packet_limits_what_leaves_where_the_tunnel_does_not(scene: DeskScene) -> None:
@@ -211,6 +232,7 @@ def test_what_is_handed_up_is_what_the_socket_would_have_given(scene: DeskScene)
         counts=[(key, 9, 900, 7, 700, 1, [errno.ECONNREFUSED])],
         packets=[b"one", b"two"],
         refused=3,
+        urgent=4,
     )
     returned = scene.round(told)
     assert returned is not None
@@ -221,7 +243,7 @@ def test_what_is_handed_up_is_what_the_socket_would_have_given(scene: DeskScene)
     assert returned.refused_count == 3
     assert returned.has_received
     assert returned.touched == set()
-    assert returned.packet_count == 3 + 1 + 2
+    assert returned.packet_count == 4 + 2
     assert returned.bypassed_count == 0
     counters = scene.socket.counters
     assert (counters.received_count, counters.received_bytes) == (9, 900)

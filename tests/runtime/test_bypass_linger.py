@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from mqvpn_core.dataplane.bypass import SentByBypass
+from mqvpn_core.runtime.bypass_linger import BypassLinger
 from tests.runtime.bypass_desk_scene import NOW, DeskScene, happened
 from tests.runtime.scripted_bypass import taken
 
@@ -51,3 +52,23 @@ def test_nothing_waits_for_long_behind_a_lane_that_ends(scene: DeskScene) -> Non
     scene.lanes.ways_out = []
     scene.round_at(NOW + 0.01, happened(sent=[report]))
     assert scene.bypass.lingers[-1] == 0.002
+
+
+@pytest.mark.parametrize(
+    ("connections", "packet_count", "seconds"),
+    [
+        (1, 5, 0.002),
+        (4, 20, 0.002),
+        (6, 30, 0.003),
+        (12, 200, 0.01),
+        (40, 400, 0.02),
+        (90, 900, 0.02),
+    ],
+)
+def test_the_more_connections_there_are_the_longer_it_waits(
+    connections: int, packet_count: int, seconds: float
+) -> None:
+    linger = BypassLinger()
+    linger.on_held()
+    linger.on_passed(packet_count, connections)
+    assert linger.seconds(lambda _: 0, NOW) == pytest.approx(seconds)

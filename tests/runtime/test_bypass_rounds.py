@@ -132,7 +132,7 @@ def test_a_client_goes_on_with_what_is_handed_up() -> None:
         key = next(iter(client.bypass.sockets))
         handed = (key, client.scene.peer_key, b"hello", 5, 0)
         client.transport.calls.clear()
-        client.scene.tell(([], [taken(), handed], [], [b"packet"], [], 2, 0))
+        client.scene.tell(([], [taken(), handed], [], [b"packet"], [], 2, 0, 1))
         await rest()
         assert client.transport.handshake_complete
         assert client.session.sent == [b"packet"]
@@ -149,7 +149,7 @@ def test_a_client_goes_on_with_what_is_handed_up() -> None:
 def test_a_client_sends_what_a_socket_did_not_take() -> None:
     async def story(client: Client) -> None:
         lane = next(iter(client.bypass.outbound))
-        client.scene.tell(([], [], [(lane, b"sealed", 6)], [], [], 0, 0))
+        client.scene.tell(([], [], [(lane, b"sealed", 6)], [], [], 0, 0, 0))
         await rest()
         assert client.scene.peer.recv(100) == b"sealed"
 
@@ -178,7 +178,7 @@ def test_an_exception_leaves_it_held() -> None:
     async def story(client: Client) -> None:
         seen.append((client, client.bypass.release_count))
         key = next(iter(client.bypass.sockets))
-        client.scene.tell(([], [(key, client.scene.peer_key, b"crash", 5, 0)], [], [], [], 0, 0))
+        client.scene.tell(([], [(key, client.scene.peer_key, b"crash", 5, 0)], [], [], [], 0, 0, 0))
         await trio.sleep(1)
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -193,7 +193,7 @@ def test_an_exception_leaves_it_held() -> None:
 def test_a_lost_device_ends_a_client(*, by_bypass: bool) -> None:
     async def story(client: Client) -> None:
         if by_bypass:
-            client.scene.tell(([], [], [], [], [], 0, errno.EBADFD))
+            client.scene.tell(([], [], [], [], [], 0, errno.EBADFD, 0))
             await client.driver.finished.wait()
             assert "has been removed" in str(client.driver.device_failure)
         else:
@@ -209,7 +209,16 @@ def test_the_last_word_comes_after_the_report() -> None:
     async def story(client: Client) -> None:
         lanes = client.transport.own_lanes
         lane = next(iter(client.bypass.outbound))
-        client.bypass.happened = ([(lane, 100, [(50, 2, 100)], [], [], 0.0)], [], [], [], [], 0, 0)
+        client.bypass.happened = (
+            [(lane, 100, [(50, 2, 100)], [], [], 0.0)],
+            [],
+            [],
+            [],
+            [],
+            0,
+            0,
+            0,
+        )
         client.transport.calls.clear()
         client.transport.is_ending = True
         lanes.ways_in, lanes.ways_out = [], []
@@ -332,7 +341,7 @@ def test_a_server_goes_on_with_what_is_handed_up() -> None:
     async def story(server: Server) -> None:
         lanes = server.client.own_lanes
         lanes.places[b"1 packet"] = 3, lanes.ways_out[0].path_id
-        server.scene.tell(([], [taken()], [], [b"1 packet"], [], 1, 0))
+        server.scene.tell(([], [taken()], [], [b"1 packet"], [], 1, 0, 1))
         await rest()
         assert lanes.notes[0][0] == "received"
         assert server.driver.refused_packet_count == 1
@@ -362,7 +371,7 @@ def test_a_fault_in_a_report_ends_one_client_alone() -> None:
         faulty.own_lanes.ways_in = [way_in(server.scene.four_tuple, cid=b"otherone")]
         server.driver.kick()
         assert set(server.bypass.inbound) == {CID, b"otherone"}
-        server.scene.tell(([], [taken(b"otherone"), taken(CID)], [], [], [], 0, 0))
+        server.scene.tell(([], [taken(b"otherone"), taken(CID)], [], [], [], 0, 0, 0))
         await rest()
         assert server.keeper.failed == [TWO]
         assert [note[0] for note in server.client.own_lanes.notes] == ["received"]
@@ -376,7 +385,7 @@ def test_a_lost_device_ends_a_server() -> None:
 
     async def story(server: Server) -> None:
         seen.append(server)
-        server.scene.tell(([], [], [], [], [], 0, errno.EBADFD))
+        server.scene.tell(([], [], [], [], [], 0, errno.EBADFD, 0))
         await trio.sleep(1)
 
     with pytest.raises(ExceptionGroup) as caught:

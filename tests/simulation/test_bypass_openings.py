@@ -74,6 +74,16 @@ def test_lanes_say_where_and_how(pair: Pair) -> None:
         # Header, number and tag leave that much; 1472 is what was found to fit.
         assert 1472 - 64 < outbound.frame_capacity < 1472 - 25
         assert not outbound.keeps
+        assert not inbound.brings_room
+
+
+def test_a_lane_says_whether_somebody_waits_for_room(pair: Pair) -> None:
+    queue(pair)
+    (lane,) = pair.client.connection.lanes.inbound()
+    assert lane.brings_room
+    pair.simulator.run_for(0.1)
+    (lane,) = pair.client.connection.lanes.inbound()
+    assert not lane.brings_room
 
 
 def test_who_is_traced_sees_each_packet() -> None:

@@ -73,6 +73,11 @@ pub struct Origin {
 }
 
 impl Message {
+    /// Returns how many datagrams it is.
+    pub fn count(&self) -> usize {
+        self.len.div_ceil(self.segment_len.max(1))
+    }
+
     fn of(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
         let mut origin = Origin::default();
         if let Some(address) = &message.address {

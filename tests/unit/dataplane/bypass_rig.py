@@ -59,6 +59,7 @@ class Happened(NamedTuple):
     counts: "list[native.SocketCounts]"
     refused_count: int
     device_error: int
+    urgent_count: int
 
     @property
     def taken(self) -> list[tuple[int, int]]:

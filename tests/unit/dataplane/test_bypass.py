@@ -77,7 +77,7 @@ def test_nothing_moves_while_it_is_held(rig: Rig) -> None:
     rig.round()
     rig.arrive(sealed[1:])
     rig.emit([ip(2)])
-    assert rig.bypass.hold() == ([], [], [], [], [], 0, 0)
+    assert rig.bypass.hold() == ([], [], [], [], [], 0, 0, 0)
     assert rig.at_near() == sealed[1:]
     assert rig.device.recv(1000)[10:] == ip(2)
     assert select.select([rig.bypass], [], [], 0)[0] == []

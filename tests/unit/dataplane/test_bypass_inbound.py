@@ -20,6 +20,7 @@ from tests.unit.dataplane.bypass_rig import (
 OTHER_FLOW = ip(0, source="10.0.0.9")
 ACK = b"\x02" + bytes(99)
 """Frames that only Python understands."""
+ONLY_ACK = b"\x02\0\0\0\0"
 
 
 @pytest.fixture
@@ -236,3 +237,41 @@ def test_a_closed_lane_lets_nothing_pass(rig: Rig) -> None:
     sealed = rig.seal_ip(0, [ip(0)])
     rig.arrive(sealed)
     assert rig.round().handed_datagrams == sealed
+
+
+def test_acknowledgements_wait_unless_somebody_waits_for_them(rig: Rig) -> None:
+    rig.open_inbound()
+    rig.arrive(rig.seal(0, [ONLY_ACK]))
+    happened = rig.round()
+    assert (len(happened.handed), happened.urgent_count) == (1, 0)
+    rig.bypass.hasten(CID)
+    rig.arrive_together(rig.seal(1, [ONLY_ACK, ONLY_ACK]))
+    happened = rig.round()
+    assert (len(happened.handed_datagrams), happened.urgent_count) == (2, 2)
+    # Until it is opened again.
+    rig.open_inbound(largest=2)
+    rig.arrive(rig.seal(3, [ONLY_ACK]))
+    happened = rig.round()
+    assert (len(happened.handed), happened.urgent_count) == (1, 0)
+
+
+def test_what_is_more_than_an_acknowledgement_is_told_and_counted_at_once(rig: Rig) -> None:
+    rig.open_inbound()
+    rig.arrive(rig.seal(0, [ONLY_ACK, b"\x01", ONLY_ACK]))
+    happened = rig.round()
+    while len(happened.handed_datagrams) < 3:
+        more = rig.round()
+        happened = happened._replace(
+            arrivals=happened.arrivals + more.arrivals,
+            urgent_count=happened.urgent_count + more.urgent_count,
+        )
+    assert happened.urgent_count == 1
+
+
+def test_nobody_hastens_what_is_not_open(rig: Rig) -> None:
+    rig.bypass.hasten(b"nobody")
+    rig.open_inbound()
+    rig.bypass.close_inbound(CID)
+    rig.bypass.hasten(CID)
+    rig.arrive(rig.seal_ip(0, [ip(0)]))
+    assert len(rig.round().handed) == 1

@@ -12,7 +12,8 @@ use crate::trains::PacketTrain;
 /// Counts of a socket: its key, received, bytes of it, sent, bytes of it, unusable, errors.
 type SocketCounts = (i64, usize, usize, usize, usize, usize, Vec<i32>);
 
-/// Sent, arrivals, unsent, parcels, counts of sockets, refused packets, error of the device.
+/// Sent, arrivals, unsent, parcels, counts of sockets, refused packets, error of the device, datagrams
+/// that had to be told of at once.
 pub type Happened<'py> = (
     Bound<'py, PyList>,
     Bound<'py, PyList>,
@@ -21,6 +22,7 @@ pub type Happened<'py> = (
     Vec<SocketCounts>,
     usize,
     i32,
+    usize,
 );
 
 /// Makes Python values of a report, and of the counts of sockets.
@@ -63,7 +65,8 @@ pub fn tell(
         (key, received, it.received_bytes, sent, it.sent_bytes, it.unusable_count, it.errors)
     });
     let counts = counts.collect();
-    Ok((sent, arrivals, unsent, parcels, counts, report.refused_count, report.device_error))
+    let Report { refused_count, device_error, urgent_count, .. } = report;
+    Ok((sent, arrivals, unsent, parcels, counts, refused_count, device_error, urgent_count))
 }
 
 fn parcels(py: Python<'_>, contents: Vec<Content>) -> PyResult<Bound<'_, PyList>> {

@@ -34,6 +34,8 @@ pub struct InboundLane {
     pub keys: Arc<PacketKeys>,
     pub gate: Gate,
     pub flows: Flows,
+    /// Python waits for acknowledgements, and they come here.
+    pub is_awaited: bool,
 }
 
 /// The lanes, and room for what is read.
@@ -59,6 +61,13 @@ impl Inbound {
     pub fn open(&mut self, lane: InboundLane) {
         self.lanes.insert(Arc::clone(&lane.cid), lane);
         self.note_lengths();
+    }
+
+    /// Python wants to know at once of whatever comes by this lane and does not pass.
+    pub fn hasten(&mut self, cid: &[u8]) {
+        if let Some(lane) = self.lanes.get_mut(cid) {
+            lane.is_awaited = true;
+        }
     }
 
     /// Closes a lane.
@@ -182,6 +191,7 @@ impl Inbound {
             lane.gate.sift(&lane.keys, slot.as_mut_slice(), message.segment_len, |flow| {
                 is_plain && flows.has(flow.as_bytes())
             });
+        let is_urgent = is_urgent || lane.is_awaited;
         if let [Section::Left(_)] = sections.as_slice() {
             report.hand_up(socket, message, slot, is_urgent, now);
             return;

@@ -142,10 +142,21 @@ impl Bypass {
                 keys: Arc::clone(&keys.get().keys),
                 gate: Gate { context, prefix: prefix_of(prefix)? },
                 flows: flows.get().flows.clone(),
+                is_awaited: false,
             };
             self.with_state(py, |state| {
                 must_have(state, socket)?;
                 state.inbound.open(lane);
+                Ok(())
+            })
+        })
+    }
+
+    /// Tell Python at once of all that comes with this connection ID and does not pass.
+    fn hasten(&self, py: Python<'_>, cid: &[u8]) -> PyResult<()> {
+        guarded(|| {
+            self.with_state(py, |state| {
+                state.inbound.hasten(cid);
                 Ok(())
             })
         })

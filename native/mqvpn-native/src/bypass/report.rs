@@ -86,8 +86,7 @@ impl Counts {
 
     /// Counts what was received.
     pub fn note_received(&mut self, message: &Message) {
-        let count = message.len.div_ceil(message.segment_len.max(1));
-        self.received_count = self.received_count.saturating_add(count);
+        self.received_count = self.received_count.saturating_add(message.count());
         self.received_bytes = self.received_bytes.saturating_add(message.len);
     }
 
@@ -114,6 +113,8 @@ pub struct Report {
     pub parcels: Vec<Content>,
     pub refused_count: usize,
     pub device_error: i32,
+    /// Datagrams that Python had to know of at once.
+    pub urgent_count: usize,
     /// The last arrival of each peer.
     last: HashMap<(i64, Peer), usize>,
     handed_count: usize,
@@ -228,7 +229,10 @@ impl Report {
         now: Instant,
     ) {
         self.note(now);
-        self.is_urgent |= is_urgent;
+        if is_urgent {
+            self.is_urgent = true;
+            self.urgent_count = self.urgent_count.saturating_add(message.count());
+        }
         self.handed_count = self.handed_count.saturating_add(1);
         self.handed_bytes = self.handed_bytes.saturating_add(message.len);
         let key = (socket, message.origin.peer);
