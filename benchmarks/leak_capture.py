@@ -6,12 +6,13 @@ their packets are told from the tunnel's also where addresses and ports are the 
 """
 
 import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from time import perf_counter
+from time import CLOCK_REALTIME, clock_gettime
 
 from mqvpn_core.demo.namespaces import NetworkNamespace
 
@@ -29,6 +30,8 @@ _ICMPV6, _UDP, _HOP_BY_HOP = 58, 17, 0
 _NEIGHBOUR_DISCOVERY = frozenset({133, 134, 135, 136})
 _MULTICAST_REPORTS = frozenset({131, 132, 143})
 _DHCP = frozenset({(68, 67), (546, 547)})
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +39,20 @@ class Leak:
     """One packet that must not have left."""
 
     at: float
-    """When it was seen, by `time.perf_counter`."""
+    """When the kernel took it from the link, by `packet_clock`."""
     link: str
     """Where."""
     what: str
     """Protocol and destination."""
     is_name_service: bool
     """It is a question for a name."""
+    during: str = ""
+    """What was happening to the machine."""
+
+
+def packet_clock() -> float:
+    """Return the time by the clock that the kernel marks packets with."""
+    return clock_gettime(CLOCK_REALTIME)
 
 
 def objection(packet: bytes, servers: frozenset[str], port: int) -> str | None:
@@ -128,31 +138,40 @@ class Capture:
             watching.settimeout(0.05)
             while not self._is_over.is_set():
                 try:
-                    packet, (_, ethertype, kind, *_) = watching.recvfrom(2000)
+                    packet, notes, _, (_, ethertype, kind, *_) = watching.recvmsg(2000, 64)
                 except TimeoutError:
                     continue
                 except OSError:
                     continue  # ENETDOWN: the link was switched off
                 if kind != _PACKET_OUTGOING and ethertype != _ETH_P_ARP:
-                    self._judge(packet, link)
+                    self._judge(packet, link, _taken_at(notes))
 
-    def _judge(self, packet: bytes, link: str) -> None:
+    def _judge(self, packet: bytes, link: str, at: float) -> None:
         self.packet_count += 1
         wrong = objection(packet, self._servers, self._port)
         if wrong is not None:
-            leak = Leak(
-                at=perf_counter(), link=link, what=wrong, is_name_service=asks_for_names(packet)
-            )
+            leak = Leak(at=at, link=link, what=wrong, is_name_service=asks_for_names(packet))
             self.leaks.append(leak)
 
 
 def summary(leaks: Sequence[Leak]) -> str:
     """Return what leaked where, how often."""
-    counted = Counter(f"{leak.link}: {leak.what}" for leak in leaks)
+    counted = Counter(f"{leak.link}: {leak.what} ({leak.during})" for leak in leaks)
     return "\n".join(f"  {count:6d} x {what}" for what, count in counted.most_common(20))
+
+
+def _taken_at(notes: Sequence[tuple[int, int, bytes]]) -> float:
+    """Return the kernel's time of a packet; now, for one that it has no time of."""
+    for level, kind, data in notes:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return float(seconds + nanoseconds * 1e-9)
+    return packet_clock()
 
 
 def _packet_socket() -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    # On a busy machine this program may look at a packet long after it came.
+    made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     return made

@@ -8,9 +8,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from benchmarks.leak_capture import Capture, Leak
+from benchmarks.leak_capture import Capture, Leak, packet_clock
 from benchmarks.leak_clients import PATIENCE, LeakClient, Wish
 from mqvpn_core.demo.programs import Credentials, Program, start_server
 from mqvpn_core.demo.topology import LTE, WLAN, World
@@ -69,6 +69,7 @@ class Story:
         self._wish = self._make_wish()
         self._lasts = False
         self._unwanted: list[tuple[float, float]] = []
+        self._began: list[tuple[float, str]] = []
         self._outages = {"server": 0, "links": 0}
         self._events: dict[str, Callable[[], None]] = {
             "stopped and started": self._stop_and_start,
@@ -89,6 +90,8 @@ class Story:
     def begin(self) -> None:
         """Bring the tunnel up for the first time."""
         self._server = start_server(self._world.server, self._credentials)
+        # Programs ask for names from before the first wish on.
+        self._unwanted.append((float("-inf"), packet_clock() + 0.1))
         self._start()
         if not self._client.wait_up(PATIENCE):
             raise TimeoutError("the tunnel does not come up at all")
@@ -104,6 +107,7 @@ class Story:
             kinds = list(self._events)
             name = kinds[number] if number < len(kinds) else self._random.choice(kinds)
             self.happened.append(name)
+            self._began.append((packet_clock(), name))
             tell(f"{number + 1:4d} {name}")
             self._events[name]()
             if self._client.has_given_up():
@@ -117,7 +121,7 @@ class Story:
             if self._lasts:
                 self._client.recover()
             time.sleep(0.1)
-        self._unwanted.append((time.perf_counter(), float("inf")))
+        self._unwanted.append((packet_clock(), float("inf")))
 
     def close(self) -> None:
         """End the server."""
@@ -131,10 +135,20 @@ class Story:
             capture: what was seen.
         """
         return tuple(
-            leak
+            replace(leak, during=self._what_was_at(leak.at))
             for leak in list(capture.leaks)
             if not any(begin <= leak.at <= end for begin, end in self._unwanted)
         )
+
+    def _what_was_at(self, at: float) -> str:
+        """Return the event at a time, and how far off any time without a wish for a tunnel is."""
+        since = max((end for _, end in self._unwanted if end < at), default=at)
+        until = min((begin for begin, _ in self._unwanted if begin > at), default=at)
+        began, name = max(
+            (each for each in self._began if each[0] <= at), default=(at, "the start")
+        )
+        wanted = f"tunnel wanted since {at - since:.3f} s, for {until - at:.3f} s"
+        return f"{at - began:.3f} s into: {name}; {wanted}"
 
     def _make_wish(self) -> Wish:
         modes = ("standard", "standard", "always") if self._course.has_kill_switch else ("off",)
@@ -162,10 +176,10 @@ class Story:
 
     @contextmanager
     def _not_wanted(self) -> Iterator[None]:
-        began = time.perf_counter()
+        began = packet_clock()
         yield
         # What was under way at the far end counts as sent before.
-        self._unwanted.append((began, time.perf_counter() + 0.1))
+        self._unwanted.append((began, packet_clock() + 0.1))
 
     def _stop_and_start(self) -> None:
         self._stop()
