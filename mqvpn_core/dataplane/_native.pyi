@@ -109,8 +109,8 @@ SentPackets: TypeAlias = tuple[
 # Connection ID, first number, packets, UDP bytes, IP bytes, and seconds since the last came.
 TakenPackets: TypeAlias = tuple[bytes, int, int, int, int, float]
 
-# Key of the socket, and what a `DatagramReader` gives.
-HandedDatagrams: TypeAlias = tuple[int, PeerKey, ReceivedBytes, int, int]
+# Key of the socket, what a `DatagramReader` gives, and seconds since the last came.
+HandedDatagrams: TypeAlias = tuple[int, ReadDatagrams, float]
 
 # Key of the socket; received datagrams and bytes, sent datagrams and bytes, messages of no use;
 # errors. What was handed up is among what was received.

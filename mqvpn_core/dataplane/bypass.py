@@ -14,7 +14,7 @@ from mqvpn_core.dataplane.packets import (
     PacketShape,
     Parcel,
     PeerKey,
-    ReceivedBytes,
+    ReadDatagrams,
     ShortHeader,
 )
 from mqvpn_core.dataplane.reference import PacketKeys
@@ -65,8 +65,9 @@ TakenByBypass: TypeAlias = tuple[bytes, int, int, int, int, float]
 """Packets that came and were forwarded: connection ID, number of the first, how many, UDP payload
 bytes, bytes of the IP packets, and seconds since the last of them came."""
 
-HandedUp: TypeAlias = tuple[int, PeerKey, ReceivedBytes, int, int]
-"""Datagrams that came and were not: the socket, and what `DatagramReader.read` gives of them."""
+HandedUp: TypeAlias = tuple[int, ReadDatagrams, float]
+"""Datagrams that came and were not: the socket, what `DatagramReader.read` gives of them, and
+seconds since the last of them came."""
 
 Unsent: TypeAlias = tuple[int, bytes, int]
 """Sealed packets that a socket did not take: the lane, the bytes, and the length of each."""

@@ -70,8 +70,8 @@ class Subject:
 class Returned:
     """What a round has to go on with."""
 
-    datagrams: list[ReceivedDatagrams] = field(default_factory=list)
-    """What came and is no plain packet."""
+    datagrams: list[tuple[ReceivedDatagrams, Instant]] = field(default_factory=list)
+    """What came and is no plain packet, and when."""
     packets: list[Parcel] = field(default_factory=list)
     """What the host has for nobody known."""
     transmits: list[Transmit] = field(default_factory=list)
@@ -200,7 +200,7 @@ class BypassDesk:
             if len(arrival) == 6:  # noqa: PLR2004 - the length of a `TakenByBypass`
                 self._take_arrival(arrival, returned, now)
             else:
-                self._take_datagrams(arrival, returned)
+                self._take_datagrams(arrival, returned, now)
         for lane, data, size in unsent:
             four_tuple = self._outbound[lane].lane.four_tuple
             returned.transmits.append(
@@ -292,10 +292,12 @@ class BypassDesk:
         returned.bypassed_count += count
         returned.has_received = True
 
-    def _take_datagrams(self, handed: HandedUp, returned: Returned) -> None:
-        datagrams = self._sockets.receive(handed)
+    def _take_datagrams(self, handed: HandedUp, returned: Returned, now: Instant) -> None:
+        key, read, age = handed
+        datagrams = self._sockets.receive(key, read)
         if datagrams is not None:
-            returned.datagrams.append(datagrams)
+            # Round-trip times must not grow by what acknowledgements have waited here.
+            returned.datagrams.append((datagrams, Instant(now - age)))
             returned.has_received = True
 
     def _review(self, handle: ConnectionHandle, now: Instant) -> None:

@@ -1,7 +1,8 @@
 """The sockets of a driver as the bypass knows them: by numbers, and only those of the system."""
 
 from mqvpn_core.dataplane import kernel
-from mqvpn_core.dataplane.bypass import HandedUp, SocketCounts
+from mqvpn_core.dataplane.bypass import SocketCounts
+from mqvpn_core.dataplane.packets import ReadDatagrams
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams
 from mqvpn_core.runtime.limited_socket import LimitedSocket
@@ -61,11 +62,10 @@ class BypassSockets:
         key = self._keys[socket]
         return key, self._plain[key]
 
-    def receive(self, handed: HandedUp) -> ReceivedDatagrams | None:
+    def receive(self, key: int, read: ReadDatagrams) -> ReceivedDatagrams | None:
         """Make of what the bypass has read what the socket would have made of it."""
-        key, peer, data, size, ecn = handed
         socket = self._plain.get(key)
-        return None if socket is None else socket.received(peer, data, size, ecn)
+        return None if socket is None else socket.received(*read)
 
     def count(self, counts: SocketCounts) -> None:
         """Let a socket count what the bypass has read and sent."""

@@ -268,8 +268,8 @@ class ClientDriver:
 
     def _take_returned(self, returned: Returned, now: Instant) -> None:
         """Go on with what the bypass has left to us."""
-        for batch in returned.datagrams:
-            self._transport.receive_datagrams(batch, now)
+        for batch, at in returned.datagrams:
+            self._transport.receive_datagrams(batch, at)
         if returned.has_received:
             self.received_any = True
             self._last_received = now

@@ -243,8 +243,8 @@ class ServerDriver(Generic[S]):
 
     def _take_returned(self, returned: Returned, now: Instant) -> None:
         """Go on with what the bypass has left to us."""
-        for batch in returned.datagrams:
-            self._receive(batch, now)
+        for batch, at in returned.datagrams:
+            self._receive(batch, at)
         for handle in returned.touched:
             self._endpoint.poll(handle)
         self.refused_packet_count += returned.refused_count

@@ -120,7 +120,7 @@ def _check_inbound(rig: Rig, happened: Happened, datagrams: Sequence[bytes], fir
                 assert flow_of(packet) == _KNOWN
                 expected.append(packet)
             continue
-        _, peer, data, size, _ = entry
+        _, (peer, data, size, _), _ = entry
         assert peer == rig.peer_key
         whole = bytes(data)
         for start in range(0, len(whole), size):

@@ -66,7 +66,7 @@ def test_acknowledgements_are_awaited_where_packets_wait_for_them(scene: DeskSce
 def test_what_can_wait_is_no_load(scene: DeskScene) -> None:
     scene.round()
     (key,) = scene.bypass.sockets
-    arrivals = [(key, PEER_KEY, b"acknowledged", 6, 0), taken(count=20)]
+    arrivals = [(key, (PEER_KEY, b"acknowledged", 6, 0), 0.0), taken(count=20)]
     returned = scene.round(happened(arrivals=arrivals, packets=[b"1", b"2"], urgent=1))
     assert returned is not None
     assert (returned.packet_count, returned.bypassed_count) == (3, 20)
@@ -174,7 +174,7 @@ def test_a_socket_that_is_removed_has_no_lanes(scene: DeskScene) -> None:
     assert not scene.desk.is_armed(scene.socket)
     assert not scene.desk.device_is_armed
     assert scene.bypass.is_held
-    assert scene.round(happened(arrivals=[(0, PEER_KEY, b"late", 4, 0)])) is None
+    assert scene.round(happened(arrivals=[(0, (PEER_KEY, b"late", 4, 0), 0.0)])) is None
 
 
 def test_a_limited_socket_is_not_read_by_the_bypass(scene: DeskScene) -> None:
@@ -228,7 +228,10 @@ def test_what_is_handed_up_is_what_the_socket_would_have_given(scene: DeskScene)
     (key,) = scene.bypass.sockets
     stranger = (b"\x7f\x00\x00\x01", 999, 0, b"")
     told = happened(
-        arrivals=[(key, PEER_KEY, b"0123456789", 4, 0), (key, stranger, b"x", 1, 2)],
+        arrivals=[
+            (key, (PEER_KEY, b"0123456789", 4, 0), 0.5),
+            (key, (stranger, b"x", 1, 2), 0.25),
+        ],
         counts=[(key, 9, 900, 7, 700, 1, [errno.ECONNREFUSED])],
         packets=[b"one", b"two"],
         refused=3,
@@ -236,9 +239,12 @@ def test_what_is_handed_up_is_what_the_socket_would_have_given(scene: DeskScene)
     )
     returned = scene.round(told)
     assert returned is not None
-    assert returned.datagrams[0] == (scene.four_tuple, b"0123456789", 4, 0)
-    assert returned.datagrams[1].four_tuple.remote.port == 999
-    assert returned.datagrams[1][1:] == (b"x", 1, 2)
+    (first, first_at), (second, second_at) = returned.datagrams
+    assert first == (scene.four_tuple, b"0123456789", 4, 0)
+    assert second.four_tuple.remote.port == 999
+    assert second[1:] == (b"x", 1, 2)
+    # They came before they are told of.
+    assert second_at - first_at == pytest.approx(0.25)
     assert returned.packets == [b"one", b"two"]
     assert returned.refused_count == 3
     assert returned.has_received

@@ -13,6 +13,7 @@ from mqvpn_core.errors import HostLostError
 from mqvpn_core.ids import ConnectionHandle, Instant
 from mqvpn_core.quic.bypass_lanes import BypassLanes
 from mqvpn_core.runtime.client_driver import ClientDriver
+from mqvpn_core.runtime.clock import read_clock
 from mqvpn_core.runtime.server_driver import ServerDriver
 from tests.runtime.bypass_scene import (
     BypassScene,
@@ -130,11 +131,13 @@ def test_a_client_lets_the_bypass_read_the_device() -> None:
 def test_a_client_goes_on_with_what_is_handed_up() -> None:
     async def story(client: Client) -> None:
         key = next(iter(client.bypass.sockets))
-        handed = (key, client.scene.peer_key, b"hello", 5, 0)
+        handed = (key, (client.scene.peer_key, b"hello", 5, 0), 0.25)
         client.transport.calls.clear()
         client.scene.tell(([], [taken(), handed], [], [b"packet"], [], 2, 0, 1))
         await rest()
         assert client.transport.handshake_complete
+        # As of when it came.
+        assert client.transport.received[-1][0] < read_clock() - 0.2
         assert client.session.sent == [b"packet"]
         assert client.transport.calls[-1] == "transmits"
         assert client.transport.outgoing == []
@@ -178,7 +181,8 @@ def test_an_exception_leaves_it_held() -> None:
     async def story(client: Client) -> None:
         seen.append((client, client.bypass.release_count))
         key = next(iter(client.bypass.sockets))
-        client.scene.tell(([], [(key, client.scene.peer_key, b"crash", 5, 0)], [], [], [], 0, 0, 0))
+        handed = (key, (client.scene.peer_key, b"crash", 5, 0), 0.0)
+        client.scene.tell(([], [handed], [], [], [], 0, 0, 0))
         await trio.sleep(1)
 
     with pytest.raises(ExceptionGroup) as caught:

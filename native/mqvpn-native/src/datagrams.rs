@@ -116,9 +116,6 @@ impl Message {
     }
 }
 
-/// The key of a peer, the bytes, the length of each datagram but the last, and ECN.
-pub type Parts<'py> = (Bound<'py, PyTuple>, Bound<'py, PyAny>, usize, u8);
-
 /// Datagrams of one origin, of one length but the last.
 pub struct Batch {
     origin: Origin,
@@ -163,11 +160,6 @@ impl Batch {
 
     /// Makes what Python gets: who, the bytes, the length of each datagram but the last, and ECN.
     pub fn into_read(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
-        self.into_parts(py)?.into_pyobject(py)
-    }
-
-    /// Makes the same one by one.
-    pub fn into_parts(self, py: Python<'_>) -> PyResult<Parts<'_>> {
         let Peer { host, port, scope, local } = self.origin.peer;
         let key = (packed(py, host), port, scope, packed(py, local));
         let data = match self.chunks.as_slice() {
@@ -176,7 +168,7 @@ impl Batch {
             }
             _ => Bound::new(py, DatagramBuffer::new(self.chunks))?.into_any(),
         };
-        Ok((key.into_pyobject(py)?, data, self.segment_len, self.origin.ecn))
+        (key, data, self.segment_len, self.origin.ecn).into_pyobject(py)
     }
 }
 

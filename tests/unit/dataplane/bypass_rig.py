@@ -18,7 +18,6 @@ from mqvpn_core.dataplane.packets import (
     Parcel,
     PeerKey,
     ReceiveContext,
-    ReceivedBytes,
     ShortHeader,
 )
 from tests.differential.test_frames import packets_of
@@ -67,16 +66,16 @@ class Happened(NamedTuple):
         return [(entry[1], entry[2]) for entry in self.arrivals if len(entry) == 6]
 
     @property
-    def handed(self) -> list[tuple[int, PeerKey, ReceivedBytes, int, int]]:
+    def handed(self) -> "list[native.HandedDatagrams]":
         """What was handed up."""
-        return [entry for entry in self.arrivals if len(entry) == 5]
+        return [entry for entry in self.arrivals if len(entry) == 3]
 
     @property
     def handed_datagrams(self) -> list[bytes]:
         """The same, one by one."""
         return [
             bytes(data)[start : start + size]
-            for _, _, data, size, _ in self.handed
+            for _, (_, data, size, _), _ in self.handed
             for start in range(0, len(data), size)
         ]
 

@@ -1,6 +1,8 @@
 """Plain packets of sockets go to the device; everything else comes up as it was."""
 
+import select
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +12,10 @@ from tests.helper.packets import udp_packet
 from tests.unit.dataplane.bypass_rig import (
     CID,
     FRONT,
+    LINGER,
     PATIENCE,
     SOCKET,
+    Happened,
     Rig,
     flow_of,
     ip,
@@ -85,7 +89,7 @@ def test_what_is_not_plain_is_handed_up_as_it_came(rig: Rig, payload: bytes) -> 
     rig.arrive(sealed)
     happened = rig.round()
     (handed,) = happened.handed
-    assert handed == (SOCKET, rig.peer_key, sealed[0], len(sealed[0]), 0)
+    assert handed[:2] == (SOCKET, (rig.peer_key, sealed[0], len(sealed[0]), 0))
     assert happened.taken == []
     assert rig.at_host() == []
     # Its number counts all the same.
@@ -102,7 +106,9 @@ def test_what_comes_in_between_keeps_its_place(rig: Rig) -> None:
     rig.arrive_together(sealed[:6])
     rig.arrive(sealed[6:])
     happened = rig.round()
-    assert [entry[1:3] if len(entry) == 6 else bytes(entry[2]) for entry in happened.arrivals] == [
+    assert [
+        entry[1:3] if len(entry) == 6 else bytes(entry[1][1]) for entry in happened.arrivals
+    ] == [
         (0, 2),
         sealed[2],
         (3, 1),
@@ -161,7 +167,7 @@ def test_packets_for_others_are_handed_up(rig: Rig) -> None:
     rig.arrive([sealed], ecn=3)
     happened = rig.round()
     assert happened.handed_datagrams == [unknown, long_header, b"\x40", b"\x40" + CID, sealed]
-    assert happened.handed[-1][4] == 3
+    assert happened.handed[-1][1][3] == 3
     # Two connections in one message.
     rig.arrive_together([sealed, unknown])
     assert rig.round().handed_datagrams == [sealed, unknown]
@@ -253,6 +259,20 @@ def test_acknowledgements_wait_unless_somebody_waits_for_them(rig: Rig) -> None:
     rig.arrive(rig.seal(3, [ONLY_ACK]))
     happened = rig.round()
     assert (len(happened.handed), happened.urgent_count) == (1, 0)
+
+
+def test_it_is_told_how_long_acknowledgements_have_waited(rig: Rig) -> None:
+    rig.open_inbound()
+    began = time.perf_counter()
+    rig.arrive(rig.seal(0, [ONLY_ACK]))
+    rig.bypass.release(LINGER)
+    readable, _, _ = select.select([rig.bypass], [], [], PATIENCE)
+    assert readable
+    came_before = time.perf_counter()
+    time.sleep(0.05)
+    ((_, _, age),) = Happened(*rig.bypass.hold()).handed
+    now = time.perf_counter()
+    assert began < now - age < came_before
 
 
 def test_what_is_more_than_an_acknowledgement_is_told_and_counted_at_once(rig: Rig) -> None:

@@ -49,9 +49,8 @@ pub fn tell(
                 taken.ip_bytes,
                 age(taken.at, now),
             ))?,
-            Arrival::Handed(socket, batch) => {
-                let (peer, data, segment_len, ecn) = batch.into_parts(py)?;
-                arrivals.append((socket, peer, data, segment_len, ecn))?;
+            Arrival::Handed(socket, batch, at) => {
+                arrivals.append((socket, batch.into_read(py)?, age(at, now)))?;
             }
         }
     }

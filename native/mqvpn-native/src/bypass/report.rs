@@ -60,8 +60,8 @@ pub struct Taken {
 /// What came.
 pub enum Arrival {
     Taken(Taken),
-    /// Datagrams of a socket, for Python.
-    Handed(i64, Batch),
+    /// Datagrams of a socket, for Python, and when the last of them came.
+    Handed(i64, Batch, Instant),
 }
 
 /// What went through a socket.
@@ -237,14 +237,16 @@ impl Report {
         self.handed_bytes = self.handed_bytes.saturating_add(message.len);
         let key = (socket, message.origin.peer);
         let position = self.last.get(&key).copied();
-        if let Some(Arrival::Handed(_, batch)) = position.and_then(|at| self.arrivals.get_mut(at))
+        if let Some(Arrival::Handed(_, batch, at)) =
+            position.and_then(|at| self.arrivals.get_mut(at))
             && batch.takes(message)
         {
             batch.add(message, slot);
+            *at = now;
             return;
         }
         self.last.insert(key, self.arrivals.len());
-        self.arrivals.push(Arrival::Handed(socket, Batch::new(message, slot)));
+        self.arrivals.push(Arrival::Handed(socket, Batch::new(message, slot), now));
     }
 }
 
