@@ -95,6 +95,8 @@ class BypassLanes:
         if keys is None or not self._has_settled():
             return []
         phase = self._sources.protection.receive_key_phase
+        datagrams = self._sources.datagrams
+        has_data = len(datagrams) > 0
         lanes = []
         for path in self._paths.values():
             if path.state is not PathState.ACTIVE or not path.current.is_validated:
@@ -109,7 +111,7 @@ class BypassLanes:
                         keys=keys,
                         key_phase=phase,
                         largest=path.received.largest,
-                        brings_room=len(self._sources.datagrams) > 0,
+                        brings_room=has_data or path.path_id == datagrams.tried_path,
                     )
                 )
         return lanes
@@ -126,13 +128,14 @@ class BypassLanes:
             or sources.engine_has_frames
             or len(sources.control_frames)
             or len(sources.datagrams)
-            or sources.datagrams.tried_path is not None
             or self._parts.traffic_moves.is_waiting
         ):
             return []
         carriers = [path for path in self._paths.values() if path.may_carry_data]
         lanes = []
         for path in carriers:
+            if path.path_id == sources.datagrams.tried_path:
+                continue  # padding is to be sent on it
             current = path.current
             credit = current.recovery.send_budget(now)
             size = current.pmtu.current

@@ -11,7 +11,7 @@ from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_queue import Flow, FlowRing
 from mqvpn_core.quic.path_load import PathLoad
-from mqvpn_core.quic.path_trial import PathTrial
+from mqvpn_core.quic.path_trial import LARGEST_RATE, PathTrial
 
 REVIEW_SECONDS = 0.5
 """Between two looks at how the paths are used; at most one flow is moved each time."""
@@ -235,7 +235,7 @@ class FlowPinning:
         if wanted_rate is None:
             return
         wanted_rate *= _MARGIN
-        if receiver.demonstrated_rate < wanted_rate:
+        if receiver.demonstrated_rate < wanted_rate <= LARGEST_RATE:
             receiver.explored_at = now
             self._trial = PathTrial(receiver.view, wanted_rate=wanted_rate, now=now)
 

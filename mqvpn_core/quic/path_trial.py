@@ -14,6 +14,8 @@ MAX_TRIAL_BYTES = 16 * 1024 * 1024
 """A trial sends no more than about this; paths that carry more in a moment are good enough."""
 
 _SPAN_SECONDS = 0.1
+LARGEST_RATE = MAX_TRIAL_BYTES / _SPAN_SECONDS
+"""Bytes per second that a trial can show; whoever gets more than that has no need of one."""
 _SPAN_ROUND_TRIPS = 2.0
 _STALLED = 1.1
 

@@ -11,6 +11,7 @@ from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.bypass_lanes import InboundLane, OutboundLane
 from mqvpn_core.quic.duplication import Duplication
 from mqvpn_core.quic.path_use import PathUse
+from mqvpn_core.quic.schedulers import DatagramScheduler
 from mqvpn_core.quic.transport_config import TransportConfig
 from mqvpn_core.testing.link_elements import LinkElement, Loss, RateLimit
 from mqvpn_core.testing.multi_pair import LINK_DELAY, MultiPair
@@ -102,6 +103,20 @@ def test_a_path_that_is_not_validated_has_none() -> None:
         assert pair.client in seen
         lanes = pair.client.connection.lanes
         assert len(lanes.inbound()) == len(lanes.outbound(pair.simulator.now)) == 2
+
+
+def test_a_path_that_is_tried_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding leaves it as fast as it goes; who has the other one is not slowed down for it."""
+    with bypassed() as (both, rules):
+        lanes = both.pair.client.connection.lanes
+        assert not any(lane.brings_room for lane in lanes.inbound())
+        with monkeypatch.context() as during:
+            during.setattr(DatagramScheduler, "tried_path", ONE)
+            assert [lane.path_id for lane in lanes.outbound(both.simulator.now)] == [ZERO]
+            # And it goes as fast as what acknowledges it.
+            assert [lane.path_id for lane in lanes.inbound() if lane.brings_room] == [ONE]
+        assert len(lanes.outbound(both.simulator.now)) == 2
+        rules.assert_idle()
 
 
 def test_what_a_dead_path_has_swallowed_goes_over_the_other_one() -> None:

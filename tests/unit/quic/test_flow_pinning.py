@@ -10,6 +10,7 @@ from mqvpn_core.quic.flow_pinning import (
     REVIEW_SECONDS,
     SETTLING_SECONDS,
 )
+from mqvpn_core.quic.path_trial import LARGEST_RATE
 from mqvpn_core.quic.path_use import PathUse
 from mqvpn_core.quic.schedulers import DatagramScheduler
 from tests.unit.quic.scheduler_samples import (
@@ -284,6 +285,19 @@ def test_an_idle_path_that_seems_farther_is_tried_for_a_flow_that_stands_in_a_qu
         assert scene.scheduler.tried_path == tried
         scene.scheduler.forget_path(B)
         assert scene.scheduler.tried_path is None
+
+
+def test_nothing_is_tried_for_a_flow_that_gets_more_than_a_trial_can_show() -> None:
+    for rate, tried in ((0.5 * LARGEST_RATE, B), (LARGEST_RATE, None)):
+        scene = Scene()
+        count = round(0.8 * rate / 250 / WHOLE)
+        queued = replace(view(A, rate=rate, budget=2 * count * WHOLE), shortest_rtt=0.003)
+        idle = replace(view(B, rate=7e5, rtt=0.018), shortest_rtt=0.009)
+        for number in range(500):
+            scene.now += 1 / 250
+            scene.send(1, count=count)
+            scene.allocate(queued, *([idle] if number > 125 else ()))
+        assert scene.scheduler.tried_path == tried
 
 
 def test_what_a_path_carried_while_it_died_says_nothing_when_it_is_back() -> None:
