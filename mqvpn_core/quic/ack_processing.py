@@ -55,7 +55,8 @@ class AckProcessor:
             )
         outcome = path.current.recovery.on_ack(path.sent, ack.ranges, delay, ack.ecn, now)
         if outcome.acked:
-            path.note_answer(now)
+            acked_count = sum(run.count for run in outcome.acked)
+            path.note_answer(now, packet_count=acked_count, delay=delay)
         changed = self._settle_acked(path, outcome.acked, now)
         changed = self._settle_lost(path, outcome.lost, now) or changed
         if self._sources.tracer is not None:
@@ -91,9 +92,9 @@ class AckProcessor:
         """
         self._resend_all(path)
         for run in path.sent.sent_since(Instant(now - REINJECTION_AGE)):
-            if run.contents:
-                datagrams = [datagram for packet in run.contents for datagram in packet]
-                run.contents = ()
+            if run.contents is not None:
+                datagrams = list(run.contents.datagrams())
+                run.contents = None
                 self._sources.datagrams.requeue(datagrams, now)
 
     def copy_elsewhere(self, path: Path, now: Instant) -> None:
@@ -105,8 +106,9 @@ class AckProcessor:
         small = [
             datagram
             for run in path.sent.sent_since(Instant(now - REINJECTION_AGE))
-            for packet in run.contents
-            for datagram in packet
+            if run.contents is not None
+            # Of a train that is not small all over nothing is urgent.
+            for datagram in run.contents.datagrams()
             if largest_packet(datagram[1]) <= SMALL_DATAGRAM
         ]
         self._sources.datagrams.copy_elsewhere(path.path_id, small[-MAX_COPIES:])

@@ -15,7 +15,7 @@ from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.connection_parts import ConnectionParts
-from mqvpn_core.quic.datagram_packing import KeptContents, pack_datagrams
+from mqvpn_core.quic.kept_contents import KeptContents
 from mqvpn_core.quic.number_loan import NumberLoan
 from mqvpn_core.quic.packet_number_ranges import PacketNumberRanges
 from mqvpn_core.quic.packet_sources import PACKET_OVERHEAD
@@ -230,7 +230,7 @@ class BypassLanes:
         for report in reports:
             at = Instant(now - report.age)
             path.data_sent_at = at
-            kept = self._keep(path, lane, prefix, report.payloads, at) if report.payloads else ()
+            kept = self._keep(path, prefix, report.payloads, at) if report.payloads else None
             done = 0
             for size, count, total_bytes in report.shapes:
                 run = SentRun(
@@ -243,7 +243,7 @@ class BypassLanes:
                     in_flight=True,
                     generation=lane.generation,
                     key_phase=lane.key_phase,
-                    contents=kept[done : done + count],
+                    contents=None if kept is None else kept[done : done + count],
                 )
                 self._parts.packetizer.record(path, network_path, run, at)
                 done += count
@@ -265,22 +265,14 @@ class BypassLanes:
             self._sources.datagrams.review([view_of(path, now) for path in carriers], now)
 
     def _keep(
-        self,
-        path: Path,
-        lane: OutboundLane,
-        prefix: bytes,
-        payloads: Sequence[Parcel],
-        at: Instant,
-    ) -> Sequence[Sequence[tuple[bytes, Parcel]]]:
+        self, path: Path, prefix: bytes, payloads: Sequence[Parcel], at: Instant
+    ) -> KeptContents | None:
         """Return what is in each packet, to be sent again if the path fails."""
         if path.is_abandoned:
             # Given up by a command while they left: what it sent elsewhere were those before.
             self._sources.datagrams.requeue([(prefix, payload) for payload in payloads], at)
-            return ()
-        packets = []
-        for payload in payloads:
-            packets += pack_datagrams([(prefix, payload)], lane.frame_capacity)
-        return KeptContents.of(packets)
+            return None
+        return KeptContents.of_parcels(prefix, payloads)
 
     def _has_settled(self) -> bool:
         engine = self._engine

@@ -1,11 +1,6 @@
 """DATAGRAM frames into packets, and packets into GSO sends: pure functions."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import overload
-
-from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.packets import PacketShape, Payload
@@ -55,64 +50,6 @@ def pack_datagrams(
     if start < len(items):
         packets.append(_join_datagrams(items[start:]))
     return packets
-
-
-class KeptContents(Sequence[Sequence[Datagram]]):
-    """The datagrams in each packet; those of a train one by one, made when somebody asks.
-
-    Hardly ever somebody does, so that a train costs as much as a packet.
-    """
-
-    __slots__ = ("_held", "_start", "_starts", "_stop")
-
-    def __init__(
-        self, held: Sequence[Sequence[Datagram]], starts: Sequence[int], start: int, stop: int
-    ) -> None:
-        """Take what `of` and slices have made.
-
-        Args:
-            held: datagrams of one packet, or a train alone.
-            starts: which packet is the first of each.
-            start: the first packet that counts.
-            stop: the packet behind the last one that counts.
-        """
-        self._held = held
-        self._starts = starts
-        self._start = start
-        self._stop = stop
-
-    @classmethod
-    def of(cls, packets: Sequence[tuple[Payload, Sequence[Datagram]]]) -> "KeptContents":
-        """Take what `pack_datagrams` returns."""
-        counts = [1 if isinstance(payload, bytes) else len(payload[1]) for payload, _ in packets]
-        starts = list(accumulate(counts, initial=0))
-        return cls([held for _, held in packets], starts, 0, starts[-1])
-
-    @override
-    def __len__(self) -> int:
-        return self._stop - self._start
-
-    @overload
-    def __getitem__(self, key: int) -> Sequence[Datagram]: ...
-    @overload
-    def __getitem__(self, key: "slice[int | None, int | None, int | None]") -> "KeptContents": ...
-    @override
-    def __getitem__(
-        self, key: "int | slice[int | None, int | None, int | None]"
-    ) -> "Sequence[Datagram] | KeptContents":
-        if isinstance(key, slice):
-            start, stop, _ = key.indices(len(self))
-            return KeptContents(
-                self._held, self._starts, self._start + start, self._start + max(start, stop)
-            )
-        at = self._start + range(len(self))[key]
-        index = bisect_right(self._starts, at) - 1
-        held = self._held[index]
-        prefix, payload = held[0]
-        if isinstance(payload, bytes):
-            return held
-        offset = at - self._starts[index]
-        return [(prefix, payload.part(offset, offset + 1))]
 
 
 def _join_datagrams(items: Sequence[Datagram]) -> tuple[bytes, Sequence[Datagram]]:

@@ -18,12 +18,12 @@ from mqvpn_core.quic.aioquic_bridge.path_builder import (
     PlainPacket,
 )
 from mqvpn_core.quic.datagram_packing import (
-    KeptContents,
     group_segments,
     join_like_runs,
     pack_datagrams,
     split_runs,
 )
+from mqvpn_core.quic.kept_contents import KeptContents
 from mqvpn_core.quic.network_paths import NetworkPath
 from mqvpn_core.quic.outgoing_acks import OutgoingAcks
 from mqvpn_core.quic.packet_room import Datagram
@@ -228,7 +228,7 @@ class Packetizer:
         """
         packets = pack_datagrams(items, path.current.pmtu.current - PACKET_OVERHEAD)
         payloads = [payload for payload, _ in packets]
-        return self._send_runs(path, payloads, KeptContents.of(packets) if keep else (), now)
+        return self._send_runs(path, payloads, KeptContents.of(packets) if keep else None, now)
 
     def _padding(self, path: Path, now: Instant) -> list[Transmit]:
         """Fill the room of a path with packets of which only the acknowledgement matters."""
@@ -239,13 +239,15 @@ class Packetizer:
         count = min((budget if room is None else min(budget, room)) // size, MAX_PADDING_PACKETS)
         if count <= 0:
             return []
-        return self._send_runs(path, [_PING.ljust(size - PACKET_OVERHEAD, b"\0")] * count, (), now)
+        return self._send_runs(
+            path, [_PING.ljust(size - PACKET_OVERHEAD, b"\0")] * count, None, now
+        )
 
     def _send_runs(
         self,
         path: Path,
         payloads: list[Payload],
-        contents: Sequence[Sequence[Datagram]],
+        contents: KeptContents | None,
         now: Instant,
     ) -> list[Transmit]:
         """Seal packets that ask for an acknowledgement and hold nothing that must arrive.
@@ -273,7 +275,7 @@ class Packetizer:
                 in_flight=True,
                 generation=network_path.generation,
                 key_phase=key_phase,
-                contents=contents[done : done + count],
+                contents=None if contents is None else contents[done : done + count],
             )
             done += count
             if acknowledged is not None and first + done == path.sent.next_packet_number:

@@ -44,6 +44,7 @@ GRACE = 0.01
 MAX_GRACES = 3
 """So often in one silence; a machine that is always late must notice dead paths as well."""
 
+_BURST_PACKETS = 32  # acknowledged at once they tell of a load
 _OWED_AFTER = 2  # RFC 9000 s13.2.2: "after receiving at least two ack-eliciting packets"
 
 
@@ -106,6 +107,8 @@ class Path:
         self.unanswered_since = Instant(0.0)
         # Since when the peer owes an answer at once; None while it may still wait for a packet.
         self.answer_owed_since: Instant | None = None
+        # How long the peer waits under load until it acknowledges all at once; 0 without load.
+        self._burst_delay = 0.0
         # Which silence was excused, how often, and until when.
         self._grace_of, self._graces, self._grace_until = Instant(-1.0), 0, Instant(0.0)
         self._doubted = Instant(-1.0)
@@ -181,10 +184,18 @@ class Path:
         elif self.answer_owed_since is None:
             self.answer_owed_since = now
 
-    def note_answer(self, now: Instant) -> None:
-        """Something was acknowledged."""
+    def note_answer(self, now: Instant, *, packet_count: int, delay: float) -> None:
+        """Something was acknowledged.
+
+        Args:
+            now: when.
+            packet_count: how many packets by this one ACK.
+            delay: seconds for which it was held back, as the peer says.
+        """
         self.last_acknowledged_at = self.unanswered_since = now
         self.answer_owed_since = None
+        is_burst = packet_count >= _BURST_PACKETS
+        self._burst_delay = min(delay, self.current.recovery.max_ack_delay) if is_burst else 0.0
 
     def doubt_due_at(self) -> Instant | None:
         """When an answer is overdue; once in a silence.
@@ -206,7 +217,8 @@ class Path:
         prompt = smoothed + max(2 * variance, TIMER_LATENESS)
         due = self.unanswered_since + prompt + recovery.max_ack_delay
         if self.answer_owed_since is not None:
-            due = min(due, self.answer_owed_since + smoothed + 4 * variance + PROMPTNESS)
+            promptness = PROMPTNESS + self._burst_delay
+            due = min(due, self.answer_owed_since + smoothed + 4 * variance + promptness)
         return Instant(due)
 
     def takes_to_doubt(self, now: Instant) -> bool:

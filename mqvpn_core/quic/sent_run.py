@@ -1,12 +1,12 @@
 """The value that stands for packets sent together, until their fate is known."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.congestion.delivery_rate import DeliveryMark
-from mqvpn_core.quic.packet_room import Datagram
+from mqvpn_core.quic.kept_contents import KeptContents
 
 # Every frame's handler takes other arguments; the ledger only carries them, its owner calls them.
 DeliveryHandler: TypeAlias = Callable[..., None]  # type: ignore[explicit-any]  # see above
@@ -44,8 +44,8 @@ class SentRun:
     """Sent while there was less to send than the congestion window allowed."""
     delivery_mark: DeliveryMark | None = None
     """What was known of the path's deliveries then; see `DeliveryRateSampler`."""
-    contents: Sequence[Sequence[Datagram]] = ()
-    """DATAGRAMs in each packet, to be sent again on another path if this one fails; empty when
+    contents: KeptContents | None = None
+    """DATAGRAMs in each packet, to be sent again on another path if this one fails; None when
     nothing would be."""
 
     @property
@@ -56,6 +56,9 @@ class SentRun:
     def part(self, start: int, stop: int) -> "SentRun":
         """Return the packets ``start`` up to but excluding ``stop`` of this run."""
         packet_bytes = self.packet_bytes
+        contents = self.contents
+        if contents is not None:
+            contents = contents[start - self.first : stop - self.first]
         if stop == self.first + self.count:
             total_bytes = self.total_bytes - packet_bytes * (start - self.first)
             if stop - start == 1:
@@ -76,5 +79,5 @@ class SentRun:
             key_phase=self.key_phase,
             app_limited=self.app_limited,
             delivery_mark=self.delivery_mark,
-            contents=self.contents[start - self.first : stop - self.first],
+            contents=contents,
         )

@@ -119,7 +119,7 @@ def test_of_two_packets_the_answer_is_not_delayed() -> None:
     assert SENT_AT + 0.004 + 0.02 < owed < alone
     path.note_question(1, Instant(SENT_AT + 0.006), is_first=False)
     assert doubt_at(path) == owed
-    path.note_answer(Instant(SENT_AT + 0.008))
+    path.note_answer(Instant(SENT_AT + 0.008), packet_count=1, delay=0.0)
     assert doubt_at(path) == pytest.approx(alone + 0.008)
 
 
@@ -137,3 +137,19 @@ def test_two_packets_at_once_are_owed_an_answer_at_once() -> None:
     assert doubt_at(path) < alone
     path.note_question(1, Instant(SENT_AT), is_first=True)
     assert doubt_at(path) == alone
+
+
+def test_who_acknowledges_in_bursts_under_load_is_given_the_time() -> None:
+    path = waiting_path(0.02)
+    path.note_question(2, Instant(SENT_AT), is_first=True)
+    prompt = doubt_at(path)
+    path.note_answer(Instant(SENT_AT), packet_count=32, delay=0.015)
+    path.note_question(2, Instant(SENT_AT), is_first=True)
+    assert doubt_at(path) == pytest.approx(prompt + 0.015)
+    # It never counts for more than the peer has promised, and for nothing without load.
+    path.note_answer(Instant(SENT_AT), packet_count=32, delay=3.0)
+    path.note_question(2, Instant(SENT_AT), is_first=True)
+    assert doubt_at(path) <= prompt + path.current.recovery.max_ack_delay
+    path.note_answer(Instant(SENT_AT), packet_count=31, delay=0.015)
+    path.note_question(2, Instant(SENT_AT), is_first=True)
+    assert doubt_at(path) == pytest.approx(prompt)

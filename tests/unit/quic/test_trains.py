@@ -16,9 +16,10 @@ from mqvpn_core.dataplane.parcels import (
     payload_per_packet,
 )
 from mqvpn_core.ids import FourTuple, SocketAddress
-from mqvpn_core.quic.datagram_packing import KeptContents, pack_datagrams
+from mqvpn_core.quic.datagram_packing import pack_datagrams
 from mqvpn_core.quic.datagram_queue import Flow
 from mqvpn_core.quic.events import DatagramsReceived
+from mqvpn_core.quic.kept_contents import KeptContents
 from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.schedulers import DatagramScheduler, Strategy
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, Transmit
@@ -167,6 +168,26 @@ def test_what_is_kept_of_packets_can_be_cut_anywhere(
     assert list(map(held_in, part[1:])) == list(map(held_in, whole[start:stop]))[1:]
 
 
+@given(sent=parcels, data=st.data())
+def test_what_is_kept_is_returned_with_its_trains_in_one_piece(
+    sent: list[Parcel], data: st.DataObject
+) -> None:
+    kept = KeptContents.of_parcels(PREFIX, sent)
+    assert list(kept.datagrams()) == [(PREFIX, parcel) for parcel in sent]
+    start, stop = sorted(data.draw(st.integers(0, len(kept))) for _ in range(2))
+    part = list(kept[start:stop].datagrams())
+    assert expand([parcel for _, parcel in part]) == expand(sent)[start:stop]
+    assert {prefix for prefix, _ in part} <= {PREFIX}
+    # As many as there are trains and packets, however many packets the trains have.
+    assert len(part) <= len(sent)
+
+
+@given(queued=parcels)
+def test_small_packets_that_shared_one_are_returned_one_by_one(queued: list[Parcel]) -> None:
+    kept = KeptContents.of(pack_datagrams([(PREFIX, parcel) for parcel in queued], CAPACITY))
+    assert expand([parcel for _, parcel in kept.datagrams()]) == expand(queued)
+
+
 def held_in(packet: Sequence[Datagram]) -> list[bytes]:
     return [first_packet(payload) for _, payload in packet]
 
@@ -176,7 +197,7 @@ def test_what_was_on_a_failed_path_goes_out_on_another() -> None:
     scheduler.push(PREFIX, [train_of(10)], at(0))
     sent = scheduler.allocate([view(A)], at(0))[A]
     held = KeptContents.of(pack_datagrams(sent, CAPACITY))
-    scheduler.requeue([item for packet in held[4:] for item in packet], at(0.1))
+    scheduler.requeue(list(held[4:].datagrams()), at(0.1))
     assert len(scheduler) == 6
     again = scheduler.allocate([view(B)], at(0.1))[B]
     assert packets_in({0: again}) == packets_in({0: sent})[4:]
