@@ -64,6 +64,7 @@ from mqvpn_core.runtime.client_supervisor import (
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
+from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
 from mqvpn_core.runtime.host_operations import HostOperations
 from mqvpn_core.runtime.lifecycle_watch import LifecycleWatch
 from mqvpn_core.runtime.link_changes import LinkChanges
@@ -168,6 +169,7 @@ async def run_client(
             lifecycle = LifecycleWatch(records.events, str(config.server))
             supervisor = _make_supervisor(config, keeper, attempts, watch, lifecycle)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(give_back_what_is_too_much)
                 nursery.start_soon(records.run)
                 nursery.start_soon(usage.run)
                 nursery.start_soon(control.run)

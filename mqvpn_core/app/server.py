@@ -41,6 +41,7 @@ from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
+from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
 from mqvpn_core.runtime.service_manager import ServiceManager
 from mqvpn_core.runtime.tun_device import TunDevice
 from mqvpn_core.runtime.udp_opening import UdpOptions
@@ -175,6 +176,7 @@ async def _serve(
                 core.books.run,
                 core.mtu.run,
                 core.records.run,
+                give_back_what_is_too_much,
             ):
                 nursery.start_soon(task)
             nursery.start_soon(_reload_on, orders.reloads, core)

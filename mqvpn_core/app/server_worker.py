@@ -43,6 +43,7 @@ from mqvpn_core.errors import ConfigError, DecodeError, HostError
 from mqvpn_core.masque.server_policy import PolicyParts
 from mqvpn_core.masque.server_session import ServerSession
 from mqvpn_core.runtime.control_readers import ControlReaders, ControlSources
+from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
 from mqvpn_core.runtime.name_resolution import NameResolver
 from mqvpn_core.runtime.packet_detour import PacketDetour
 from mqvpn_core.runtime.server_driver import ServerDriver
@@ -200,6 +201,7 @@ async def _serve(
                 core.keeper.run,
                 core.mtu.run,
                 core.records.run,
+                give_back_what_is_too_much,
             ):
                 nursery.start_soon(task)
             for number in begin.readers:
