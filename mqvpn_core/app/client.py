@@ -169,10 +169,8 @@ async def run_client(
             lifecycle = LifecycleWatch(records.events, str(config.server))
             supervisor = _make_supervisor(config, keeper, attempts, watch, lifecycle)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(give_back_what_is_too_much)
-                nursery.start_soon(records.run)
-                nursery.start_soon(usage.run)
-                nursery.start_soon(control.run)
+                for task in (records.run, usage.run, control.run, give_back_what_is_too_much):
+                    nursery.start_soon(task)
                 await nursery.start(watch.run)
                 await nursery.start(keep_protected, config, keeper, portal, links, resolver)
                 parts = ClientParts(
