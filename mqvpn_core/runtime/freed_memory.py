@@ -66,7 +66,11 @@ def freed_bytes() -> int:
 
 
 async def give_back_what_is_too_much() -> None:
-    """Give back, now and then, what a load has left behind; runs until it is cancelled."""
+    """Give back, now and then, what a load has left behind; runs until it is cancelled.
+
+    What was given back counts as free for as long as nobody uses it, so that a heap that once was
+    large is looked through each time; that is the millisecond of `give_back_freed_memory`.
+    """
     while True:
         await trio.sleep(TIDY_SECONDS)
         if freed_bytes() > KEPT_BYTES:

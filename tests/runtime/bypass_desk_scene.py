@@ -1,7 +1,7 @@
 """A desk with a scripted bypass, and a connection with lanes over real sockets."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import trio
@@ -99,3 +99,13 @@ class DeskScene:
     def lane(self) -> int:
         (number,) = self.bypass.outbound
         return number
+
+
+@contextmanager
+def desk_scene() -> Iterator[DeskScene]:
+    """A scene that ends with the block, unless the test has ended it."""
+    with ExitStack() as stack:
+        made = DeskScene(stack)
+        yield made
+        if not made.bypass.is_closed:
+            made.close()

@@ -1,7 +1,6 @@
 """What the desk tells the bypass at the end of a round; see `test_bypass_reports` for the start."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,7 @@ from mqvpn_core.runtime.bypass_desk import Subject
 from mqvpn_core.runtime.limited_socket import LimitedSocket
 from mqvpn_core.runtime.udp_opening import UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
-from tests.runtime.bypass_desk_scene import NOW, ONE, PEER_KEY, DeskScene, happened
+from tests.runtime.bypass_desk_scene import NOW, ONE, PEER_KEY, DeskScene, desk_scene, happened
 from tests.runtime.fakes import FakeSocket
 from tests.runtime.scripted_bypass import CID, NOTHING, PREFIX, open_tunnel, way_in, way_out
 
@@ -24,11 +23,8 @@ ZERO = PathId(0)
 
 @pytest.fixture
 def scene() -> Iterator[DeskScene]:
-    with ExitStack() as stack:
-        made = DeskScene(stack)
+    with desk_scene() as made:
         yield made
-        if not made.bypass.is_closed:
-            made.close()
 
 
 def test_lanes_are_opened_as_the_connection_and_the_tunnel_say(scene: DeskScene) -> None:

@@ -1,13 +1,12 @@
 """Which flows the desk lets on a lane, and when they have to prove themselves again."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from mqvpn_core.ids import PathId
 from mqvpn_core.runtime.bypass_desk import MAX_FLOWS, MAX_OFFERS
-from tests.runtime.bypass_desk_scene import NOW, ONE, DeskScene, happened
+from tests.runtime.bypass_desk_scene import NOW, ONE, DeskScene, desk_scene, happened
 from tests.runtime.scripted_bypass import way_out
 
 ZERO = PathId(0)
@@ -15,11 +14,8 @@ ZERO = PathId(0)
 
 @pytest.fixture
 def scene() -> Iterator[DeskScene]:
-    with ExitStack() as stack:
-        made = DeskScene(stack)
+    with desk_scene() as made:
         yield made
-        if not made.bypass.is_closed:
-            made.close()
 
 
 def test_a_flow_is_approved_only_where_the_connection_says(scene: DeskScene) -> None:

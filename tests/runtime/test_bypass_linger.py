@@ -1,22 +1,19 @@
 """How long what went past waits until it is entered in the books."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from mqvpn_core.dataplane.bypass import SentByBypass
 from mqvpn_core.runtime.bypass_linger import BypassLinger
-from tests.runtime.bypass_desk_scene import NOW, DeskScene, happened
+from tests.runtime.bypass_desk_scene import NOW, DeskScene, desk_scene, happened
 from tests.runtime.scripted_bypass import taken
 
 
 @pytest.fixture
 def scene() -> Iterator[DeskScene]:
-    with ExitStack() as stack:
-        made = DeskScene(stack)
+    with desk_scene() as made:
         yield made
-        made.close()
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from mqvpn_core.dataplane.bypass import SentByBypass
 from mqvpn_core.ids import PathId
-from tests.runtime.bypass_desk_scene import ONE, PEER_KEY, DeskScene, happened
+from tests.runtime.bypass_desk_scene import ONE, PEER_KEY, DeskScene, desk_scene, happened
 from tests.runtime.scripted_bypass import PREFIX, taken
 
 ZERO = PathId(0)
@@ -16,11 +15,8 @@ ZERO = PathId(0)
 
 @pytest.fixture
 def scene() -> Iterator[DeskScene]:
-    with ExitStack() as stack:
-        made = DeskScene(stack)
+    with desk_scene() as made:
         yield made
-        if not made.bypass.is_closed:
-            made.close()
 
 
 def test_what_can_wait_is_no_load(scene: DeskScene) -> None:

@@ -2,14 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from mqvpn_core.app import client as app_client
+from mqvpn_core.app import server as app_server
 from mqvpn_core.runtime import freed_memory, netlink_monitor
 from mqvpn_core.runtime.freed_memory import KEPT_BYTES
 from mqvpn_core.runtime.netlink_monitor import NetlinkMonitor
+from tests.runtime.world import eventually, world
 
 _PROGRAM = """
 import ctypes, resource
@@ -82,6 +87,33 @@ def test_what_a_load_has_left_behind_is_given_back(
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.2))
     assert len(given_back) == count
+
+
+@pytest.mark.slow
+def test_server_and_client_do_so_while_they_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    running: list[str] = []
+
+    def stand_in(name: str) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            running.append(name)
+            await trio.sleep_forever()
+
+        return run
+
+    for program in (app_client, app_server):
+        name = program.__name__.rpartition(".")[2]
+        monkeypatch.setattr(program, "give_back_what_is_too_much", stand_in(name))
+
+    async def main() -> None:
+        async with world(tmp_path) as scene:
+            server = await scene.serve()
+            assert running == ["server"]
+            scene.connect(scene.client_config(server))
+            await eventually(lambda: "client" in running)
+
+    trio.run(main)
 
 
 def test_freed_bytes_are_those_of_all_threads() -> None:

@@ -11,8 +11,8 @@ use crate::buffers::Buffer;
 use crate::datagrams::{Batch, Message, Peer};
 
 /// What leaves within this time counts as sent together, at the beginning of it: round-trip times
-/// may come out longer by so much, never shorter. It takes a load to collect so long, and under load
-/// acknowledgements wait for Python longer than that.
+/// may come out longer by so much, never shorter. It takes a load to collect so long, and each entry
+/// costs Python as much as any other.
 const SENT_TOGETHER: Duration = Duration::from_millis(5);
 
 /// When nothing has happened for so long Python need not linger: perhaps the peer waits for an
