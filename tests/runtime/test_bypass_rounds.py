@@ -305,6 +305,20 @@ def test_a_server_holds_it_whatever_it_does() -> None:
     on_server(story)
 
 
+def test_a_server_goes_on_with_what_is_handed_up_as_of_when_it_came() -> None:
+    async def story(server: Server) -> None:
+        key = next(iter(server.bypass.sockets))
+        handed = (key, (server.scene.peer_key, b"any", 3, 0), 0.25)
+        server.scene.tell(([], [handed], [], [], [], 0, 0, 1))
+        await rest()
+        port = server.scene.four_tuple.remote.port
+        ((at, data),) = server.endpoint.transports[ConnectionHandle(port)].received
+        assert data == b"any"
+        assert at < read_clock() - 0.2
+
+    on_server(story)
+
+
 def test_a_server_that_fails_at_the_start_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_now: Instant) -> None:
         raise HostLostError("planted")

@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 
 from mqvpn_core.dataplane import kernel
-from mqvpn_core.ids import PathId
+from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.ack_processing import SMALL_DATAGRAM
 from mqvpn_core.quic.events import PathSuspected
+from mqvpn_core.quic.paths import MAX_ACK_DELAY, Path
 from mqvpn_core.testing.link_elements import Delay, Jitter
 from mqvpn_core.testing.multi_pair import MULTIPATH, MultiPair
 from mqvpn_core.testing.pair import PairConfig
@@ -43,6 +44,31 @@ def send(pair: MultiPair, count: int) -> None:
         for peer in (pair.client, pair.server):
             peer.send_datagrams([payload], pair.simulator.now)
         pair.simulator.run_for(SPACING)
+
+
+def test_the_ledger_hears_how_late_a_peer_answers_and_for_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By that it tells a burst under load from an answer that is overdue."""
+    heard: list[tuple[int, float]] = []
+    note_answer = Path.note_answer
+
+    def listen(path: Path, now: Instant, *, packet_count: int, delay: float) -> None:
+        heard.append((packet_count, delay))
+        note_answer(path, now, packet_count=packet_count, delay=delay)
+
+    with two_links() as pair:
+        pair.simulator.run_for(1.0)
+        monkeypatch.setattr(Path, "note_answer", listen)
+        pair.client.send_datagrams([b"\1" + bytes(1000)] * 40, pair.simulator.now)
+        pair.simulator.run_for(0.5)
+        assert sum(count for count, _ in heard) >= 40
+        assert max(count for count, _ in heard) > 1
+        heard.clear()
+        pair.client.send_datagrams([b"\1alone"], pair.simulator.now)
+        pair.simulator.run_for(0.5)
+    # Who has nothing to answer with waits for as long as he may.
+    assert (1, pytest.approx(MAX_ACK_DELAY, abs=0.002)) in heard
 
 
 def numbers(received: list[bytes]) -> list[int]:
