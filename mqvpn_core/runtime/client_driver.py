@@ -172,7 +172,6 @@ class ClientDriver:
             self._bypass.close()
             for port in [each for each in self._ports if each.is_ours]:
                 self.drop_socket(port.socket)
-            self._readiness.close()
 
     def _start(self, port: "_Port", nursery: trio.Nursery) -> None:
         # Already now: whoever drops the socket before the task runs leaves closing it to the task.

@@ -1,11 +1,11 @@
 """Which of some descriptors have something to read: one system call instead of one for each.
 
-For whoever looks at all of them at intervals, and mostly finds nothing at some or at all.
+For whoever looks at all of them at intervals, and mostly finds nothing at some or at all. Between
+two looks nothing is left behind in the kernel; see `descriptor_wait`.
 """
 
 import select
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 
@@ -20,14 +20,14 @@ class HasDescriptor(Protocol):
 class Readiness:
     """Asks the kernel about sockets and devices.
 
-    A: `is_ready`. B: `look`. C: `add`, `remove`, `close`.
+    A: `is_ready`. B: `look`. C: `add`, `remove`.
 
     What has no descriptor, such as an in-memory twin, always counts as ready.
     """
 
     def __init__(self, ports: Iterable[object] = ()) -> None:
         """Ask about these from now on."""
-        self._epoll = select.epoll()
+        self._poll = select.poll()
         self._descriptors: dict[object, int | None] = {}
         self._ready: set[int | None] = set()
         # Somebody cannot be asked about.
@@ -39,7 +39,7 @@ class Readiness:
         """Ask about a socket or a device from now on."""
         descriptor = port.fileno() if isinstance(port, HasDescriptor) else -1
         if descriptor >= 0:
-            self._epoll.register(descriptor, select.EPOLLIN)
+            self._poll.register(descriptor, select.POLLIN)
         self._descriptors[port] = descriptor if descriptor >= 0 else None
         self._is_blind = None in self._descriptors.values()
 
@@ -47,14 +47,12 @@ class Readiness:
         """Forget one, before it is closed; harmless when done twice."""
         descriptor = self._descriptors.pop(port, None)
         if descriptor is not None:
-            # The kernel has forgotten one that is closed already.
-            with suppress(OSError):
-                self._epoll.unregister(descriptor)
+            self._poll.unregister(descriptor)
         self._is_blind = None in self._descriptors.values()
 
     def look(self) -> bool:
         """Ask about all; tell whether any has something, be it an error."""
-        ready = self._epoll.poll(0)
+        ready = self._poll.poll(0)
         self._ready = {descriptor for descriptor, _ in ready}
         return bool(ready) or self._is_blind
 
@@ -62,7 +60,3 @@ class Readiness:
         """Tell what the last `look` has found."""
         descriptor = self._descriptors.get(port)
         return descriptor is None or descriptor in self._ready
-
-    def close(self) -> None:
-        """Ask no more; harmless when done twice."""
-        self._epoll.close()

@@ -11,7 +11,6 @@ nothing else.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import trio
@@ -192,17 +191,16 @@ class ServerDriver(Generic[S]):
                 desk = open_desk(self._tun, self._sockets, self._subject, self._guard_one)
                 self._bypass.open(desk)
             self.kick()
-            with closing(self._readiness):
-                async with trio.open_nursery() as nursery:
-                    for socket in self._sockets:
-                        nursery.start_soon(self._read_socket, socket)
-                    nursery.start_soon(self._read_tun)
-                    nursery.start_soon(self._watch_timer)
-                    nursery.start_soon(self._bypass.watch, self._load)
-                    nursery.start_soon(
-                        self._load.look_at_intervals, self._look_at_everything, self._calm_down
-                    )
-                    nursery.start_soon(self._outbox.run)
+            async with trio.open_nursery() as nursery:
+                for socket in self._sockets:
+                    nursery.start_soon(self._read_socket, socket)
+                nursery.start_soon(self._read_tun)
+                nursery.start_soon(self._watch_timer)
+                nursery.start_soon(self._bypass.watch, self._load)
+                nursery.start_soon(
+                    self._load.look_at_intervals, self._look_at_everything, self._calm_down
+                )
+                nursery.start_soon(self._outbox.run)
         finally:
             self._bypass.close()
 

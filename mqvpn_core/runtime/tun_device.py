@@ -10,18 +10,19 @@ them. It knows nothing of what the packets mean.
 import errno
 import fcntl
 import os
+import select
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-import trio
 from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.errors import HostLostError
+from mqvpn_core.runtime.descriptor_wait import DescriptorWait
 from mqvpn_core.runtime.freed_memory import keep_freed_memory
 from mqvpn_core.runtime.packet_ports import MAX_READ_BYTES
 
@@ -65,6 +66,7 @@ class TunDevice(PacketDevice):
             fd: descriptor of a TUN device without packet information; it may have the header for
                 offloads.
         """
+        self._incoming = DescriptorWait(select.EPOLLIN)
         os.set_blocking(fd, False)
         keep_freed_memory()
         self._fd = fd
@@ -90,7 +92,7 @@ class TunDevice(PacketDevice):
 
     @override
     async def wait_readable(self) -> None:
-        await trio.lowlevel.wait_readable(self._fd)
+        await self._incoming.wait(self._fd)
 
     @override
     def read_packets(self, max_count: int) -> Sequence[Parcel]:
@@ -153,8 +155,7 @@ class TunDevice(PacketDevice):
     def close(self) -> None:
         """Close the descriptor, which removes the device; harmless when done twice."""
         if self._fd >= 0:
-            if trio.lowlevel.in_trio_run():
-                trio.lowlevel.notify_closing(self._fd)
+            self._incoming.close()
             os.close(self._fd)
             self._fd = -1
 

@@ -12,6 +12,7 @@ RFC 8899 mean something (RFC 9000 s14: QUIC packets must not be fragmented).
 
 import errno
 import logging
+import select
 import socket
 import struct
 import sys
@@ -22,13 +23,13 @@ from functools import cache
 from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 
-import trio
 from typing_extensions import override
 
 from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.bypass import SocketCounts
 from mqvpn_core.ids import FourTuple, SocketAddress
 from mqvpn_core.quic.udp_datagrams import ReceivedDatagrams, RefusedDatagram, Transmit
+from mqvpn_core.runtime.descriptor_wait import DescriptorWait
 from mqvpn_core.runtime.joined_reads import join_reads
 from mqvpn_core.runtime.packet_ports import MAX_READ_BYTES, DatagramSocket
 from mqvpn_core.runtime.udp_opening import (
@@ -124,6 +125,8 @@ class UdpSocket(DatagramSocket):
         self._together: dict[tuple[str, int], tuple[_ControlMessage, ...]] = {}
         self._destinations: dict[FourTuple, kernel.Destination] = {}
         self._refused: dict[RefusedDatagram, None] = {}
+        self._incoming = DescriptorWait(select.EPOLLIN)
+        self._room = DescriptorWait(select.EPOLLOUT)
         self._socket = open_udp(local, options)
         bound = self._socket.getsockname()
         self._local_address = SocketAddress(host=bound[0], port=bound[1])
@@ -154,11 +157,11 @@ class UdpSocket(DatagramSocket):
 
     @override
     async def wait_readable(self) -> None:
-        await trio.lowlevel.wait_readable(self._socket)
+        await self._incoming.wait(self._socket.fileno())
 
     @override
     async def wait_writable(self) -> None:
-        await trio.lowlevel.wait_writable(self._socket)
+        await self._room.wait(self._socket.fileno())
 
     @override
     def receive(self, max_reads: int) -> list[ReceivedDatagrams]:
@@ -264,10 +267,9 @@ class UdpSocket(DatagramSocket):
 
     @override
     def close(self) -> None:
-        if self._socket.fileno() >= 0:
-            if trio.lowlevel.in_trio_run():
-                trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
+        self._incoming.close()
+        self._room.close()
+        self._socket.close()
 
     def _received(
         self, data: bytes, control: list[_ControlMessage], remote: _Address

@@ -28,12 +28,8 @@ def pairs() -> Iterator[tuple[Pair, Pair]]:
 
 
 @pytest.fixture
-def readiness(pairs: tuple[Pair, Pair]) -> Iterator[Readiness]:
-    made = Readiness()
-    for pair in pairs:
-        made.add(pair.port)
-    yield made
-    made.close()
+def readiness(pairs: tuple[Pair, Pair]) -> Readiness:
+    return Readiness(pair.port for pair in pairs)
 
 
 def test_only_what_has_something_is_ready(pairs: tuple[Pair, Pair], readiness: Readiness) -> None:
