@@ -61,6 +61,7 @@ from mqvpn_core.runtime.client_supervisor import (
     ClientSupervisor,
     SupervisorParts,
 )
+from mqvpn_core.runtime.collector import spare_what_stays
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
@@ -107,6 +108,7 @@ class ClientSurroundings:
 
 def run(config: ClientConfig) -> int:
     """Run a client until it is stopped; return the exit code."""
+    spare_what_stays()
     return trio.run(_main, config)
 
 

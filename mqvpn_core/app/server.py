@@ -39,6 +39,7 @@ from mqvpn_core.config import ServerConfig
 from mqvpn_core.errors import ConfigError, HostError
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
+from mqvpn_core.runtime.collector import spare_what_stays
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
 from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
@@ -58,6 +59,7 @@ def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) 
         config: the settings.
         reload: reads them again at SIGHUP; when it raises ConfigError nothing changes.
     """
+    spare_what_stays()
     return trio.run(_main, config, reload)
 
 

@@ -42,6 +42,7 @@ from mqvpn_core.config import ServerConfig
 from mqvpn_core.errors import ConfigError, DecodeError, HostError
 from mqvpn_core.masque.server_policy import PolicyParts
 from mqvpn_core.masque.server_session import ServerSession
+from mqvpn_core.runtime.collector import spare_what_stays
 from mqvpn_core.runtime.control_readers import ControlReaders, ControlSources
 from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
 from mqvpn_core.runtime.name_resolution import NameResolver
@@ -84,6 +85,7 @@ def run(channel_number: int) -> int:
             begin = receive_begin(channel)
             set_up_logging(begin.config.log_level)
             give_up_capabilities(writes_files=begin.config.qlog is not None)
+            spare_what_stays()
             code = trio.run(_work, channel, begin)
         except* (HostError, ConfigError) as group:
             code = report_errors(group)

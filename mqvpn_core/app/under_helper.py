@@ -31,6 +31,7 @@ from mqvpn_core.config import ClientConfig, HostPort, LinkRole, LogLevel, Routes
 from mqvpn_core.config.parsing import key, pin, template
 from mqvpn_core.config.settings import QuicConfig
 from mqvpn_core.errors import ConfigError, HelperError, HostError
+from mqvpn_core.runtime.collector import spare_what_stays
 from mqvpn_core.runtime.helper_host import HelperHost, HelperResolver
 from mqvpn_core.runtime.helper_link import HelperLink
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
@@ -66,6 +67,7 @@ _ERRORS = {
 
 def run(tun_fd: int, control_fd: int, secret_fd: int) -> int:
     """Run a client over inherited descriptors until the helper ends it; return the exit code."""
+    spare_what_stays()
     return trio.run(_main, tun_fd, control_fd, secret_fd)
 
 
