@@ -8,6 +8,7 @@
 pub mod acknowledgement;
 pub mod chain;
 mod checksum;
+pub mod coupling;
 pub mod flows;
 pub mod frames;
 pub mod join;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mqvpn_kernel::coupling::couple;
 use mqvpn_kernel::frames::Content;
 use mqvpn_kernel::keys::PacketKeys;
 use mqvpn_kernel::packet_number::Length;
@@ -148,9 +149,9 @@ impl Batch {
         &self.sizes
     }
 
-    /// Gives the IP packets back.
+    /// Gives the IP packets back, as few pieces as possible: somebody may have to keep them.
     pub fn into_contents(self) -> Vec<Content> {
-        self.sources.into_iter().filter_map(Source::into_content).collect()
+        couple(self.sources.into_iter().filter_map(Source::into_content).collect())
     }
 
     /// Seals some of the payloads into a buffer that has just room for them.

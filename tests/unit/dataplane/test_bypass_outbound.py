@@ -38,7 +38,8 @@ def test_packets_of_the_device_leave_by_their_lane(rig: Rig) -> None:
     assert (lane, first) == (LANE, 10)
     assert shapes == [(size, 4, 4 * size - 40)]
     assert flows == [(FLOW, 2, 200), (FLOW + 1, 1, 100), (FLOW, 1, 60)]
-    assert payloads == packets
+    assert [len(parcel) for parcel in payloads[:1]] == [2], "what is alike is one train"
+    assert packets_of(payloads) == packets
     assert 0 <= age < PATIENCE
     assert happened.counts == [(SOCKET, 0, 0, 4, 4 * size - 40, 0, [])]
     expected = [(10 + index, FRONT + packet) for index, packet in enumerate(packets)]
