@@ -109,7 +109,7 @@ def test_server_and_client_do_so_while_they_run(
     async def main() -> None:
         async with world(tmp_path) as scene:
             server = await scene.serve()
-            assert running == ["server"]
+            await eventually(lambda: running == ["server"])
             scene.connect(scene.client_config(server))
             await eventually(lambda: "client" in running)
 
