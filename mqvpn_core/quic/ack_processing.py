@@ -11,6 +11,7 @@ from mqvpn_core.errors import RemoteProtocolError
 from mqvpn_core.ids import Instant
 from mqvpn_core.quic.aioquic_bridge.path_builder import DeliveryState
 from mqvpn_core.quic.network_paths import NetworkPath
+from mqvpn_core.quic.packet_room import last_datagrams
 from mqvpn_core.quic.packet_sources import PacketSources
 from mqvpn_core.quic.packet_spaces import SentRun
 from mqvpn_core.quic.paths import Path
@@ -111,7 +112,7 @@ class AckProcessor:
             for datagram in run.contents.datagrams()
             if largest_packet(datagram[1]) <= SMALL_DATAGRAM
         ]
-        self._sources.datagrams.copy_elsewhere(path.path_id, small[-MAX_COPIES:])
+        self._sources.datagrams.copy_elsewhere(path.path_id, last_datagrams(small, MAX_COPIES))
 
     def on_path_discarded(self, path: Path) -> None:
         """Whatever a path still had outstanding is lost (RFC 10069 s3.4.3)."""

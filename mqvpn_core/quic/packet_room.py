@@ -1,5 +1,7 @@
 """Room in the packets that one path may send now, counted the way they will be packed."""
 
+from collections.abc import Sequence
+
 from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.dataplane.parcels import largest_packet
 from mqvpn_core.quic.carrier_view import CarrierView
@@ -28,6 +30,24 @@ def datagram_bytes(datagram: Datagram) -> int:
 def datagram_count(datagram: Datagram) -> int:
     """Return how many datagrams it is."""
     return 1 if isinstance(datagram[1], bytes) else len(datagram[1])
+
+
+def last_datagrams(datagrams: Sequence[Datagram], max_count: int) -> list[Datagram]:
+    """Return no more than so many from the end, in their order; a train may be cut."""
+    chosen: list[Datagram] = []
+    room = max_count
+    for datagram in reversed(datagrams):
+        prefix, payload = datagram
+        count = datagram_count(datagram)
+        if isinstance(payload, bytes) or count <= room:
+            chosen.append(datagram)
+        else:
+            chosen.append((prefix, payload.part(count - room, count)))
+        room -= count
+        if room <= 0:
+            break
+    chosen.reverse()
+    return chosen
 
 
 def frame_bytes(datagram: Datagram) -> int:

@@ -5,17 +5,20 @@ client --- link0,  5 ms (fast) ---
 client --- link1, 40 ms (slow) ---
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from mqvpn_core.dataplane import kernel
+from mqvpn_core.dataplane.parcels import expand
 from mqvpn_core.ids import Instant, PathId
-from mqvpn_core.quic.ack_processing import SMALL_DATAGRAM
+from mqvpn_core.quic.ack_processing import MAX_COPIES, SMALL_DATAGRAM
 from mqvpn_core.quic.events import PathSuspected
+from mqvpn_core.quic.packet_room import Datagram
 from mqvpn_core.quic.paths import MAX_ACK_DELAY, Path
+from mqvpn_core.quic.schedulers import DatagramScheduler
 from mqvpn_core.testing.link_elements import Delay, Jitter
 from mqvpn_core.testing.multi_pair import MULTIPATH, MultiPair
 from mqvpn_core.testing.pair import PairConfig
@@ -131,6 +134,28 @@ def test_large_packets_of_a_train_are_not_sent_again_on_a_mere_doubt() -> None:
                 return
             assert pair.client.paths[PathId(1)].sent_bytes - before < 1000
     pytest.fail("the path that is dead was not suspected")
+
+
+def test_of_small_packets_in_trains_no_more_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A train counts as the packets in it, and the newest are those that are of use."""
+    copied: list[bytes] = []
+
+    def listen(_: DatagramScheduler, _path_id: PathId, datagrams: Sequence[Datagram]) -> None:
+        copied.extend(expand(payload for _, payload in datagrams))
+
+    monkeypatch.setattr(DatagramScheduler, "copy_elsewhere", listen)
+    (train,) = kernel.split_frames([Draft(payload=bytes(2000)).frame(40)])
+    assert not isinstance(train, bytes)
+    assert len(train) == 50
+    with two_links() as pair:
+        pair.simulator.run_for(0.5)
+        pair.link(0).is_up = False
+        pair.client.send_datagrams([train, train], pair.simulator.now)
+        for _ in range(200):
+            pair.simulator.run_for(0.001)
+            if copied:
+                break
+    assert copied == train.packets()[-MAX_COPIES:]
 
 
 def test_who_has_nothing_to_answer_with_gives_no_reason_for_copies() -> None:
