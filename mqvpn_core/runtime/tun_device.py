@@ -65,6 +65,9 @@ class TunDevice(PacketDevice):
         Args:
             fd: descriptor of a TUN device without packet information; it may have the header for
                 offloads.
+
+        Raises:
+            HostError: the process has too many descriptors.
         """
         self._incoming = DescriptorWait(select.EPOLLIN)
         os.set_blocking(fd, False)

@@ -18,11 +18,7 @@ from tests.runtime.bypass_scene import (
     bypass_scene,
 )
 from tests.runtime.scripted_bypass import open_tunnel, taken
-from tests.runtime.virtual_time import at_work, run_virtual
-
-
-async def rest() -> None:
-    await trio.testing.wait_all_tasks_blocked()
+from tests.runtime.virtual_time import at_work, rest, run_virtual
 
 
 class Client:

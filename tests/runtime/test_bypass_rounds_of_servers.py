@@ -22,13 +22,9 @@ from tests.runtime.bypass_scene import (
 from tests.runtime.fakes import FakeSession
 from tests.runtime.scripted_bypass import CID, open_tunnel, taken, way_in
 from tests.runtime.server_driver_scene import FakeKeeper
-from tests.runtime.virtual_time import at_work, run_virtual
+from tests.runtime.virtual_time import at_work, rest, run_virtual
 
 ONE, TWO = ConnectionHandle(49), ConnectionHandle(50)  # b"1", b"2"
-
-
-async def rest() -> None:
-    await trio.testing.wait_all_tasks_blocked()
 
 
 class Keeper(FakeKeeper):

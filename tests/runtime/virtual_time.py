@@ -20,11 +20,16 @@ def run_virtual(main: Callable[[], Awaitable[T]], *, limit: float = 3600.0) -> T
     return trio.run(limited, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+async def rest() -> None:
+    """Wait until everybody else waits for something."""
+    await trio.testing.wait_all_tasks_blocked()
+
+
 @asynccontextmanager
 async def at_work(run: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     """Have ``run`` at work for the length of a block, which begins when it waits for something."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
-        await trio.testing.wait_all_tasks_blocked()
+        await rest()
         yield
         nursery.cancel_scope.cancel()
