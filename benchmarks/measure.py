@@ -125,6 +125,8 @@ def transfer(pair: Pair, load: Load) -> Transfer:
         with suppress(subprocess.TimeoutExpired):
             listener.wait(_START_PATIENCE)
         stop_process(listener)
+    if "error" in report:
+        raise MeasureError(f"{' '.join(command)}: {report['error']}")
     received = _member(report, "end", "sum_received")
     seconds = _number(received, "seconds")
     mbit = _number(received, "bits_per_second") / 1e6

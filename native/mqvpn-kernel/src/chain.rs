@@ -1,8 +1,9 @@
 //! Frames of a TUN device into packets and trains; what follows one another in a flow is one train.
 
+use crate::frame_room::Piece;
 use crate::frames::{Content, split_frame};
 use crate::segment::Version;
-use crate::train::{Shape, Shared, SuperPacket, Train, flow_of};
+use crate::train::{Shape, SuperPacket, Train, flow_of};
 
 /// Flows whose trains may grow at a time; a further one takes the place of the oldest.
 const MAX_OPEN: usize = 32;
@@ -26,11 +27,17 @@ struct Open {
 ///
 /// The order of packets of a flow stays, that among flows does not.
 #[must_use]
-pub fn split_frames(frames: &[Shared]) -> Vec<Content> {
-    let mut contents: Vec<Content> = Vec::with_capacity(frames.len());
+pub fn split_frames(pieces: Vec<Piece>) -> Vec<Content> {
+    let mut contents: Vec<Content> = Vec::with_capacity(pieces.len());
     let mut open: Vec<Open> = Vec::new();
-    for frame in frames {
-        let Some(content) = split_frame(frame) else { continue };
+    for piece in pieces {
+        let content = match piece {
+            Piece::Ready(content) => content,
+            Piece::Frame(frame) => {
+                let Some(content) = split_frame(&frame) else { continue };
+                content
+            }
+        };
         let Content::Train(train) = content else {
             // Without a look at its flow: whatever was open may not overtake it.
             open.clear();

@@ -66,7 +66,7 @@ pub fn split_frame(frame: &Shared) -> Option<Content> {
     let (header, packet) = bytes.split_first_chunk::<FRAME_HEADER_LEN>()?;
     let header = FrameHeader::decode(header);
     if header.gso_type == GSO_NONE {
-        return complete(header, packet).map(Content::Packet);
+        return complete(&mut bytes.to_vec()).map(|packet| Content::Packet(packet.to_vec()));
     }
     let super_packet = check(header, packet)?;
     if super_packet.count() > 1 {
@@ -76,9 +76,15 @@ pub fn split_frame(frame: &Shared) -> Option<Content> {
     train.packet(0).map(|parts| Content::Packet(parts.to_vec()))
 }
 
-/// Fills in the checksum that was left to the device.
-fn complete(header: FrameHeader, packet: &[u8]) -> Option<Vec<u8>> {
-    let mut packet = packet.to_vec();
+/// Fills in the checksum that was left to the device and returns the packet.
+///
+/// Nothing for a frame that is to be split or makes no sense, which stays as it is.
+pub(crate) fn complete(frame: &mut [u8]) -> Option<&[u8]> {
+    let (header, packet) = frame.split_first_chunk_mut::<FRAME_HEADER_LEN>()?;
+    let header = FrameHeader::decode(header);
+    if header.gso_type != GSO_NONE {
+        return None;
+    }
     if header.flags & NEEDS_CHECKSUM != 0 {
         let summed = packet.get_mut(usize::from(header.checksum_start)..)?;
         let offset = usize::from(header.checksum_offset);

@@ -6,10 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod acknowledgement;
+pub mod buffer;
 pub mod chain;
 mod checksum;
-pub mod coupling;
 pub mod flows;
+pub mod frame_room;
 pub mod frames;
 pub mod join;
 pub mod keys;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use mqvpn_kernel::coupling::couple;
 use mqvpn_kernel::frames::Content;
 use mqvpn_kernel::keys::PacketKeys;
 use mqvpn_kernel::packet_number::Length;
@@ -83,6 +82,9 @@ impl Source {
             Self::Payload(payload) => sealer.seal(number, &[payload], room),
             Self::Packet(front, packet) => sealer.seal(number, &[front.as_bytes(), packet], room),
             Self::Train(front, train) => {
+                if let Some(packet) = train.whole(index) {
+                    return sealer.seal(number, &[front.as_bytes(), packet], room);
+                }
                 let parts = train.packet(index).ok_or(SealError)?;
                 sealer.seal(number, &[front.as_bytes(), parts.head(), parts.body()], room)
             }
@@ -149,9 +151,9 @@ impl Batch {
         &self.sizes
     }
 
-    /// Gives the IP packets back, as few pieces as possible: somebody may have to keep them.
+    /// Gives the IP packets back: somebody may have to keep them.
     pub fn into_contents(self) -> Vec<Content> {
-        couple(self.sources.into_iter().filter_map(Source::into_content).collect())
+        self.sources.into_iter().filter_map(Source::into_content).collect()
     }
 
     /// Seals some of the payloads into a buffer that has just room for them.

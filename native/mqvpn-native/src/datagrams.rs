@@ -4,6 +4,7 @@ use std::io::IoSliceMut;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use mqvpn_kernel::buffer::Buffer;
 use nix::cmsg_space;
 use nix::libc::in6_pktinfo;
 use nix::sys::socket::{
@@ -12,7 +13,7 @@ use nix::sys::socket::{
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::buffers::{Buffer, DatagramBuffer};
+use crate::datagram_buffer::DatagramBuffer;
 
 /// Most messages of one call.
 pub const MAX_MESSAGES: usize = 32;

@@ -1,26 +1,21 @@
 //! `FrameReader`: all that a TUN device has, with one call; and the only way to its descriptor.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem;
+use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use mqvpn_kernel::chain::split_frames;
+use mqvpn_kernel::frame_room::FrameRoom;
 use mqvpn_kernel::frames::Content;
 use mqvpn_kernel::join::Frame;
-use mqvpn_kernel::train::Shared;
 use nix::errno::Errno;
-use nix::sys::uio::{readv, writev};
+use nix::sys::uio::writev;
+use nix::unistd::read;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::border::{guarded, number_of};
-use crate::buffers::{Buffer, Pool};
 use crate::trains::PacketTrain;
-
-/// Bytes of a frame that is kept where it was read; a smaller one is copied, so that many of them
-/// do not need a large buffer each.
-const MIN_KEPT_LEN: usize = 16_384;
 
 /// What was read: packets and trains, how many packets and bytes, and the error that ended it.
 type Read<'py> = (Bound<'py, PyList>, usize, usize, i32);
@@ -28,14 +23,14 @@ type Read<'py> = (Bound<'py, PyList>, usize, usize, i32);
 /// Reads frames of a TUN device in batches; owns the room they are read into.
 #[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
 pub struct FrameReader {
-    room: Mutex<FrameRoom>,
+    frames: Mutex<FrameRoom>,
 }
 
 #[pymethods]
 impl FrameReader {
     #[new]
     fn new() -> Self {
-        Self { room: Mutex::default() }
+        Self { frames: Mutex::default() }
     }
 
     /// Read until nothing is left or it is enough, and take the frames apart.
@@ -50,11 +45,11 @@ impl FrameReader {
     ) -> PyResult<Read<'py>> {
         guarded(|| {
             let (contents, error) = py.detach(|| {
-                let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-                let (frames, error) = room.read_frames(max_frames, max_bytes, |slot| {
+                let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+                let (_, _, error) = read_frames(&mut frames, max_frames, max_bytes, |slot| {
                     with_device(descriptor, |device| read_one(device, slot))
                 });
-                (split_frames(&frames), error)
+                (split_frames(frames.finish()), error)
             });
             let list = PyList::empty(py);
             let (mut packets, mut bytes): (usize, usize) = (0, 0);
@@ -77,50 +72,33 @@ impl FrameReader {
     }
 }
 
-/// Where frames are read into.
-#[derive(Default)]
-pub struct FrameRoom {
-    slot: Buffer,
-    pool: Pool,
-}
-
-impl FrameRoom {
-    /// Reads until nothing is left or it is enough; returns frames, and an error or 0.
-    pub fn read_frames(
-        &mut self,
-        max_frames: usize,
-        max_bytes: usize,
-        read: impl Fn(&mut [u8]) -> nix::Result<usize>,
-    ) -> (Vec<Shared>, i32) {
-        let slot = &mut self.slot;
-        let mut frames: Vec<Shared> = Vec::new();
-        let mut bytes: usize = 0;
-        while frames.len() < max_frames && bytes < max_bytes {
-            if slot.has_no_room() {
-                *slot = self.pool.take();
+/// Reads until nothing is left or it is enough; returns how many frames and bytes that is, and an
+/// error or 0.
+pub fn read_frames(
+    frames: &mut FrameRoom,
+    max_frames: usize,
+    max_bytes: usize,
+    read_frame: impl Fn(&mut [u8]) -> nix::Result<usize>,
+) -> (usize, usize, i32) {
+    let (mut count, mut bytes): (usize, usize) = (0, 0);
+    while count < max_frames && bytes < max_bytes {
+        match read_frame(frames.slot()) {
+            Ok(len) => {
+                frames.take(len);
+                count = count.saturating_add(1);
+                bytes = bytes.saturating_add(len);
             }
-            match read(slot.room()) {
-                Ok(len) => {
-                    slot.set_len(len);
-                    bytes = bytes.saturating_add(len);
-                    frames.push(if len < MIN_KEPT_LEN {
-                        Arc::new(Buffer::copy_of((*slot).as_ref(), 0))
-                    } else {
-                        Arc::new(mem::take(slot))
-                    });
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => break,
-                Err(error) => return (frames, number_of(error)),
-            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => break,
+            Err(error) => return (count, bytes, number_of(error)),
         }
-        (frames, 0)
     }
+    (count, bytes, 0)
 }
 
 /// Reads one frame.
 pub fn read_one(device: BorrowedFd<'_>, room: &mut [u8]) -> nix::Result<usize> {
-    readv(device, &mut [IoSliceMut::new(room)])
+    read(device, room)
 }
 
 /// Writes one frame, from where its parts are.

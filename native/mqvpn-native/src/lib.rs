@@ -4,8 +4,9 @@
 
 mod batch;
 mod border;
-mod buffers;
+
 mod bypass;
+mod datagram_buffer;
 mod datagrams;
 mod destination;
 mod device;
@@ -37,7 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(opening::share_destination, module)?)?;
     module.add_class::<trains::PacketTrain>()?;
     module.add_class::<reading::DatagramReader>()?;
-    module.add_class::<buffers::DatagramBuffer>()?;
+    module.add_class::<datagram_buffer::DatagramBuffer>()?;
     module.add_class::<device::FrameReader>()?;
     module.add_function(wrap_pyfunction!(trains::split_frames, module)?)?;
     module.add_function(wrap_pyfunction!(trains::join_packets, module)?)?;

@@ -14,7 +14,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyList;
 
 use crate::border::{MIN_UNLOCKED_BYTES, bytes_of, guarded, unlocked};
-use crate::buffers::DatagramBuffer;
+use crate::datagram_buffer::DatagramBuffer;
 use crate::packet_keys::PacketKeys;
 use crate::trains::PacketTrain;
 use crate::values::Values;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use mqvpn_kernel::buffer::{Buffer, Pool};
 use nix::errno::Errno;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::border::guarded;
-use crate::buffers::{Buffer, Pool};
 use crate::datagrams::{Batch, MAX_MESSAGES, Message, Peer, read_once};
 
 /// Reads datagrams in batches; owns the room they are read into.

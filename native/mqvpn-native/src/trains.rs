@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use mqvpn_kernel::chain::split_frames as split;
+use mqvpn_kernel::frame_room::Piece;
 use mqvpn_kernel::frames::{Content, FRAME_HEADER_LEN};
 use mqvpn_kernel::join::join_packets as join;
-use mqvpn_kernel::train::{Shared, Train};
+use mqvpn_kernel::train::Train;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -101,10 +102,9 @@ impl PacketTrain {
 #[pyfunction]
 pub fn split_frames(py: Python<'_>, frames: Vec<PyBackedBytes>) -> PyResult<Bound<'_, PyList>> {
     guarded(|| {
-        let frames: Vec<Shared> =
-            frames.into_iter().map(|frame| -> Shared { Arc::new(frame) }).collect();
+        let pieces = frames.into_iter().map(|frame| Piece::Frame(Arc::new(frame))).collect();
         let list = PyList::empty(py);
-        for content in split(&frames) {
+        for content in split(pieces) {
             match content {
                 Content::Packet(packet) => list.append(PyBytes::new(py, &packet))?,
                 Content::Train(train) => list.append(Bound::new(py, PacketTrain { train })?)?,

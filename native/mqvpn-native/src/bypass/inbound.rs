@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
+use mqvpn_kernel::buffer::{Buffer, Pool};
 use mqvpn_kernel::join::join_packets;
 use mqvpn_kernel::keys::PacketKeys;
 use mqvpn_kernel::open::share_destination;
@@ -13,7 +14,6 @@ use mqvpn_kernel::train::Equal;
 use nix::errno::Errno;
 
 use crate::border::number_of;
-use crate::buffers::{Buffer, Pool};
 use crate::bypass::flow_set::Flows;
 use crate::bypass::report::{Report, Taken};
 use crate::bypass::state::Socket;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use mqvpn_kernel::chain::split_frames;
 use mqvpn_kernel::flows::{FiveTuple, Flow};
+use mqvpn_kernel::frame_room::FrameRoom;
 use mqvpn_kernel::frames::Content;
 use mqvpn_kernel::runs::{self, Run};
 use nix::errno::Errno;
@@ -18,7 +19,7 @@ use crate::bypass::flow_set::Flows;
 use crate::bypass::report::{Report, Sent, Unsent};
 use crate::bypass::state::Sockets;
 use crate::destination::Destination;
-use crate::device::{FrameRoom, read_one};
+use crate::device::{read_frames, read_one};
 
 /// Of one run.
 const MAX_FRAMES: usize = 256;
@@ -108,17 +109,15 @@ impl Outbound {
         sockets: &mut Sockets,
         report: &mut Report,
     ) -> (usize, usize, i32) {
-        let (frames, error) = self.frames.read_frames(MAX_FRAMES, MAX_RUN_BYTES, |slot| {
+        let read = read_frames(&mut self.frames, MAX_FRAMES, MAX_RUN_BYTES, |slot| {
             match read_one(device, slot) {
                 // A device has no end; what stands for one in its place may have.
                 Ok(0) => Err(Errno::EPIPE),
                 outcome => outcome,
             }
         });
-        let bytes =
-            frames.iter().fold(0_usize, |sum, it| sum.saturating_add((**it).as_ref().len()));
         let now = Instant::now();
-        for content in split_frames(&frames) {
+        for content in split_frames(self.frames.finish()) {
             self.place(content, report, now);
         }
         for (key, lane) in &mut self.lanes {
@@ -126,7 +125,7 @@ impl Outbound {
                 lane.send(*key, sockets, &mut self.room, report);
             }
         }
-        (frames.len(), bytes, error)
+        read
     }
 
     /// Gives packets to the lane they go by, if there is one that takes them.

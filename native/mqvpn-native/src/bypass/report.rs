@@ -5,9 +5,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mqvpn_kernel::buffer::Buffer;
 use mqvpn_kernel::frames::Content;
 
-use crate::buffers::Buffer;
 use crate::datagrams::{Batch, Message, Peer};
 
 /// What leaves within this time counts as sent together, at the beginning of it: round-trip times
