@@ -64,6 +64,7 @@ from mqvpn_core.runtime.client_supervisor import (
 from mqvpn_core.runtime.collector import spare_what_stays
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
+from mqvpn_core.runtime.descriptor_limit import claim_descriptors
 from mqvpn_core.runtime.dialing import Candidate, DialLimits
 from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
 from mqvpn_core.runtime.host_operations import HostOperations
@@ -115,6 +116,7 @@ def run(config: ClientConfig) -> int:
 async def _main(config: ClientConfig) -> ExitCode:
     code = ExitCode.FAILURE
     try:
+        claim_descriptors()
         with trio.open_signal_receiver(*STOP_SIGNALS, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 stop = trio.Event()

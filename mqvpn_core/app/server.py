@@ -42,6 +42,7 @@ from mqvpn_core.runtime.client_supervisor import RESTORE_LIMIT
 from mqvpn_core.runtime.collector import spare_what_stays
 from mqvpn_core.runtime.control_readers import ControlSources
 from mqvpn_core.runtime.control_socket import serve_control
+from mqvpn_core.runtime.descriptor_limit import claim_descriptors
 from mqvpn_core.runtime.freed_memory import give_back_what_is_too_much
 from mqvpn_core.runtime.service_manager import ServiceManager
 from mqvpn_core.runtime.tun_device import TunDevice
@@ -78,6 +79,7 @@ async def _serve_as_wanted(
 async def _main(config: ServerConfig, reload: Callable[[], ServerConfig] | None) -> ExitCode:
     code = ExitCode.OK
     try:
+        claim_descriptors()
         with (
             trio.open_signal_receiver(*STOP_SIGNALS) as signals,
             trio.open_signal_receiver(signal.SIGHUP) as hang_ups,

@@ -32,6 +32,7 @@ from mqvpn_core.config.parsing import key, pin, template
 from mqvpn_core.config.settings import QuicConfig
 from mqvpn_core.errors import ConfigError, HelperError, HostError
 from mqvpn_core.runtime.collector import spare_what_stays
+from mqvpn_core.runtime.descriptor_limit import claim_descriptors
 from mqvpn_core.runtime.helper_host import HelperHost, HelperResolver
 from mqvpn_core.runtime.helper_link import HelperLink
 from mqvpn_core.tunnel.lifecycle import Failure, FailureKind
@@ -75,6 +76,7 @@ async def _main(tun_fd: int, control_fd: int, secret_fd: int) -> ExitCode:
     secret = _read_secret(secret_fd)
     link = HelperLink(socket.socket(fileno=control_fd))
     try:
+        claim_descriptors()
         return await run_under_helper(link, tun_fd, secret)
     except* (HelperError, HostError, ConfigError) as group:
         _log.error("%s", _innermost(group))
