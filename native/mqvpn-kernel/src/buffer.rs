@@ -6,21 +6,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Room for one message: what the kernel joins has at most 64 KiB. Not a power of two, so that the
 /// starts of messages do not compete for the same places of the processor's caches.
 pub const BUFFER_LEN: usize = 67_520;
-/// Buffers that wait to be used again, at most; beyond that memory is given back.
-const MAX_KEPT: usize = 32;
+/// Buffers that wait to be used again, at most, when few are in use; beyond that memory is given back.
+const MIN_KEPT: usize = 32;
+/// And when many are: a sender with two paths has what fits into 20 ms, until it is acknowledged.
+const MAX_KEPT: usize = 256;
 
 /// Where buffers are while nobody needs them. The one given back last is the first to be used
 /// again: the processor still has it in its caches.
 #[derive(Clone, Default)]
-pub struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct Pool(Arc<Mutex<Shelf>>);
+
+#[derive(Default)]
+struct Shelf {
+    kept: Vec<Vec<u8>>,
+    /// Buffers in use.
+    taken: usize,
+}
 
 impl Pool {
     /// Takes a buffer, whatever is in it.
     #[must_use]
     pub fn take(&self) -> Buffer {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.taken = shelf.taken.saturating_add(1);
+        let kept = shelf.kept.pop();
+        drop(shelf);
         let bytes = kept.unwrap_or_else(|| vec![0; BUFFER_LEN]);
         Buffer { bytes, len: 0, pool: Some(self.clone()) }
+    }
+
+    /// Keeps as many buffers as are in use, so that those of a load do not have to be made again
+    /// and again, and half of them go when it ends.
+    fn put_back(&self, bytes: Vec<u8>) {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.taken = shelf.taken.saturating_sub(1);
+        if shelf.kept.len() < shelf.taken.clamp(MIN_KEPT, MAX_KEPT) {
+            shelf.kept.push(bytes);
+        }
     }
 }
 
@@ -87,10 +109,48 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(pool) = &self.pool {
-            let mut kept = pool.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() < MAX_KEPT {
-                kept.push(mem::take(&mut self.bytes));
-            }
+            pool.put_back(mem::take(&mut self.bytes));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns how many buffers wait after so many have been in use at once.
+    fn kept_after(count: usize) -> usize {
+        let pool = Pool::default();
+        drop((0..count).map(|_| pool.take()).collect::<Vec<_>>());
+        pool.0.lock().unwrap().kept.len()
+    }
+
+    #[test]
+    fn some_buffers_are_kept_of_many_half() {
+        assert_eq!([1, 32, 40, 64].map(kept_after), [1, 32, 32, 32]);
+        assert_eq!([200, 1000].map(kept_after), [100, 256]);
+    }
+
+    #[test]
+    fn under_load_none_has_to_be_made_again() {
+        let pool = Pool::default();
+        let mut held: Vec<_> = (0..200).map(|_| pool.take()).collect();
+        held.drain(..100);
+        let known: Vec<_> = pool.0.lock().unwrap().kept.iter().map(Vec::as_ptr).collect();
+        for _ in 0..100 {
+            let mut buffer = pool.take();
+            assert!(known.contains(&buffer.room().as_ptr()));
+            held.push(buffer);
+        }
+    }
+
+    #[test]
+    fn the_one_given_back_last_is_used_first() {
+        let pool = Pool::default();
+        let [mut one, two] = [pool.take(), pool.take()];
+        let start = one.room().as_ptr();
+        drop(two);
+        drop(one);
+        assert_eq!(pool.take().room().as_ptr(), start);
     }
 }
