@@ -1,5 +1,6 @@
 """Packets of the device leave by lanes as far as there is room; the rest comes up."""
 
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -37,7 +38,7 @@ def test_packets_of_the_device_leave_by_their_lane(rig: Rig) -> None:
     size = 100 + OVERHEAD
     assert (lane, first) == (LANE, 10)
     assert shapes == [(size, 4, 4 * size - 40)]
-    assert flows == [(FLOW, 2, 200), (FLOW + 1, 1, 100), (FLOW, 1, 60)]
+    assert flows == [(FLOW, 3, 260), (FLOW + 1, 1, 100)]
     assert [len(parcel) for parcel in payloads[:1]] == [2], "what is alike is one train"
     assert packets_of(payloads) == packets
     assert 0 <= age < PATIENCE
@@ -51,6 +52,31 @@ def test_only_who_asks_gets_what_was_sent(rig: Rig) -> None:
     rig.bypass.approve(LANE, FLOW, ip(0))
     rig.emit([ip(0)])
     assert rig.round().sent[0][4] == []
+
+
+def test_what_a_lane_sends_within_5_ms_is_one_entry_whatever_others_send(rig: Rig) -> None:
+    """Several times, if need be: nobody can promise that two runs are so close to each other."""
+    packets = [ip(0), ip(1, port=6000)]
+    for attempt in range(50):
+        for lane in (LANE, LANE + 1):
+            rig.open_outbound(next_number=2 * attempt, lane=lane)
+            rig.bypass.approve(lane, FLOW + lane, packets[lane - LANE])
+        rig.bypass.release(0.01)
+        for _ in range(2):
+            rig.emit(packets)
+            arrived = 0
+            while arrived < len(packets):
+                assert select.select([rig.peer], [], [], PATIENCE)[0]
+                arrived += len(rig.at_peer())
+        sent = rig.wait().sent
+        assert sorted(entry[0] for entry in sent) == sorted([LANE, LANE + 1] * (len(sent) // 2))
+        if len(sent) == 2:
+            break
+    else:
+        raise AssertionError("each run is an entry of its own")
+    assert [(entry[1], entry[3]) for entry in sent] == [
+        (2 * attempt, [(FLOW + lane, 2, 200)]) for lane in (LANE, LANE + 1)
+    ]
 
 
 def test_numbers_go_on_from_run_to_run(rig: Rig) -> None:

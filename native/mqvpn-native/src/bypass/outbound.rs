@@ -46,7 +46,7 @@ pub struct OutboundLane {
     pub load: Load,
 }
 
-/// IP packets, and what they were approved as: packets and bytes, in order.
+/// IP packets, and what they were approved as: packets and bytes of each.
 #[derive(Default)]
 pub struct Load {
     sources: Vec<Source>,
@@ -209,12 +209,12 @@ impl OutboundLane {
             Content::Packet(packet) => Source::Packet(front, packet),
             Content::Train(train) => Source::Train(front, train),
         });
-        match self.load.flows.last_mut() {
-            Some((last, packets, total)) if *last == flow => {
+        match self.load.flows.iter_mut().rev().find(|known| known.0 == flow) {
+            Some((_, packets, total)) => {
                 *packets = packets.saturating_add(count);
                 *total = total.saturating_add(bytes);
             }
-            _ => self.load.flows.push((flow, count, bytes)),
+            None => self.load.flows.push((flow, count, bytes)),
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Sent {
     pub first_number: u64,
     /// Length of a packet, count and bytes, as those of a flight.
     pub shapes: Vec<(usize, usize, usize)>,
-    /// What each approval is called, packets and bytes of IP, in order.
+    /// What each approval is called, packets and bytes of IP.
     pub flows: Vec<(i64, usize, usize)>,
     /// The IP packets, if somebody wants them.
     pub payloads: Vec<Content>,
@@ -115,6 +115,8 @@ pub struct Report {
     pub device_error: i32,
     /// Datagrams that Python had to know of at once.
     pub urgent_count: usize,
+    /// What each lane sent last.
+    last_sent: HashMap<i64, usize>,
     /// The last arrival of each peer.
     last: HashMap<(i64, Peer), usize>,
     handed_count: usize,
@@ -179,9 +181,14 @@ impl Report {
     /// Packets left, or stayed behind; joins them with what the lane sent just before.
     pub fn add_sent(&mut self, sent: Sent) {
         self.note(sent.at);
-        match self.sent.last_mut() {
+        // Others may have sent in between.
+        let position = self.last_sent.get(&sent.lane).copied();
+        match position.and_then(|at| self.sent.get_mut(at)) {
             Some(before) if before.goes_on_with(&sent) => before.append(sent),
-            _ => self.sent.push(sent),
+            _ => {
+                self.last_sent.insert(sent.lane, self.sent.len());
+                self.sent.push(sent);
+            }
         }
     }
 
