@@ -32,12 +32,20 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     assert done.stdout.split() == [str(ENOUGH_DESCRIPTORS)] * 2, done.stderr
 
 
-@pytest.mark.parametrize("program", ["client.run(None)", "server.run(None)"])
+_UNDER_HELPER = """under_helper.run(
+    os.open(os.devnull, os.O_RDWR),
+    socket.socketpair()[0].detach(),
+    os.open(os.devnull, os.O_RDWR),
+)"""
+
+
+@pytest.mark.parametrize("program", ["client.run(None)", "server.run(None)", _UNDER_HELPER])
 @pytest.mark.parametrize("hard", [20, ENOUGH_DESCRIPTORS - 1])
 def test_with_too_few_nothing_begins(program: str, hard: int) -> None:
     """Not even the settings are looked at."""
     module = program.partition(".")[0]
-    done = _run(f"from mqvpn_core.app import {module}; raise SystemExit({program})", 16, hard)
+    imports = f"import os, socket; from mqvpn_core.app import {module}"
+    done = _run(f"{imports}; raise SystemExit({program})", 16, hard)
     assert done.returncode == ExitCode.FAILURE
     assert done.stderr == (
         f"this process may open {hard} files and sockets, and needs {ENOUGH_DESCRIPTORS}; "

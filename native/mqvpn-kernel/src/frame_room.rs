@@ -253,6 +253,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_between_two_frames_to_be_split_is_not_overtaken() {
+        for between in 1..3 {
+            let mut room = FrameRoom::default();
+            let mut split = [0; FRAME_HEADER_LEN];
+            split[1] = 5;
+            split[4..6].copy_from_slice(&16_u16.to_ne_bytes());
+            split[6..8].copy_from_slice(&20_u16.to_ne_bytes());
+            read(&mut room, &split, &packet(1, 9, 60));
+            for _ in 0..between {
+                read(&mut room, &[0; FRAME_HEADER_LEN], &packet(2, 9, 44));
+            }
+            read(&mut room, &split, &packet(3, 9, 60));
+            let lens: Vec<usize> = contents(&mut room).iter().map(Vec::len).collect();
+            assert_eq!(lens, [2, between, 2]);
+        }
+    }
+
+    #[test]
     fn what_is_large_stays_where_it_was_read() {
         let mut room = FrameRoom::keeping_from(FRAME_HEADER_LEN + 60);
         let at = room.slot().as_ptr();

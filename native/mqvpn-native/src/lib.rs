@@ -4,7 +4,6 @@
 
 mod batch;
 mod border;
-
 mod bypass;
 mod datagram_buffer;
 mod datagrams;
