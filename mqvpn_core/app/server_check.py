@@ -24,7 +24,7 @@ from mqvpn_core.app.server_init import WayOut, find_way_out
 from mqvpn_core.config import HostPort, ServerConfig
 from mqvpn_core.config.setting import Role
 from mqvpn_core.errors import ConfigError, HostError
-from mqvpn_core.runtime.udp_opening import DEFAULT_BUFFER_BYTES
+from mqvpn_core.runtime.udp_opening import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES
 
 _FEW_DAYS = 14
 _LEAST_MTU = 1280  # RFC 8200 s5
@@ -228,14 +228,14 @@ def _kernel(machine: Machine, *, is_running: bool) -> Iterator[Finding]:
     else:
         text = "off although the server runs: somebody turned it off; restart the server"
         yield Finding(subject="forwarding", verdict=Verdict.WRONG, text=text)
-    for name in ("rmem_max", "wmem_max"):
+    for name, wanted in (("rmem_max", RECEIVE_BUFFER_BYTES), ("wmem_max", SEND_BUFFER_BYTES)):
         limit = _number(machine.proc / "net/core" / name)
-        if limit is None or limit >= DEFAULT_BUFFER_BYTES:
+        if limit is None or limit >= wanted:
             yield Finding(subject="UDP buffers", verdict=Verdict.GOOD, text=f"{name} is enough")
         else:
             text = (
                 f"{name} is {limit}; a server with CAP_NET_ADMIN goes beyond it, any other loses"
-                f" packets in bursts: sysctl net.core.{name}={DEFAULT_BUFFER_BYTES}"
+                f" packets in bursts: sysctl net.core.{name}={wanted}"
             )
             yield Finding(subject="UDP buffers", verdict=Verdict.DOUBTFUL, text=text)
 

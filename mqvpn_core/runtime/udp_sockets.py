@@ -33,8 +33,8 @@ from mqvpn_core.runtime.descriptor_wait import DescriptorWait
 from mqvpn_core.runtime.joined_reads import join_reads
 from mqvpn_core.runtime.packet_ports import MAX_READ_BYTES, DatagramSocket
 from mqvpn_core.runtime.udp_opening import (
-    DEFAULT_BUFFER_BYTES,
     IP_PKTINFO,
+    RECEIVE_BUFFER_BYTES,
     SO_RCVBUFFORCE,
     SOL_UDP,
     UDP_GRO,
@@ -143,7 +143,7 @@ class UdpSocket(DatagramSocket):
 
     def set_receive_buffer(self, wanted_bytes: int | None) -> None:
         """Change the kernel's buffer for what arrives; None gives back the usual one."""
-        wanted = DEFAULT_BUFFER_BYTES if wanted_bytes is None else wanted_bytes
+        wanted = RECEIVE_BUFFER_BYTES if wanted_bytes is None else wanted_bytes
         set_buffer(self._socket, SO_RCVBUFFORCE, socket.SO_RCVBUF, wanted)
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -26,12 +27,14 @@ def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             port: int = 0,
             *,
             interface: str | None = None,
-            buffer_bytes: int = 4 << 20,
+            buffer_bytes: int | None = None,
             segmentation: bool = True,
         ) -> UdpSocket:
-            options = UdpOptions(
-                interface=interface, buffer_bytes=buffer_bytes, segmentation=segmentation
-            )
+            options = UdpOptions(interface=interface, segmentation=segmentation)
+            if buffer_bytes is not None:
+                options = replace(
+                    options, receive_buffer_bytes=buffer_bytes, send_buffer_bytes=buffer_bytes
+                )
             made = UdpSocket(SocketAddress(host, port), options)
             stack.callback(made.close)
             return made

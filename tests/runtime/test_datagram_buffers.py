@@ -35,7 +35,7 @@ class Carry(Protocol):
 @pytest.fixture
 def carry() -> Iterator[Carry]:
     with ExitStack() as stack:
-        options = UdpOptions(interface=None, buffer_bytes=4 << 20, segmentation=True)
+        options = UdpOptions()
         sender, receiver = (UdpSocket(SocketAddress("127.0.0.1", 0), options) for _ in range(2))
         stack.callback(sender.close)
         stack.callback(receiver.close)

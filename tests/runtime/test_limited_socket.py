@@ -7,7 +7,7 @@ import trio
 
 from mqvpn_core.ids import SocketAddress
 from mqvpn_core.runtime.limited_socket import SMALLEST_BURST, SMALLEST_QUEUE, LimitedSocket
-from mqvpn_core.runtime.udp_opening import DEFAULT_BUFFER_BYTES, UdpOptions
+from mqvpn_core.runtime.udp_opening import RECEIVE_BUFFER_BYTES, UdpOptions
 from mqvpn_core.runtime.udp_sockets import UdpSocket
 from tests.runtime.fakes import FakeSocket, datagram, transmit
 from tests.runtime.virtual_time import run_virtual
@@ -115,7 +115,7 @@ def test_the_kernel_takes_the_buffers() -> None:
         assert small == 2 * SMALLEST_QUEUE
         real.set_receive_buffer(None)
         assert real._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == size
-        assert DEFAULT_BUFFER_BYTES > SMALLEST_QUEUE
+        assert RECEIVE_BUFFER_BYTES > SMALLEST_QUEUE
         assert not real.is_closed
     finally:
         real.close()

@@ -21,7 +21,7 @@ class Opener(Protocol):
         port: int = 0,
         *,
         interface: str | None = None,
-        buffer_bytes: int = 4 << 20,
+        buffer_bytes: int | None = None,
         segmentation: bool = True,
     ) -> UdpSocket:
         """Open one."""
