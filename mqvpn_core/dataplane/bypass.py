@@ -56,7 +56,7 @@ class SentByBypass(NamedTuple):
     flows: list[FlowShare]
     """Whose they are."""
     payloads: list[Parcel]
-    """The IP packets in them, if the lane keeps them."""
+    """The IP packets in them, if the lane keeps them and not too many have left."""
     age: float
     """Seconds since they left."""
 

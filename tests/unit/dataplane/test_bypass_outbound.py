@@ -17,6 +17,8 @@ from tests.unit.dataplane.bypass_rig import (
     ip,
 )
 
+# To be split into packets with 1372 bytes of UDP payload.
+SEGMENTED = b"\1\5\x1c\0\x5c\5\x14\0\6\0"
 OTHER_FLOW = ip(0, source="10.0.0.9")
 
 
@@ -52,6 +54,32 @@ def test_only_who_asks_gets_what_was_sent(rig: Rig) -> None:
     rig.bypass.approve(LANE, FLOW, ip(0))
     rig.emit([ip(0)])
     assert rig.round().sent[0][4] == []
+
+
+def test_of_a_load_some_megabytes_are_kept_and_of_each_lane_a_little(rig: Rig) -> None:
+    for lane in (LANE, LANE + 1):
+        rig.open_outbound(lane=lane, credit=1 << 24, max_packets=10_000, keeps=True)
+        rig.bypass.approve(lane, FLOW + lane, ip(0, port=5000 + lane))
+    rig.bypass.release(1)
+    for lane, frame_count in ((LANE, 60), (LANE + 1, 25)):
+        for _ in range(frame_count):
+            assert select.select([], [rig.host], [], PATIENCE)[1]
+            rig.host.send(SEGMENTED + ip(7, size=28 + 44 * 1372, port=5000 + lane))
+    while select.select([rig.device], [], [], 0)[0]:
+        assert select.select([], [rig.host], [], PATIENCE)[1]
+    sent = rig.wait().sent
+    assert sum(entry[3][0][1] for entry in sent) == 85 * 44
+    kept = {LANE: 0, LANE + 1: 0}
+    for lane, _, _, ((_, packet_count, _),), payloads, _ in sent:
+        packets = packets_of(payloads)
+        assert len(packets) in (0, packet_count)
+        kept[lane] += sum(map(len, packets))
+    run = 786_432 + 65_536
+    assert 3 << 20 <= kept[LANE] <= (3 << 20) + run
+    assert 256 << 10 <= kept[LANE + 1] <= (256 << 10) + run
+    rig.open_outbound(next_number=60 * 44, keeps=True)
+    rig.emit([ip(1, port=5000 + LANE)])
+    assert rig.round().sent[0][4] == [ip(1, port=5000 + LANE)]
 
 
 def test_what_a_lane_sends_within_5_ms_is_one_entry_whatever_others_send(rig: Rig) -> None:

@@ -205,6 +205,7 @@ impl Bypass {
                 credit,
                 max_packets: max_packets.min(usize::try_from(numbers).unwrap_or(usize::MAX)),
                 keeps,
+                kept_bytes: 0,
                 is_open: true,
                 load: Load::default(),
             };

@@ -24,6 +24,12 @@ use crate::device::{read_frames, read_one};
 /// Of one run.
 const MAX_FRAMES: usize = 256;
 const MAX_RUN_BYTES: usize = 786_432;
+/// Bytes of what has left that are kept until Python asks, of all lanes and, whatever others do, of
+/// each. Memory that many megabytes go through does not stay in the caches: to keep all that leaves
+/// at several Gbit/s costs a tenth of it. Of such a load not everything can be sent again anyway
+/// before those who have sent it do so, and below 1 Gbit/s it is everything.
+const MAX_KEPT_BYTES: usize = 3 << 20;
+const MIN_KEPT_BYTES_OF_LANE: usize = 256 << 10;
 /// Approvals of all lanes; one more, and all are forgotten.
 const MAX_APPROVALS: usize = 4096;
 
@@ -40,7 +46,9 @@ pub struct OutboundLane {
     /// Bytes and packets that may leave.
     pub credit: usize,
     pub max_packets: usize,
+    /// What leaves may have to be sent again.
     pub keeps: bool,
+    pub kept_bytes: usize,
     pub is_open: bool,
     /// What leaves at the end of the run.
     pub load: Load,
@@ -248,14 +256,28 @@ impl OutboundLane {
             seal_rest(key, &batch, rest, outcome.packets, report, at);
         }
         let shapes = runs::join_like(&runs);
+        let payloads =
+            if self.may_keep(&flows, report) { batch.into_contents() } else { Vec::new() };
         report.add_sent(Sent {
             lane: key,
             first_number,
             shapes: shapes.iter().map(|run| (run.segment_len, run.count, run.total_len)).collect(),
             flows,
-            payloads: if self.keeps { batch.into_contents() } else { Vec::new() },
+            payloads,
             at,
         });
+    }
+
+    /// Tells whether these packets are to be kept, and counts them if so.
+    fn may_keep(&mut self, flows: &[(i64, usize, usize)], report: &mut Report) -> bool {
+        let keeps = self.keeps
+            && (report.kept_bytes < MAX_KEPT_BYTES || self.kept_bytes < MIN_KEPT_BYTES_OF_LANE);
+        if keeps {
+            let bytes = flows.iter().fold(0_usize, |sum, flow| sum.saturating_add(flow.2));
+            self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+            report.kept_bytes = report.kept_bytes.saturating_add(bytes);
+        }
+        keeps
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Sent {
     pub shapes: Vec<(usize, usize, usize)>,
     /// What each approval is called, packets and bytes of IP.
     pub flows: Vec<(i64, usize, usize)>,
-    /// The IP packets, if somebody wants them.
+    /// The IP packets, all or none of them.
     pub payloads: Vec<Content>,
     pub at: Instant,
 }
@@ -111,6 +111,8 @@ pub struct Report {
     pub arrivals: Vec<Arrival>,
     pub unsent: Vec<Unsent>,
     pub parcels: Vec<Content>,
+    /// Bytes of IP packets in what was sent.
+    pub kept_bytes: usize,
     pub refused_count: usize,
     pub device_error: i32,
     /// Datagrams that Python had to know of at once.
@@ -262,6 +264,7 @@ impl Sent {
         let count = self.shapes.iter().fold(0_usize, |sum, shape| sum.saturating_add(shape.1));
         let behind = u64::try_from(count).ok().and_then(|it| self.first_number.checked_add(it));
         self.lane == next.lane
+            && self.payloads.is_empty() == next.payloads.is_empty()
             && behind == Some(next.first_number)
             && next.at.saturating_duration_since(self.at) < SENT_TOGETHER
     }
