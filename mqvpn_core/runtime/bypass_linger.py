@@ -10,7 +10,7 @@ from mqvpn_core.ids import Instant
 
 SHORTEST = 0.002
 """Seconds after which a packet that went past is entered in the books."""
-UNDER_LOAD = ((1024, 0.015), (128, 0.01))
+UNDER_LOAD = ((1024, 0.02), (128, 0.01))
 """The same where so many packets go past between two rounds. It is well below the
 ``max_ack_delay`` of 25 ms that we have promised; more than this, on both sides, takes congestion
 windows that hardly any path has."""
