@@ -34,6 +34,8 @@ _WORTH_A_TRIAL = 125_000.0
 _MIN_SHARE_KEPT = 0.25
 _MUCH_FASTER = 0.7
 _NOTICEABLE_SECONDS = 0.005
+# Bytes per second: where so much is carried each path more costs noticeably much of the processor.
+_MUCH_WORK = 125e6
 
 
 class FlowPinning:
@@ -151,6 +153,8 @@ class FlowPinning:
             found = self._find_move(now)
             if found is not None:
                 self._move(*found, Instant(now + REST_SECONDS))
+            else:
+                self._gather(now)
             self._bring_home(now)
 
     def _move(self, flow: Flow, receiver: PathLoad, rests_until: Instant) -> None:
@@ -187,6 +191,25 @@ class FlowPinning:
                         return flow, receiver
         return self._find_exploration(spare, now)
 
+    def _gather(self, now: Instant) -> None:
+        """Put flows together on one path if that has plenty of room for all of them.
+
+        Then the machines are the limit and not the paths, and they have less to do with one: every
+        path has sockets, acknowledgements and books of its own.
+        """
+        used = [load for load in self._open if load.bulk]
+        if len(used) < 2:  # noqa: PLR2004 - nothing to put together
+            return
+        receiver = max(used, key=lambda load: load.used_rate)
+        total_rate = sum(load.used_rate for load in used)
+        if total_rate < _MUCH_WORK or not receiver.is_ample_for(total_rate):
+            return
+        for donor in used:
+            if donor.order == receiver.order and not _is_much_nearer(donor, receiver):
+                for flow in donor.bulk:
+                    if donor is not receiver and _rested([flow], receiver, now) is not None:
+                        self._move(flow, receiver, Instant(now + SHORT_REST_SECONDS))
+
     def _find_exploration(
         self, unused: Sequence[PathLoad], now: Instant
     ) -> tuple[Flow, PathLoad] | None:
@@ -212,6 +235,7 @@ class FlowPinning:
                     continue
                 is_crowded = (
                     donor.used_rate > donor.comfortable_rate()
+                    and not (donor.used_rate > _MUCH_WORK and donor.is_ample_for(donor.used_rate))
                     and receiver.hoped_rate(donor.rate()) > donor.share()
                 )
                 if is_crowded or _is_much_nearer(receiver, donor):

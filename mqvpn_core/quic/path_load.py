@@ -30,13 +30,15 @@ _QUEUED_SECONDS = 0.003
 _TRUSTED_RATE = 1e6
 # A path whose rate rises by so much from one look to the next has not found its limit yet.
 _GROWTH = 1.25
+# Of a window that allows more than this many times what is wanted.
+_AMPLE = 2.0
 _NEVER = Instant(float("-inf"))
 
 
 class PathLoad:
     """Flows of one path and conclusions from how they fare.
 
-    A: rate, prospect, share, has_spare, has_long_backlog, is_proven, takes
+    A: rate, prospect, share, has_spare, is_ample_for, has_long_backlog, is_proven, takes
     C: open, shut, note_trial, take_in, let_go, review
     """
 
@@ -203,6 +205,10 @@ class PathLoad:
             and self.view.send_budget >= self.view.max_packet_bytes
             and self.used_rate < max(_MAX_USED_SHARE * self.rate(), self.comfortable_rate())
         )
+
+    def is_ample_for(self, rate: float) -> bool:
+        """It would carry so many bytes per second with ease, and was not full lately."""
+        return not self.is_proven and self.has_spare() and self.rate() > _AMPLE * rate
 
     def has_long_backlog(self) -> bool:
         """More waits than it sends in a while, and more than a burst or two."""

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from mqvpn_core.ids import PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.flow_pinning import (
@@ -242,6 +244,47 @@ def test_the_only_flow_stays_on_a_full_path_if_the_other_is_not_known_to_be_bett
     views = [view(A, budget=2 * WHOLE, rate=3e6), view(B, rate=1e6)]
     scene.run(5.0, {1: 3}, *views)
     assert scene.scheduler.flows_by_path() == {A: 1, B: 0}
+
+
+def bypassed(scene: Scene, mbyte: dict[int, int], *views: CarrierView) -> dict[PathId, int]:
+    """Let flows send so much a second for three, past the scheduler; say how many are where."""
+    paths = {flow: scene.path_of(flow, *views) for flow in mbyte}
+    for _ in range(300):
+        scene.now += 0.01
+        for flow, path_id in tuple(paths.items()):
+            sent_bytes = mbyte[flow] * 10_000
+            if not scene.scheduler.note_bypassed(flow, path_id, sent_bytes, at(scene.now)):
+                paths[flow] = scene.path_of(flow, *views)
+        scene.scheduler.review(views, at(scene.now))
+    return scene.scheduler.flows_by_path()
+
+
+@pytest.mark.parametrize(
+    ("mbyte", "rates", "carried"),
+    [
+        pytest.param(50, (1e9, 1e9), {A: 4, B: 0}, id="ample"),
+        pytest.param(20, (1e9, 1e9), {A: 2, B: 2}, id="little work"),
+        pytest.param(50, (3.9e8, 3.9e8), {A: 2, B: 2}, id="perhaps no room for all"),
+    ],
+)
+def test_flows_that_keep_the_machine_busy_are_put_together_where_there_is_plenty_of_room(
+    mbyte: int, rates: tuple[float, float], carried: dict[PathId, int]
+) -> None:
+    views = [view(path_id, rate=rate) for path_id, rate in zip((A, B), rates, strict=True)]
+    loads = {1: mbyte + 1, 2: mbyte, 3: mbyte + 1, 4: mbyte}
+    scene = Scene()
+    for flow in loads:
+        scene.path_of(flow, *views)
+    assert scene.scheduler.flows_by_path() == {A: 2, B: 2}
+    assert bypassed(scene, loads, *views) == carried
+
+
+def test_flows_are_not_put_together_where_a_path_was_full_or_round_trips_are_long() -> None:
+    near, far = view(A, rate=1e9, rtt=0.01), view(B, rate=1e9, rtt=0.05)
+    scene = Scene()
+    loads = {1: 50, 2: 90}
+    assert {scene.path_of(flow, near, far) for flow in loads} == {A, B}
+    assert bypassed(scene, loads, near, far) == {A: 1, B: 1}
 
 
 def test_a_flow_does_not_move_to_where_its_packets_do_not_fit() -> None:
