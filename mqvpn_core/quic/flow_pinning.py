@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mqvpn_core.ids import Instant, PathId
 from mqvpn_core.quic.carrier_view import CarrierView
 from mqvpn_core.quic.datagram_queue import Flow, FlowRing
-from mqvpn_core.quic.path_load import PathLoad
+from mqvpn_core.quic.path_load import MUCH_WORK, PathLoad
 from mqvpn_core.quic.path_trial import LARGEST_RATE, PathTrial
 
 REVIEW_SECONDS = 0.5
@@ -34,8 +34,6 @@ _WORTH_A_TRIAL = 125_000.0
 _MIN_SHARE_KEPT = 0.25
 _MUCH_FASTER = 0.7
 _NOTICEABLE_SECONDS = 0.005
-# Bytes per second: where so much is carried each path more costs noticeably much of the processor.
-_MUCH_WORK = 125e6
 
 
 class FlowPinning:
@@ -202,7 +200,7 @@ class FlowPinning:
             return
         receiver = max(used, key=lambda load: load.used_rate)
         total_rate = sum(load.used_rate for load in used)
-        if total_rate < _MUCH_WORK or not receiver.is_ample_for(total_rate):
+        if total_rate < MUCH_WORK or not receiver.is_ample_for(total_rate):
             return
         for donor in used:
             if donor.order == receiver.order and not _is_much_nearer(donor, receiver):
@@ -235,7 +233,7 @@ class FlowPinning:
                     continue
                 is_crowded = (
                     donor.used_rate > donor.comfortable_rate()
-                    and not (donor.used_rate > _MUCH_WORK and donor.is_ample_for(donor.used_rate))
+                    and not donor.is_beyond_need
                     and receiver.hoped_rate(donor.rate()) > donor.share()
                 )
                 if is_crowded or _is_much_nearer(receiver, donor):
@@ -303,9 +301,11 @@ class FlowPinning:
             options = preferred
         if len(options) == 1:
             return options[0]
-        best_rate = max(load.rate() for load in options)
-
         nearest = min(options, key=lambda load: load.distance)
+        ample = [load for load in options if load.is_beyond_need]
+        if ample and not _is_much_nearer(nearest, ample[0]):
+            return max(ample, key=lambda load: load.demonstrated_rate)
+        best_rate = max(load.rate() for load in options)
         has_room = nearest.used_rate <= nearest.comfortable_rate()
 
         def expected_share(load: PathLoad) -> float:

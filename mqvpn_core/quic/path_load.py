@@ -17,6 +17,9 @@ OPTIMISM = 0.25
 """An unproven path is not believed to be worse than this share of the best one, or it would never
 get the traffic that proves it."""
 
+MUCH_WORK = 125e6
+"""Bytes per second: where so much is carried each path more takes much of the processor."""
+
 _MEASUREMENT_SECONDS = 60.0
 _LONG_BACKLOG_SECONDS = 0.1
 _BURST_BYTES = 128 * 1024
@@ -38,7 +41,8 @@ _NEVER = Instant(float("-inf"))
 class PathLoad:
     """Flows of one path and conclusions from how they fare.
 
-    A: rate, prospect, share, has_spare, is_ample_for, has_long_backlog, is_proven, takes
+    A: rate, prospect, share, has_spare, has_long_backlog, is_proven, takes,
+    is_ample_for, is_beyond_need
     C: open, shut, note_trial, take_in, let_go, review
     """
 
@@ -114,6 +118,12 @@ class PathLoad:
     def is_queued(self) -> bool:
         """Something waits on the way: what holds its flows back may be there and not here."""
         return self.round_trip > _QUEUED * self.distance + _QUEUED_SECONDS
+
+    @property
+    def is_beyond_need(self) -> bool:
+        """It has carried what keeps a machine busy, and would carry much more with ease."""
+        rate = self.demonstrated_rate
+        return rate > MUCH_WORK and self.is_ample_for(rate)
 
     def open(self, view: CarrierView, now: Instant) -> None:
         """It may carry datagrams; called again with every news of it."""

@@ -277,6 +277,10 @@ def test_flows_that_keep_the_machine_busy_are_put_together_where_there_is_plenty
         scene.path_of(flow, *views)
     assert scene.scheduler.flows_by_path() == {A: 2, B: 2}
     assert bypassed(scene, loads, *views) == carried
+    # What begins now goes where the others are, or is shared out again.
+    scene.send(*range(5, 9))
+    scene.allocate(*views)
+    assert scene.scheduler.flows_by_path() == {path: 2 * count for path, count in carried.items()}
 
 
 def test_flows_are_not_put_together_where_a_path_was_full_or_round_trips_are_long() -> None:
