@@ -1,5 +1,5 @@
 # The optional extension: what the reference has, under the same names.
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias, final
 
 from mqvpn_core.dataplane.packets import (
@@ -100,10 +100,15 @@ def write_packets(
 ) -> tuple[int, int]: ...
 def share_destination(data: ReceivedBytes, segment_size: int, cid_length: int) -> bool: ...
 
+@final
+class KeptParcels:
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Parcel]: ...
+
 # Lane, first number, shapes as those of a flight, flows (as approved; packets, IP bytes) in order,
-# the IP packets if the lane keeps them, and seconds since they were sent.
+# the IP packets if the lane keeps them (made when somebody asks), and seconds since they were sent.
 SentPackets: TypeAlias = tuple[
-    int, int, list[PacketShape], list[tuple[int, int, int]], list[Parcel], float
+    int, int, list[PacketShape], list[tuple[int, int, int]], KeptParcels, float
 ]
 
 # Connection ID, first number, packets, UDP bytes, IP bytes, and seconds since the last came.

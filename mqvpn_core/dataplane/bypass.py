@@ -7,6 +7,7 @@ afterwards what went through as ranges of packet numbers. It works between `Bypa
 reference: without it every packet takes the ordinary way.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mqvpn_core.dataplane.packets import (
@@ -44,6 +45,18 @@ FlowShare: TypeAlias = tuple[int, int, int]
 """A flow as it was approved, and how many packets and bytes of it left."""
 
 
+class KeptParcels(Protocol):
+    """IP packets that have left; made when somebody asks, which hardly ever happens."""
+
+    def __len__(self) -> int:
+        """Count packets and trains."""
+        ...
+
+    def __iter__(self) -> Iterator[Parcel]:
+        """Make them."""
+        ...
+
+
 class SentByBypass(NamedTuple):
     """Packets that left on one lane at one time."""
 
@@ -55,7 +68,7 @@ class SentByBypass(NamedTuple):
     """What the packets are like."""
     flows: list[FlowShare]
     """Whose they are."""
-    payloads: list[Parcel]
+    payloads: KeptParcels
     """The IP packets in them, if the lane keeps them and not too many have left."""
     age: float
     """Seconds since they left."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias, overload
 
 from mqvpn_core.dataplane.trains import PacketTrain
 
-ABI = 12
+ABI = 13
 """Changes with every change of a signature or a result of a kernel."""
 
 TAG_BYTES = 16

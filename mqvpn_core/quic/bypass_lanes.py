@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from mqvpn_core.dataplane import kernel
 from mqvpn_core.dataplane.bypass import SentByBypass
-from mqvpn_core.dataplane.packets import Parcel
 from mqvpn_core.ids import FourTuple, Instant, PathId
 from mqvpn_core.quic.connection_ids import LocalConnectionIds
 from mqvpn_core.quic.connection_parts import ConnectionParts
@@ -230,7 +229,7 @@ class BypassLanes:
         for report in reports:
             at = Instant(now - report.age)
             path.data_sent_at = at
-            kept = self._keep(path, prefix, report.payloads, at) if report.payloads else None
+            kept = self._keep(path, prefix, report, at) if report.payloads else None
             done = 0
             for size, count, total_bytes in report.shapes:
                 run = SentRun(
@@ -265,14 +264,15 @@ class BypassLanes:
             self._sources.datagrams.review([view_of(path, now) for path in carriers], now)
 
     def _keep(
-        self, path: Path, prefix: bytes, payloads: Sequence[Parcel], at: Instant
+        self, path: Path, prefix: bytes, report: SentByBypass, at: Instant
     ) -> KeptContents | None:
         """Return what is in each packet, to be sent again if the path fails."""
         if path.is_abandoned:
             # Given up by a command while they left: what it sent elsewhere were those before.
-            self._sources.datagrams.requeue([(prefix, payload) for payload in payloads], at)
+            self._sources.datagrams.requeue([(prefix, payload) for payload in report.payloads], at)
             return None
-        return KeptContents.of_parcels(prefix, payloads)
+        count = sum(count for _, count, _ in report.shapes)
+        return KeptContents.of_parcels(prefix, report.payloads, count)
 
     def _has_settled(self) -> bool:
         engine = self._engine

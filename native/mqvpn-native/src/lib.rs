@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 
 /// Changes with every change of a signature or a result: a build that is left over from another
 /// version of the Python code must not be used.
-const ABI: u32 = 12;
+const ABI: u32 = 13;
 
 /// Data plane in Rust; go through `mqvpn_core.dataplane.kernel`.
 #[pymodule]
@@ -43,6 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(trains::join_packets, module)?)?;
     module.add_function(wrap_pyfunction!(trains::write_packets, module)?)?;
     module.add_class::<bypass::FlowSet>()?;
+    module.add_class::<bypass::KeptParcels>()?;
     module.add_class::<bypass::Bypass>()?;
     Ok(())
 }

@@ -172,7 +172,8 @@ def test_what_is_kept_of_packets_can_be_cut_anywhere(
 def test_what_is_kept_is_returned_with_its_trains_in_one_piece(
     sent: list[Parcel], data: st.DataObject
 ) -> None:
-    kept = KeptContents.of_parcels(PREFIX, sent)
+    kept = KeptContents.of_parcels(PREFIX, iter(sent), len(expand(sent)))
+    assert len(kept) == len(expand(sent))
     assert list(kept.datagrams()) == [(PREFIX, parcel) for parcel in sent]
     start, stop = sorted(data.draw(st.integers(0, len(kept))) for _ in range(2))
     part = list(kept[start:stop].datagrams())

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use mqvpn_kernel::frames::Content;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyIterator, PyList};
 
+use crate::border::guarded;
 use crate::bypass::report::{Arrival, Counts, Report, Sent};
 use crate::trains::PacketTrain;
 
@@ -35,7 +36,7 @@ pub fn tell(
     let sent = PyList::empty(py);
     for part in report.sent {
         let Sent { lane, first_number, shapes, flows, payloads, at } = part;
-        let payloads = parcels(py, payloads)?;
+        let payloads = KeptParcels { contents: payloads };
         sent.append((lane, first_number, shapes, flows, payloads, age(at, now)))?;
     }
     let arrivals = PyList::empty(py);
@@ -58,7 +59,7 @@ pub fn tell(
     for part in report.unsent {
         unsent.append((part.lane, PyBytes::new(py, &part.data), part.segment_len))?;
     }
-    let parcels = parcels(py, report.parcels)?;
+    let parcels = parcels(py, &report.parcels)?;
     let counts = counts.into_iter().map(|(key, it)| {
         let (received, sent) = (it.received_count, it.sent_count);
         (key, received, it.received_bytes, sent, it.sent_bytes, it.unusable_count, it.errors)
@@ -68,12 +69,31 @@ pub fn tell(
     Ok((sent, arrivals, unsent, parcels, counts, refused_count, device_error, urgent_count))
 }
 
-fn parcels(py: Python<'_>, contents: Vec<Content>) -> PyResult<Bound<'_, PyList>> {
+/// What has left, for who may have to send it again: hardly ever somebody looks at it.
+#[pyclass(frozen, module = "mqvpn_core.dataplane._native")]
+pub struct KeptParcels {
+    contents: Vec<Content>,
+}
+
+#[pymethods]
+impl KeptParcels {
+    fn __len__(&self) -> usize {
+        self.contents.len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        guarded(|| parcels(py, &self.contents)?.try_iter())
+    }
+}
+
+fn parcels<'py>(py: Python<'py>, contents: &[Content]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for content in contents {
         match content {
-            Content::Packet(packet) => list.append(PyBytes::new(py, &packet))?,
-            Content::Train(train) => list.append(Bound::new(py, PacketTrain { train })?)?,
+            Content::Packet(packet) => list.append(PyBytes::new(py, packet))?,
+            Content::Train(train) => {
+                list.append(Bound::new(py, PacketTrain { train: train.clone() })?)?;
+            }
         }
     }
     Ok(list)

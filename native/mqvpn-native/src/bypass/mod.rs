@@ -43,6 +43,7 @@ use crate::packet_keys::PacketKeys;
 use crate::sealing::{Header, envelope_of};
 
 pub use crate::bypass::flow_set::FlowSet;
+pub use crate::bypass::happened::KeptParcels;
 
 /// Longest connection ID (RFC 9000 s17.2).
 const MAX_CID_LEN: usize = 20;
