@@ -35,7 +35,16 @@ Offer = Callable[[float], tuple[Sample, float]]
 
 def search_rate(offer: Offer) -> Found:
     """Double the rate until too much is lost, or halve it until no more is; then look between."""
-    found, too_much = _climb(offer, FIRST_MBIT, _COARSE)
+    return _between(offer, *_climb(offer, FIRST_MBIT, _COARSE))
+
+
+def search_nearby(offer: Offer, rate: float) -> Found:
+    """Do the same in small steps from a rate that was found before; it is right to a twentieth."""
+    return _between(offer, *_climb(offer, rate, _FINE))
+
+
+def _between(offer: Offer, found: Found, too_much: float | None) -> Found:
+    """Halve twice what is between the best rate and one that was too much."""
     for _ in range(2):
         if found.sample is None or too_much is None:
             break
@@ -46,11 +55,6 @@ def search_rate(offer: Offer) -> Found:
         else:
             found = Found(rate=rate, sample=sample)
     return found
-
-
-def search_nearby(offer: Offer, rate: float) -> Found:
-    """Do the same in small steps from a rate that was found before."""
-    return _climb(offer, rate, _FINE)[0]
 
 
 def _climb(offer: Offer, first: float, step: float) -> tuple[Found, float | None]:

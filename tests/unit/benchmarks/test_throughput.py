@@ -55,9 +55,9 @@ def test_a_sender_that_gives_no_more_ends_the_search() -> None:
 @pytest.mark.parametrize(
     ("carried", "found", "tried"),
     [
-        (110.0, 100.0, [100.0, 118.92]),
-        (150.0, 141.42, [100.0, 118.92, 141.42, 168.18]),
-        (75.0, 70.71, [100.0, 84.09, 70.71]),
+        (110.0, 109.05, [100.0, 118.92, 109.05, 113.88]),
+        (150.0, 147.68, [100.0, 118.92, 141.42, 168.18, 154.22, 147.68]),
+        (75.0, 73.84, [100.0, 84.09, 70.71, 77.11, 73.84]),
     ],
 )
 def test_a_rate_is_found_again_near_by(carried: float, found: float, tried: list[float]) -> None:
