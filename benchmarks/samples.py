@@ -100,8 +100,11 @@ class Footprint:
 
     way: Way
     """The way."""
-    rtt_added_us: Middle
-    """Median round-trip times of the idle tunnel less those of the bare link, round by round."""
+    rtt_added_us: Middle | None
+    """Median round-trip times of the idle tunnel less those of the bare link, round by round.
+
+    Nothing where the bare link was not measured.
+    """
     idle_cpu_share: float
     """Of one processor, the busier of the two programs."""
     resident_mb: tuple[float, float]

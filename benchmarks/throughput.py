@@ -126,9 +126,9 @@ class Rounds:
         own = self._idle[setting.way]
         return Footprint(
             way=setting.way,
-            rtt_added_us=Middle.of(
-                [one - other for one, other in zip(own, bare or [0.0] * len(own), strict=True)]
-            ),
+            rtt_added_us=None
+            if bare is None
+            else Middle.of([one - other for one, other in zip(own, bare, strict=True)]),
             idle_cpu_share=max(
                 (now - then) / _IDLE_SECONDS for now, then in zip(after, before, strict=True)
             ),
@@ -251,8 +251,9 @@ def _print(results: Sequence[Result], footprints: Sequence[Footprint]) -> None:
             )
         )
     for cost in footprints:
+        added = cost.rtt_added_us
         print(
-            f"{cost.way.name}: idle RTT +{cost.rtt_added_us.text(0)} us, idle processor"
+            f"{cost.way.name}: idle RTT +{added.text(0) if added else '-'} us, idle processor"
             f" {cost.idle_cpu_share * 100:.1f} %, memory {cost.resident_mb[0]:.0f} MB client,"
             f" {cost.resident_mb[1]:.0f} MB server"
         )

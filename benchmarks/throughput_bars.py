@@ -76,7 +76,7 @@ def _shares_of_raw(results: Sequence[Result]) -> Iterator[Verdict]:
 
 def _round_trips(footprints: Sequence[Footprint]) -> Iterator[Verdict]:
     for each in footprints:
-        if each.way.kernel == "native" and each.way.paths == 1:
+        if each.way.kernel == "native" and each.way.paths == 1 and each.rtt_added_us is not None:
             yield _at_most(
                 f"idle round trip added in us, {each.way.name}", each.rtt_added_us, MAX_RTT_ADDED_US
             )

@@ -117,7 +117,9 @@ def test_every_bar_is_judged() -> None:
     footprint = Footprint(
         way=NATIVE, rtt_added_us=middle, idle_cpu_share=0.0, resident_mb=(70.0, 70.0)
     )
-    verdicts = judge(results, [footprint, replace(footprint, way=WAYS["reference"])])
+    unknown = replace(footprint, way=WAYS["native-plain"], rtt_added_us=None)
+    others = [replace(footprint, way=WAYS["reference"]), unknown]
+    verdicts = judge(results, [footprint, *others])
     expected = {
         "CPU-s/GB of the client, native tcp-1": True,
         "CPU-s/GB of the server, native tcp-1": True,
