@@ -13,6 +13,7 @@ pub mod flows;
 pub mod frame_room;
 pub mod frames;
 pub mod join;
+pub mod keeping;
 pub mod keys;
 pub mod open;
 pub mod packet_number;

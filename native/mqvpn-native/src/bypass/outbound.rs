@@ -10,6 +10,7 @@ use mqvpn_kernel::chain::split_frames;
 use mqvpn_kernel::flows::{FiveTuple, Flow};
 use mqvpn_kernel::frame_room::FrameRoom;
 use mqvpn_kernel::frames::Content;
+use mqvpn_kernel::keeping::Keeping;
 use mqvpn_kernel::runs::{self, Run};
 use nix::errno::Errno;
 
@@ -24,12 +25,6 @@ use crate::device::{read_frames, read_one};
 /// Of one run.
 const MAX_FRAMES: usize = 256;
 const MAX_RUN_BYTES: usize = 786_432;
-/// Bytes of what has left that are kept until Python asks, of all lanes and, whatever others do, of
-/// each. Memory that many megabytes go through does not stay in the caches: to keep all that leaves
-/// at several Gbit/s costs a tenth of it. Of such a load not everything can be sent again anyway
-/// before those who have sent it do so, and below 1 Gbit/s it is everything.
-const MAX_KEPT_BYTES: usize = 3 << 20;
-const MIN_KEPT_BYTES_OF_LANE: usize = 256 << 10;
 /// Approvals of all lanes; one more, and all are forgotten.
 const MAX_APPROVALS: usize = 4096;
 
@@ -69,6 +64,7 @@ pub struct Outbound {
     approvals: HashMap<FiveTuple, (i64, i64)>,
     frames: FrameRoom,
     room: Vec<u8>,
+    keeping: Keeping,
 }
 
 impl Outbound {
@@ -130,7 +126,7 @@ impl Outbound {
         }
         for (key, lane) in &mut self.lanes {
             if !lane.load.sources.is_empty() {
-                lane.send(*key, sockets, &mut self.room, report);
+                lane.send(*key, sockets, &mut self.room, &mut self.keeping, report);
             }
         }
         read
@@ -227,7 +223,14 @@ impl OutboundLane {
     }
 
     /// Seals and sends what was taken; what the socket does not take is sealed for Python.
-    fn send(&mut self, key: i64, sockets: &mut Sockets, room: &mut Vec<u8>, report: &mut Report) {
+    fn send(
+        &mut self,
+        key: i64,
+        sockets: &mut Sockets,
+        room: &mut Vec<u8>,
+        keeping: &mut Keeping,
+        report: &mut Report,
+    ) {
         let Load { sources, flows } = mem::take(&mut self.load);
         let first_number = self.next_number;
         let batch = Batch::new(Arc::clone(&self.envelope), first_number, sources);
@@ -256,8 +259,11 @@ impl OutboundLane {
             seal_rest(key, &batch, rest, outcome.packets, report, at);
         }
         let shapes = runs::join_like(&runs);
-        let payloads =
-            if self.may_keep(&flows, report) { batch.into_contents() } else { Vec::new() };
+        let payloads = if self.may_keep(&flows, keeping, report, at) {
+            batch.into_contents()
+        } else {
+            Vec::new()
+        };
         report.add_sent(Sent {
             lane: key,
             first_number,
@@ -269,11 +275,16 @@ impl OutboundLane {
     }
 
     /// Tells whether these packets are to be kept, and counts them if so.
-    fn may_keep(&mut self, flows: &[(i64, usize, usize)], report: &mut Report) -> bool {
-        let keeps = self.keeps
-            && (report.kept_bytes < MAX_KEPT_BYTES || self.kept_bytes < MIN_KEPT_BYTES_OF_LANE);
+    fn may_keep(
+        &mut self,
+        flows: &[(i64, usize, usize)],
+        keeping: &mut Keeping,
+        report: &mut Report,
+        now: Instant,
+    ) -> bool {
+        let bytes = flows.iter().fold(0_usize, |sum, flow| sum.saturating_add(flow.2));
+        let keeps = self.keeps && keeping.admits(bytes, report.kept_bytes, self.kept_bytes, now);
         if keeps {
-            let bytes = flows.iter().fold(0_usize, |sum, flow| sum.saturating_add(flow.2));
             self.kept_bytes = self.kept_bytes.saturating_add(bytes);
             report.kept_bytes = report.kept_bytes.saturating_add(bytes);
         }
